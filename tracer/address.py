@@ -1,0 +1,61 @@
+"""Addresses as columns: two little-endian 64-bit words holding 16 network-order bytes.
+
+IPv4 is stored mapped (``::ffff:a.b.c.d``), so one column serves both families.
+Text is made only at the edges.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+AddressColumn = npt.NDArray[np.uint64]
+"""Shape (n, 2), dtype ``<u8``: the 16 bytes of each address as they stand in memory."""
+
+MAPPED_PREFIX = bytes(10) + b"\xff\xff"
+UNSPECIFIED = bytes(16)
+
+
+def parse(text: str) -> bytes:
+    """16 bytes of an address in text form; ValueError if it is not one (scope ids are cut off)."""
+    address = ipaddress.ip_address(text.partition("%")[0])
+    return address.packed if address.version == 6 else MAPPED_PREFIX + address.packed
+
+
+@lru_cache(maxsize=65536)
+def text(packed: bytes) -> str:
+    """Shortest text form of 16 bytes; mapped IPv4 as dotted quad."""
+    if packed[:12] == MAPPED_PREFIX:
+        return ".".join(map(str, packed[12:]))
+    return str(ipaddress.IPv6Address(packed))
+
+
+def is_ipv4(packed: bytes) -> bool:
+    """Whether 16 bytes hold a mapped IPv4 address."""
+    return packed[:12] == MAPPED_PREFIX
+
+
+def column(addresses: Iterable[bytes]) -> AddressColumn:
+    """Shape (n, 2) column of 16-byte addresses."""
+    return np.frombuffer(b"".join(addresses), dtype="<u8").reshape(-1, 2)
+
+
+def packed_at(addresses: AddressColumn, row: int) -> bytes:
+    """The 16 bytes of one row of a column."""
+    return addresses[row].tobytes()
+
+
+def texts(addresses: AddressColumn) -> list[str]:
+    """Text of every row; for visible rows and distinct flows, not for packets."""
+    raw = np.ascontiguousarray(addresses).tobytes()
+    return [text(raw[start : start + 16]) for start in range(0, len(raw), 16)]
+
+
+def endpoint(packed: bytes, port: int) -> str:
+    """``1.2.3.4:80`` or ``[fd00::1]:80``."""
+    host = text(packed)
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -1,0 +1,8 @@
+"""Diagnosis: rules that turn evidence into findings.
+
+A *rule* is one file named after its fault. ``state`` rules read cluster and node
+state and answer with everything that is wrong right now; ``flow`` rules look at
+rows that changed or whose timer ran out. ``RULES`` in ``catalogue.py`` is the
+literal list, in order of precedence: a row explained by an earlier rule is not
+shown to a later one, so the fallbacks at the end see only what nobody explains.
+"""

@@ -1,0 +1,61 @@
+"""What this node's kernel holds beside its flows: one immutable value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+IPVS_DEVICE = "kube-ipvs0"
+"""kube-proxy's dummy device in ipvs mode: holds every Service address as /32 or /128."""
+
+
+@dataclass(frozen=True, slots=True)
+class InterfaceAddress:
+    """One address on one interface."""
+
+    interface: str
+    ip: bytes
+    prefix: int
+
+
+@dataclass(frozen=True, slots=True)
+class VirtualServer:
+    """One IPVS virtual server and its real servers."""
+
+    protocol: int
+    ip: bytes
+    port: int
+    scheduler: str
+    backends: tuple[tuple[bytes, int, int], ...] = ()
+    """(address, port, weight)."""
+
+
+@dataclass(frozen=True)
+class NodeState:
+    """A snapshot; every part may be unknown, and unknown is not empty: see ``known``."""
+
+    addresses: tuple[InterfaceAddress, ...] = ()
+    interfaces: Mapping[int, str] = field(default_factory=dict)
+    """Interface names by index."""
+    virtual_servers: tuple[VirtualServer, ...] = ()
+    sysctls: Mapping[str, str] = field(default_factory=dict)
+    proxy_mode: str = ""
+    """``ipvs``, ``iptables``, ``nftables`` or empty when not known."""
+    node_name: str = ""
+    netns: int = 0
+    at_ns: int = 0
+    known: frozenset[str] = frozenset()
+    """Which of the parts above were really read: field names."""
+    unparsed: tuple[str, ...] = ()
+    """``file:line: what`` for every line that could not be understood."""
+
+    @cached_property
+    def local_addresses(self) -> frozenset[bytes]:
+        """Every address of this node, those of ``kube-ipvs0`` left out."""
+        return frozenset(a.ip for a in self.addresses if a.interface != IPVS_DEVICE)
+
+    @cached_property
+    def ipvs_addresses(self) -> frozenset[bytes]:
+        """Addresses bound on ``kube-ipvs0``."""
+        return frozenset(a.ip for a in self.addresses if a.interface == IPVS_DEVICE)

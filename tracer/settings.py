@@ -1,0 +1,27 @@
+"""Every choice of a run as one frozen value, built from the command line and passed on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class LiveSettings:
+    """What ``viptrace live`` was asked to do."""
+
+    backend: str = "auto"
+    """``auto``, ``bpf`` or ``conntrack``."""
+    interfaces: tuple[str, ...] = ()
+    """Empty means every interface."""
+    packets: bool = True
+    deep: bool = False
+    all_namespaces: bool = False
+    """Trace every network namespace of this kernel, not only the one viptrace runs in."""
+    cluster: Path | None = None
+    node: str = ""
+    duration_s: float = 0.0
+    """0 means until interrupted."""
+    ready_file: Path | None = None
+    filter: str = ""
+    all_flows: bool = False
