@@ -148,7 +148,7 @@ class Cluster:
 
     @cached_property
     def pod_by_address(self) -> Mapping[bytes, Pod]:
-        """The pod with an address of its own; hostNetwork pods share their node's and are left out."""
+        """The pod with an address of its own; hostNetwork pods share their node's."""
         return {ip: pod for pod in self.pods if not pod.host_network for ip in pod.ips}
 
     def usable_endpoints(self, service: str, port_name: str | None = None) -> tuple[Endpoint, ...]:
