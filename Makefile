@@ -1,0 +1,73 @@
+# viptrace: `make demo` shows it, `make test` proves it, `make help` lists the rest.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+
+PY := .venv/bin/python
+STAMP := .venv/.installed
+SHELL_SCRIPTS := scripts/bootstrap .ci/run
+IMAGE ?= viptrace:$(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+ENGINE ?= $(firstword $(foreach engine,docker podman buildah,$(shell command -v $(engine))))
+LOCK := .venv/bin/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
+	--generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
+
+.PHONY: help install demo test lint format test-native test-kernel playground bench image lock clean
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | \
+		while IFS='|' read -r target text; do printf '  make %-12s %s\n' "$$target" "$$text"; done
+
+install: $(STAMP) ## .venv with the command .venv/bin/viptrace, and the system packages it uses
+
+$(STAMP): pyproject.toml requirements.lock requirements-dev.lock scripts/bootstrap
+	@PYTHON='$(PYTHON)' scripts/bootstrap
+	@touch $@
+
+demo: install ## replay a recorded incident: a Service that swallows the nodes' own addresses
+	@.venv/bin/viptrace replay pcaps/ipvs-external-ip-is-node-ip
+
+test: install ## the fast suite: no root, no network, under three minutes
+	@$(PY) -m pytest
+
+lint: install ## style, types, shell scripts, Dockerfile
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+	@$(PY) -m mypy
+	@.venv/bin/shellcheck $(SHELL_SCRIPTS)
+	@if [ -x .venv/bin/hadolint ]; then .venv/bin/hadolint Dockerfile; \
+		else echo "Dockerfile not checked: hadolint is not packaged for $$(uname -m)"; fi
+
+format: install ## let ruff rewrite what it can
+	@$(PY) -m ruff check --fix .
+	@$(PY) -m ruff format .
+
+test-native: install ## tests that need root: namespaces and netfilter of this kernel
+	@$(PY) -m pytest -m root
+
+test-kernel: install ## probes, IPVS and every proxy mode on a Debian kernel in a VM
+	@scripts/bootstrap vm
+	@$(PY) -m lab kernel-suite
+
+playground: install ## a small cluster of namespaces on this kernel, traced live (root)
+	@$(PY) -m lab playground
+
+bench: install ## throughput and overhead on this machine
+	@$(PY) -m bench
+
+image: ## the container image, with an engine of this machine
+	@if [ -z "$(ENGINE)" ]; then \
+		echo "no container engine found: install docker, podman or buildah" >&2; exit 3; fi
+	@if ! $(ENGINE) info >/dev/null 2>&1; then \
+		echo "$(ENGINE) is installed but does not answer: start its daemon, or name" \
+			"another one: make image ENGINE=podman" >&2; exit 3; fi
+	@$(ENGINE) build --tag $(IMAGE) .
+
+lock: install ## pin every dependency with hashes into requirements*.lock
+	@$(LOCK) --upgrade --output-file requirements.lock
+	@$(LOCK) --upgrade --extra dev --constraint requirements.lock --output-file requirements-dev.lock
+
+clean: ## remove everything that is made, downloads of the lab included
+	@rm -rf .venv .lab build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
