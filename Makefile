@@ -13,7 +13,8 @@ ENGINE ?= $(firstword $(foreach engine,docker podman buildah,$(shell command -v 
 LOCK := .venv/bin/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 
-.PHONY: help install demo test lint format test-native test-kernel playground bench image lock clean
+.PHONY: help install demo test lint format test-native test-kernel playground bench bench-smoke \
+	image lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | \
@@ -47,14 +48,16 @@ test-native: install ## tests that need root: namespaces and netfilter of this k
 	@$(PY) -m pytest -m root
 
 test-kernel: install ## probes, IPVS and every proxy mode on a Debian kernel in a VM
-	@scripts/bootstrap vm
-	@$(PY) -m lab kernel-suite
+	@$(PY) -m lab vm -- python -m lab kernel-suite
 
 playground: install ## a small cluster of namespaces on this kernel, traced live (root)
 	@$(PY) -m lab playground
 
 bench: install ## throughput and overhead on this machine
 	@$(PY) -m bench
+
+bench-smoke: install ## the same in seconds: does every bench still run?
+	@$(PY) -m bench --smoke
 
 image: ## the container image, with an engine of this machine
 	@if [ -z "$(ENGINE)" ]; then \
@@ -68,6 +71,6 @@ lock: install ## pin every dependency with hashes into requirements*.lock
 	@$(LOCK) --upgrade --output-file requirements.lock
 	@$(LOCK) --upgrade --extra dev --constraint requirements.lock --output-file requirements-dev.lock
 
-clean: ## remove everything that is made, downloads of the lab included
-	@rm -rf .venv .lab build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+clean: ## remove everything that was made here
+	@rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
