@@ -1,0 +1,88 @@
+"""Arguments of ``python -m lab``; the only place of the lab that prints errors and exits."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import click
+
+from lab.kernels import SUITES, ensure_kernel
+from lab.tools import ensure_tools
+from lab.vm import CHECKOUT, VmSettings, run_in_vm
+from tracer.errors import TracerError
+
+KERNEL = click.option(
+    "--kernel", envvar="KERNEL", default="6.1", show_default=True, type=click.Choice(list(SUITES))
+)
+
+
+def say(text: str) -> None:
+    """Progress goes to standard error, so that a command's own output stays clean."""
+    print(f"lab: {text}", file=sys.stderr, flush=True)
+
+
+@click.group()
+def cli() -> None:
+    """A small cluster on a real kernel: VM, namespaces, kube-proxy's rules, scenarios."""
+
+
+@cli.command()
+def tools() -> None:
+    """Install the system tools the lab needs."""
+    say("installed: " + (", ".join(ensure_tools()) or "nothing, all there"))
+
+
+@cli.command(context_settings={"ignore_unknown_options": True})
+@KERNEL
+@click.option("--results", type=click.Path(path_type=Path), help="directory shared with the guest")
+@click.option("--cpus", default=2, show_default=True)
+@click.option("--memory", default="2G", show_default=True)
+@click.option("--timeout", "timeout_s", default=1800.0, show_default=True, help="seconds")
+@click.option("--hide", multiple=True, help="cover this directory inside the guest")
+@click.option("--append", default="", help="further kernel parameters")
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+def vm(
+    kernel: str,
+    results: Path | None,
+    cpus: int,
+    memory: str,
+    timeout_s: float,
+    hide: tuple[str, ...],
+    append: str,
+    command: tuple[str, ...],
+) -> None:
+    """Boot a Debian kernel in software emulation and run COMMAND inside."""
+    ensure_tools()
+    image = ensure_kernel(kernel, say)
+    shared = results or Path(tempfile.mkdtemp(prefix="viptrace-lab-"))
+    _compile_checkout()
+    say(f"booting {image.version}; results in {shared}")
+    started = time.monotonic()
+    settings = VmSettings(cpus, memory, timeout_s, append)
+    status = run_in_vm(image, command, shared.resolve(), settings, hide)
+    say(f"guest ran {time.monotonic() - started:.1f} s, status {status}")
+    sys.exit(status)
+
+
+def _compile_checkout() -> None:
+    """Byte-compile on the host: under emulation it would cost seconds on every start."""
+    folders = [str(CHECKOUT / name) for name in ("lab", "tracer", "probes", "tests")]
+    subprocess.run([sys.executable, "-m", "compileall", "-q", *folders], check=False)
+
+
+def main() -> None:
+    """Entry point of ``python -m lab``."""
+    try:
+        cli(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(130)
+    except TracerError as error:
+        print(f"lab: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
