@@ -107,6 +107,10 @@ class Seen(IntFlag):
     NO_ROUTE = 1 << 22
     RST_BEFORE_ANSWER = 1 << 23
     """The reset answered the request itself: nothing listened."""
+    MAPPED = 1 << 24
+    """Conntrack holds (or held) a mapping for it."""
+    ASSURED = 1 << 25
+    """Conntrack saw traffic both ways and will not drop the mapping early."""
 
 
 FLOW = np.dtype(

@@ -52,7 +52,7 @@ enum viptrace_flag {
 	FLAG_ASSURED   = 0x0004, /* conntrack: IPS_ASSURED */
 	FLAG_SRC_NAT   = 0x0008, /* conntrack: IPS_SRC_NAT */
 	FLAG_DST_NAT   = 0x0010, /* conntrack: IPS_DST_NAT */
-	FLAG_QUOTED    = 0x0020, /* the nat_ fields hold the packet quoted in an ICMP error */
+	FLAG_QUOTED    = 0x0020, /* nat fields: the packet quoted in an ICMP error; reason: its protocol */
 	FLAG_SNAPPED   = 0x0040, /* the packet was cut before the end of its headers */
 	FLAG_FRAGMENT  = 0x0080, /* a later fragment: no ports */
 	FLAG_OUTGOING  = 0x0100, /* seen leaving the interface */

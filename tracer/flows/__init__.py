@@ -1,0 +1,11 @@
+"""Flows: correlate every observation with the one row of its flow.
+
+``store`` owns rows and keys; ``mappings`` takes what the kernel decided, ``packets``
+what was seen on interfaces, ``evidence`` refusals and drops; ``lives`` tells two
+connections on the same ports apart; ``state`` sums up; ``table`` puts them together.
+Everything works on whole columns of records.
+"""
+
+from tracer.flows.table import FlowTable
+
+__all__ = ["FlowTable"]

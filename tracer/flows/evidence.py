@@ -1,0 +1,127 @@
+"""Refusals and drops the kernel tells of, joined to the flows they hit."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from tracer.events import Flag, Hook, Protocol, Records, TcpFlag
+from tracer.flow import Leg, Rows, Seen
+from tracer.flows.mappings import before
+from tracer.flows.rows import Scopes, create
+from tracer.flows.store import FlowStore, Legs
+from tracer.tuples import Sides
+
+Mask = npt.NDArray[np.bool_]
+
+_BITS = {
+    Hook.IPVS_NO_DEST: Seen.NO_DESTINATION,
+    Hook.IPVS_FAILED: Seen.CT_FAILED,
+    Hook.IPVS_NO_ROUTE: Seen.NO_ROUTE,
+    Hook.IPVS_SENT: Seen.SYN_TRANSLATED,
+    Hook.IPVS_REPLY: Seen.ANSWER_CLIENT,
+    Hook.CT_FAILED: Seen.CT_FAILED,
+    Hook.CT_FULL: Seen.CT_FAILED,
+    Hook.ICMP_SENT: Seen.ICMP_REFUSED,
+    Hook.RST_SENT: Seen.RST_LOCAL,
+    Hook.DROP: Seen.DROPPED,
+    Hook.LOCAL_IN: Seen.LOCAL_IN,
+}
+HOOKS = tuple(_BITS)
+_REQUEST_ONLY = (Hook.DROP, Hook.RST_SENT, Hook.ICMP_SENT, Hook.LOCAL_IN)
+_NEVER_CREATE = (Hook.IPVS_SENT, Hook.IPVS_REPLY)
+_NOT_A_REFUSAL = (3 << 8 | 4, 5 << 8, 5 << 8 | 1, 5 << 8 | 2, 5 << 8 | 3)
+"""ICMPv4 fragmentation-needed and redirects."""
+_NOT_A_REFUSAL_V6 = (2 << 8, 137 << 8)
+
+
+def apply(store: FlowStore, records: Records, scopes: Scopes) -> Rows:
+    """Take evidence records; the rows they touched, with repeats.
+
+    Refusals and drops also happen inside pods' namespaces, to the translated
+    tuple: what is not known in a foreign namespace is looked up in our own.
+    """
+    records, scopes = _keep(records, scopes)
+    tuples = before(records, scopes)
+    rows, legs = store.find(tuples)
+    home = before(records, np.zeros_like(scopes))
+    foreign = (rows < 0) & (scopes != 0)
+    if foreign.any():
+        rows[foreign], legs[foreign] = store.find(_pick(home, foreign))
+    missing = (rows < 0) & _asks(records)
+    if missing.any():
+        created = _pick(home, missing)
+        keys = store.client_keys(created)
+        rows[missing] = create(
+            store, created, keys, records["time_ns"][missing], np.zeros_like(scopes[missing])
+        )
+        legs[missing] = Leg.CLIENT_OUT
+    known = rows >= 0
+    _witness(store, records[known], rows[known], legs[known])
+    return rows[known]
+
+
+def _pick(tuples: Sides, mask: Mask) -> Sides:
+    return Sides(tuples.src[mask], tuples.dst[mask], tuples.rest[mask])
+
+
+def _keep(records: Records, scopes: Scopes) -> tuple[Records, Scopes]:
+    """Leave out ICMP messages that refuse nothing."""
+    v4 = records["family"] == 2
+    icmp = records["hook"] == Hook.ICMP_SENT
+    harmless = np.where(
+        v4,
+        np.isin(records["detail"], _NOT_A_REFUSAL),
+        np.isin(records["detail"], _NOT_A_REFUSAL_V6),
+    )
+    keep = ~(icmp & harmless)
+    return records[keep], scopes[keep]
+
+
+def _asks(records: Records) -> Mask:
+    """Whether a record about an unknown flow is about a request, so that a row is due."""
+    flags = records["tcp_flags"]
+    tcp = records["protocol"] == Protocol.TCP
+    syn = flags & (TcpFlag.SYN | TcpFlag.ACK | TcpFlag.RST) == TcpFlag.SYN
+    request = ~tcp | syn | ~np.isin(records["hook"], _REQUEST_ONLY)
+    echo_or_port = records["dst_port"] != 0
+    return request & echo_or_port & ~np.isin(records["hook"], _NEVER_CREATE)
+
+
+def _witness(store: FlowStore, records: Records, rows: Rows, legs: Legs) -> None:
+    flows = store.flows
+    hooks = records["hook"]
+    bits = np.full(len(rows), np.uint32(Seen.KERNEL), dtype=np.uint32)
+    for hook, seen in _BITS.items():
+        bits |= np.where(hooks == hook, np.uint32(seen), np.uint32(0))
+    forward = (legs & 1) == 0
+    syn = records["tcp_flags"] & (TcpFlag.SYN | TcpFlag.ACK) == TcpFlag.SYN
+    quick = (hooks == Hook.RST_SENT) & syn & forward
+    bits |= np.where(quick, np.uint32(Seen.RST_BEFORE_ANSWER), np.uint32(0))
+    np.bitwise_or.at(flows["seen"], rows, bits)
+    np.minimum.at(flows["first_ns"], rows, records["time_ns"])
+    np.maximum.at(flows["last_ns"], rows, records["time_ns"])
+    _note_refusals(flows, records, rows, forward)
+    _note_drops(flows, records, rows)
+    existing = records["flags"] & Flag.EXISTING != 0
+    np.bitwise_or.at(flows["seen"], rows[existing], np.uint32(Seen.EXISTING))
+
+
+def _note_refusals(
+    flows: npt.NDArray[np.void], records: Records, rows: Rows, forward: Mask
+) -> None:
+    """Who refused and how: the address that answers is the refused packet's destination."""
+    icmp = (records["hook"] == Hook.ICMP_SENT) & forward
+    flows["refusal"][rows[icmp]] = records["detail"][icmp]
+    refused = forward & np.isin(records["hook"], (Hook.ICMP_SENT, Hook.RST_SENT))
+    unknown = (flows["refused_by"][rows] == 0).all(axis=1) & refused
+    flows["refused_by"][rows[unknown]] = records["dst"][unknown]
+
+
+def _note_drops(flows: npt.NDArray[np.void], records: Records, rows: Rows) -> None:
+    """Reason, place and namespace of the last drop of each flow."""
+    dropped = records["hook"] == Hook.DROP
+    where = rows[dropped]
+    flows["drop_reason"][where] = records["reason"][dropped]
+    flows["drop_location"][where] = records["detail"][dropped]
+    flows["drop_netns"][where] = records["netns"][dropped]

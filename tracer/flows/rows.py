@@ -1,0 +1,42 @@
+"""Provisional rows: flows known only from packets or refusals so far."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from tracer.flow import FLOW, Rows
+from tracer.flows.store import FlowStore
+from tracer.index import Keys, distinct
+from tracer.tuples import Sides
+
+Scopes = npt.NDArray[np.uint32]
+"""Network namespace of each record as a flow key: 0 is the one viptrace looks from."""
+
+
+def create(
+    store: FlowStore, tuples: Sides, keys: Keys, times: npt.NDArray[np.int64], scopes: Scopes
+) -> Rows:
+    """One untranslated row for each distinct key; the row of every tuple given.
+
+    ``tuples`` are in the direction client -> virtual.
+    """
+    first, inverse = distinct(keys)
+    rest = tuples.rest[first]
+    rows = np.zeros(len(first), dtype=FLOW)
+    rows["client"] = rows["source"] = tuples.src[first]
+    rows["virtual"] = rows["backend"] = tuples.dst[first]
+    rows["client_port"] = rows["source_port"] = rest >> np.uint64(16) & np.uint64(0xFFFF)
+    rows["virtual_port"] = rows["backend_port"] = rest & np.uint64(0xFFFF)
+    rows["protocol"] = rest >> np.uint64(32) & np.uint64(0xFF)
+    rows["netns"] = scopes[first]
+    mapped = (rows["virtual"].view("<u8").reshape(-1, 2)[:, 0] == 0) & (
+        rows["virtual"][:, 1] & np.uint64(0xFFFFFFFF) == np.uint64(0xFFFF0000)
+    )
+    rows["family"] = np.where(mapped, 2, 10)
+    rows["first_ns"] = rows["last_ns"] = times[first]
+    rows["service"] = -1
+    store.make_room(len(rows))
+    where = store.add(rows)
+    store.bind_client(where)
+    return where[inverse]

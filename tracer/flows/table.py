@@ -1,0 +1,107 @@
+"""The flow table: records in, changed rows out."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
+
+from tracer.events import Hook, Origin, Records
+from tracer.flow import Engine, Rows, Seen
+from tracer.flows import evidence, mappings, packets
+from tracer.flows.chains import link
+from tracer.flows.state import settle
+from tracer.flows.store import FlowStore
+
+_SOURCE = {
+    Origin.KERNEL: Seen.KERNEL,
+    Origin.CONNTRACK: Seen.CONNTRACK,
+    Origin.PACKETS: Seen.PACKETS,
+}
+
+
+def _membership(hooks: tuple[Hook, ...]) -> npt.NDArray[np.bool_]:
+    """A table by hook number: far cheaper than ``isin`` on every batch."""
+    table = np.zeros(1 << 16, dtype=np.bool_)
+    table[list(hooks)] = True
+    return table
+
+
+_MAPPINGS = _membership(mappings.HOOKS)
+_EVIDENCE = _membership(evidence.HOOKS)
+_PACKETS = _membership((Hook.PACKET,))
+
+
+class FlowTable:
+    """One row per flow, correlated from every kind of record.
+
+    Mappings are applied before evidence and evidence before packets, so that the
+    order in which a batch happens to hold them does not matter; across batches a
+    provisional row waits until the kernel tells.
+    """
+
+    def __init__(self, max_rows: int = 1 << 20, seed: int | None = None) -> None:
+        self._store = FlowStore(max_rows, seed)
+        self.home_netns = 0
+        """Inode of the namespace viptrace looks from; records of it have scope 0."""
+        self.default_engine = Engine.UNKNOWN
+        """Engine of translations whose records do not tell, from kube-proxy's mode."""
+
+    @property
+    def flows(self) -> npt.NDArray[np.void]:
+        """The rows, dtype ``FLOW``; a new array whenever the table has grown."""
+        return self._store.flows
+
+    def __len__(self) -> int:
+        return len(self._store)
+
+    @property
+    def evicted(self) -> int:
+        """Rows given up because the table was full."""
+        return self._store.evicted
+
+    def alive(self) -> Rows:
+        """Row numbers of all flows, ended ones included."""
+        return self._store.alive()
+
+    def row(self, flow_id: int) -> int:
+        """Row number of a flow id, -1 when it has been evicted."""
+        return self._store.row(flow_id)
+
+    def update(self, records: Records, origin: Origin) -> Rows:
+        """Correlate a batch; the distinct rows that are new or changed."""
+        if not len(records):
+            return np.zeros(0, dtype=np.intp)
+        records = records[np.argsort(records["time_ns"], kind="stable")]
+        scopes = np.where(records["netns"] == self.home_netns, np.uint32(0), records["netns"])
+        touched = []
+        for member, apply in (
+            (_MAPPINGS, partial(mappings.apply, source=_SOURCE[origin])),
+            (_EVIDENCE, evidence.apply),
+            (_PACKETS, packets.apply),
+        ):
+            mine = member[records["hook"]]
+            if mine.any():
+                touched.append(apply(self._store, records[mine], scopes[mine]))
+        if not touched:
+            return np.zeros(0, dtype=np.intp)
+        changed = np.unique(np.concatenate(touched))
+        changed = changed[self.flows["alive"][changed]]
+        self._settle(changed)
+        return changed
+
+    def _settle(self, rows: Rows) -> None:
+        flows = self.flows
+        unknown = rows[
+            (flows["engine"][rows] == Engine.UNKNOWN)
+            & ((flows["seen"][rows] & np.uint32(Seen.TRANSLATED)) != 0)
+        ]
+        flows["engine"][unknown] = self.default_engine
+        settle(flows, rows)
+        link(self._store, rows)
+
+    def translated(self) -> Rows:
+        """Living rows whose addresses this node changed."""
+        rows = self.alive()
+        return rows[(self.flows["seen"][rows] & np.uint32(Seen.TRANSLATED)) != 0]
