@@ -60,6 +60,10 @@ class Service:
     health_check_node_port: int = 0
     source_ranges: tuple[str, ...] = ()
     selector: Mapping[str, str] = field(default_factory=dict)
+    headless: bool = False
+    """``clusterIP: None``: no address on purpose, unlike a Service that has none yet."""
+    external_name: str = ""
+    """The host name of an ExternalName Service."""
 
     @property
     def key(self) -> str:
@@ -99,6 +103,11 @@ class Pod:
     """(protocol, host port, container port)."""
 
     @property
+    def finished(self) -> bool:
+        """Whether its addresses may belong to another pod by now."""
+        return self.phase in ("Succeeded", "Failed")
+
+    @property
     def key(self) -> str:
         """``namespace/name``."""
         return f"{self.namespace}/{self.name}"
@@ -127,6 +136,8 @@ class Cluster:
     """When this state was read or observed, wall clock; 0 unknown."""
     unparsed: tuple[str, ...] = ()
     """``file:line: what`` for each object that could not be used."""
+    known: frozenset[str] = frozenset({"services", "endpoints", "pods", "nodes"})
+    """Which of the parts above were really read (field names): unknown is not empty."""
 
     @cached_property
     def services_by_key(self) -> Mapping[str, Service]:
@@ -148,8 +159,12 @@ class Cluster:
 
     @cached_property
     def pod_by_address(self) -> Mapping[bytes, Pod]:
-        """The pod with an address of its own; hostNetwork pods share their node's."""
-        return {ip: pod for pod in self.pods if not pod.host_network for ip in pod.ips}
+        """The pod with an address of its own; hostNetwork pods share their node's.
+
+        A finished pod answers only for an address that no other pod has taken over.
+        """
+        owners = sorted(self.pods, key=lambda pod: not pod.finished)
+        return {ip: pod for pod in owners if not pod.host_network for ip in pod.ips}
 
     def usable_endpoints(self, service: str, port_name: str | None = None) -> tuple[Endpoint, ...]:
         """The endpoints kube-proxy would use: ready ones, else serving and terminating ones.
