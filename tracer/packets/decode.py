@@ -1,0 +1,97 @@
+"""Captured bytes to PACKET records."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from tracer.events import EVENT, Flag, Hook, PacketBytes, Records
+from tracer.packets.link import IPV4, IPV6, Links, locate
+from tracer.packets.network import Networks, read_networks
+from tracer.packets.ragged import Bytes, Indexes, Mask, Offsets, Spans
+from tracer.packets.transport import QUOTE_AT, Transports, read_transports
+
+_CHUNK = 16_384
+"""Packets decoded at once: the columns in use stay in the processor's caches."""
+
+
+def decode(
+    packets: PacketBytes,
+    times_ns: npt.NDArray[np.int64],
+    ifindexes: npt.NDArray[np.uint32],
+    netns: npt.NDArray[np.uint32] | int = 0,
+) -> tuple[Records, Indexes]:
+    """One record for each IP packet, and the row numbers of those packets.
+
+    Frames that carry no readable IP header make no record: they are the rows missing
+    from the numbers. An interface index in the link header (SLL2) goes before
+    ``ifindexes``. An ICMP error has the quoted packet's protocol in ``reason``.
+    """
+    return decode_spans(Spans.of(packets), times_ns, ifindexes, netns)
+
+
+def decode_spans(
+    spans: Spans,
+    times_ns: npt.NDArray[np.int64],
+    ifindexes: npt.NDArray[np.uint32],
+    netns: npt.NDArray[np.uint32] | int = 0,
+) -> tuple[Records, Indexes]:
+    """As :func:`decode`, for packets where they lie."""
+    records = np.zeros(spans.starts.size, dtype=EVENT)
+    records["time_ns"], records["ifindex"], records["netns"] = times_ns, ifindexes, netns
+    valid = np.zeros(spans.starts.size, dtype=np.bool_)
+    for first in range(0, spans.starts.size, _CHUNK):
+        rows = np.arange(first, min(first + _CHUNK, spans.starts.size))
+        valid[rows] = _decode_chunk(spans.rows(rows), records[first : first + _CHUNK])
+    keep = np.flatnonzero(valid)
+    return (records if keep.size == records.size else records[keep]), keep
+
+
+def _decode_chunk(spans: Spans, records: Records) -> Mask:
+    """Fill the records of a chunk; which of its packets are IP."""
+    data, ends = spans.data, spans.starts + spans.lengths
+    wire_ends = spans.starts + spans.wire_lengths
+    links = locate(data, spans.starts, ends, spans.link_types)
+    networks = read_networks(data, links.network_at, ends, wire_ends, links.ethertypes)
+    transports = read_transports(data, networks, ends)
+    _store_networks(records, links, networks)
+    _store_transports(records, transports)
+    _store_quotes(records, data, np.minimum(ends, networks.end), networks, transports)
+    records["flags"] |= np.where(transports.cut, Flag.SNAPPED, 0).astype(np.uint16)
+    return networks.valid
+
+
+def _store_networks(records: Records, links: Links, networks: Networks) -> None:
+    records["hook"] = Hook.PACKET
+    records["flags"] = links.flags
+    records["flags"] |= np.where(networks.later_fragment, Flag.FRAGMENT, 0).astype(np.uint16)
+    known = links.ifindexes != 0
+    if known.any():
+        records["ifindex"][known] = links.ifindexes[known]
+    for name in ("family", "protocol", "ttl", "ip_id", "src", "dst", "length"):
+        records[name] = getattr(networks, name)
+
+
+def _store_transports(records: Records, transports: Transports) -> None:
+    for name in ("src_port", "dst_port", "seq", "ack", "tcp_flags", "detail"):
+        records[name] = getattr(transports, name)
+
+
+def _store_quotes(
+    records: Records, data: Bytes, ends: Offsets, networks: Networks, transports: Transports
+) -> None:
+    """Put the packet that an ICMP error quotes where translations have their second tuple."""
+    rows = np.flatnonzero(transports.quotes)
+    if not rows.size:
+        return
+    at, bound = networks.transport_at[rows] + QUOTE_AT, ends[rows]
+    kinds = np.where(networks.family[rows] == 2, IPV4, IPV6).astype(np.uint16)
+    quoted = read_networks(data, at, bound, bound, kinds)
+    inner = read_transports(data, quoted, bound)
+    usable = np.flatnonzero(quoted.valid)
+    rows = rows[usable]
+    records["flags"][rows] |= np.uint16(Flag.QUOTED)
+    records["nat_src"][rows], records["nat_dst"][rows] = quoted.src[usable], quoted.dst[usable]
+    records["nat_src_port"][rows] = inner.src_port[usable]
+    records["nat_dst_port"][rows] = inner.dst_port[usable]
+    records["reason"][rows] = quoted.protocol[usable]
