@@ -30,3 +30,18 @@ class Names:
     def snapshot(self) -> Mapping[int, str]:
         """Every number given so far with its text."""
         return dict(enumerate(self._texts))
+
+
+class Texts:
+    """Texts under numbers that sources gave: what a batch's text ids mean."""
+
+    def __init__(self) -> None:
+        self._texts: dict[int, str] = {}
+
+    def bind(self, texts: Mapping[int, str]) -> None:
+        """Take the bindings that a batch brings."""
+        self._texts.update(texts)
+
+    def text(self, number: int) -> str:
+        """The text of a number; empty where no source has said."""
+        return self._texts.get(number, "")

@@ -1,0 +1,50 @@
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tracer.index import HashIndex, distinct
+
+keys = st.lists(st.integers(2, 60), min_size=1, max_size=80)
+
+
+@given(st.lists(st.tuples(st.sampled_from(["insert", "delete", "lookup"]), keys), max_size=30))
+def test_behaves_as_a_dict(steps):
+    index, model, stamp = HashIndex(64), {}, 0
+    for action, numbers in steps:
+        column = np.array(numbers, dtype=np.uint64)
+        values = np.arange(stamp, stamp + len(numbers), dtype=np.int64)
+        stamp += len(numbers)
+        if action == "insert":
+            unique, first = np.unique(column, return_index=True)
+            index.insert(unique, values[first])
+            model.update(zip(unique.tolist(), values[first].tolist(), strict=True))
+        elif action == "delete":
+            bound = index.lookup(column)
+            index.delete(column, bound)
+            for number in numbers:
+                model.pop(number, None)
+        assert index.lookup(column).tolist() == [model.get(n, -1) for n in numbers]
+    assert len(index) == len(model)
+
+
+def test_delete_leaves_a_key_that_was_bound_again():
+    index = HashIndex()
+    key = np.array([7], dtype=np.uint64)
+    index.insert(key, np.array([1]))
+    index.insert(key, np.array([2]))
+    index.delete(key, np.array([1]))
+    assert index.lookup(key).tolist() == [2]
+
+
+def test_grows_and_keeps_everything():
+    index = HashIndex(16)
+    keys = np.arange(2, 100_002, dtype=np.uint64)
+    index.insert(keys, np.arange(100_000))
+    assert (index.lookup(keys) == np.arange(100_000)).all()
+    assert index.lookup(np.array([200_000], dtype=np.uint64)).tolist() == [-1]
+
+
+def test_distinct_keeps_the_order_of_appearance():
+    first, which = distinct(np.array([9, 4, 9, 2, 4], dtype=np.uint64))
+    assert first.tolist() == [0, 1, 3]
+    assert which.tolist() == [0, 1, 0, 2, 1]

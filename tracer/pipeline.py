@@ -1,0 +1,150 @@
+"""The pure core: batches in, updates out. No threads, no files, no clock.
+
+Time is data: how far the sources have come (``until_ns``) is all the time there is,
+so a replay judges exactly as the live run did.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+
+from tracer.cluster.model import Cluster
+from tracer.diagnosis.engine import Changes, Diagnosis
+from tracer.diagnosis.finding import Finding
+from tracer.diagnosis.ledger import Ledger
+from tracer.diagnosis.rule import Scene
+from tracer.enrich import Enricher
+from tracer.events import EventBatch, Hook, Loss, Origin, no_records
+from tracer.flow import Engine, Rows, Seen
+from tracer.flows import FlowTable
+from tracer.names import Names, Texts
+from tracer.node.model import NodeState
+
+ABSENCE_WINDOW_NS = 10_000_000_000
+"""Losses this recent weaken conclusions drawn from something not seen."""
+
+_ENGINES = {"ipvs": Engine.IPVS, "iptables": Engine.IPTABLES, "nftables": Engine.NFTABLES}
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """What one step of the pipeline says; all that a sink may see."""
+
+    batch: EventBatch
+    changed: Rows
+    """Rows that are new or changed."""
+    opened: tuple[Finding, ...] = ()
+    updated: tuple[Finding, ...] = ()
+    closed: tuple[Finding, ...] = ()
+    lost: Loss = Loss()
+    """Everything lost so far."""
+
+
+class Pipeline:
+    """Correlate, name, diagnose: owned by one thread."""
+
+    def __init__(self, *, home_netns: int = 0, max_flows: int = 1 << 20) -> None:
+        self.names = Names()
+        self.enricher = Enricher(self.names)
+        self.table = FlowTable(max_flows)
+        self.table.home_netns = home_netns
+        self.cluster = Cluster()
+        self.node = NodeState()
+        self.texts = Texts()
+        self.interfaces: dict[int, str] = {}
+        self.packets = 0
+        self.events = 0
+        self.damaged = 0
+        self.lost = Loss()
+        self.now_ns = 0
+        self.started_ns = 0
+        self._recent_losses: deque[tuple[int, int]] = deque()
+        self._diagnosis = Diagnosis()
+
+    @property
+    def findings(self) -> Ledger:
+        """Open and closed findings."""
+        return self._diagnosis.ledger
+
+    def feed(self, batch: EventBatch) -> Update:
+        """Take one batch: correlate, name, diagnose."""
+        self._account(batch)
+        changed = self.table.update(batch.records, batch.origin)
+        self.enricher.annotate(self.table.flows, changed)
+        return self._update(batch, changed, self._diagnosis.on_flows(self._scene(), changed))
+
+    def set_cluster(self, cluster: Cluster, now_ns: int) -> Update:
+        """Take what Kubernetes says now."""
+        self.cluster = cluster
+        return self._state_changed(now_ns)
+
+    def set_node(self, node: NodeState, now_ns: int) -> Update:
+        """Take what this node's kernel holds now."""
+        self.node = node
+        self.interfaces.update(node.interfaces)
+        self.table.default_engine = _ENGINES.get(node.proxy_mode, Engine.UNKNOWN)
+        return self._state_changed(now_ns)
+
+    def finish(self) -> Update:
+        """End of input: absences are judged as far as the input reached."""
+        rows = self.table.alive()
+        batch = EventBatch(no_records(), Origin.KERNEL, self.now_ns)
+        return self._update(batch, rows[:0], self._diagnosis.on_end(self._scene()))
+
+    def suspects(self, silent_ns: int) -> Rows:
+        """Translated flows whose request has had no answer for this long.
+
+        The session asks the kernel's own table about them before a rule judges them.
+        """
+        flows, rows = self.table.flows, self.table.translated()
+        answered = np.uint32(
+            Seen.REPLIED | Seen.ANSWER_BACKEND | Seen.ANSWER_CLIENT | Seen.ENDED | Seen.EXISTING
+        )
+        open_ended = (flows["seen"][rows] & answered) == 0
+        return rows[open_ended & (flows["first_ns"][rows] <= self.now_ns - silent_ns)]
+
+    def _state_changed(self, now_ns: int) -> Update:
+        self._advance(now_ns)
+        self.enricher.set_cluster(self.cluster, self.node)
+        rows = self.table.alive()
+        self.enricher.annotate(self.table.flows, rows)
+        batch = EventBatch(no_records(), Origin.KERNEL, self.now_ns)
+        return self._update(batch, rows, self._diagnosis.on_state(self._scene()))
+
+    def _account(self, batch: EventBatch) -> None:
+        packets = int(np.count_nonzero(batch.records["hook"] == Hook.PACKET))
+        self.packets += packets
+        self.events += len(batch.records) - packets
+        self.damaged += batch.damaged
+        self.texts.bind(batch.texts)
+        self.interfaces.update(batch.interfaces)
+        self.lost += batch.lost
+        if batch.lost:
+            self._recent_losses.append((batch.until_ns, batch.lost.total))
+        if not self.started_ns:
+            first = batch.records["time_ns"].min() if len(batch.records) else batch.until_ns
+            self.started_ns = int(first)
+        self._advance(batch.until_ns)
+
+    def _advance(self, now_ns: int) -> None:
+        self.now_ns = max(self.now_ns, now_ns)
+        while self._recent_losses and self._recent_losses[0][0] < self.now_ns - ABSENCE_WINDOW_NS:
+            self._recent_losses.popleft()
+
+    def _scene(self) -> Scene:
+        return Scene(
+            table=self.table,
+            cluster=self.cluster,
+            node=self.node,
+            enricher=self.enricher,
+            now_ns=self.now_ns,
+            lost=self.lost,
+            recent_lost=sum(count for _, count in self._recent_losses),
+            text=self.texts.text,
+        )
+
+    def _update(self, batch: EventBatch, changed: Rows, changes: Changes) -> Update:
+        return Update(batch, changed, changes.opened, changes.updated, changes.closed, self.lost)

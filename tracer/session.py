@@ -1,0 +1,253 @@
+"""The only threads of a run: readers fill one bounded queue, one thread owns the pipeline.
+
+Readers never wait for the pipeline on live input: when the queue is full, the oldest
+batch goes and its records are counted as lost. A file can wait, so it does.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Protocol
+
+from tracer.cluster.model import Cluster
+from tracer.events import EventBatch, Loss
+from tracer.flow import Rows
+from tracer.node.model import NodeState
+from tracer.pipeline import Pipeline, Update
+from tracer.sinks import Sink
+from tracer.sources import Problem, Source
+from tracer.view import Snapshot, View, ViewQuery
+
+READ_TIMEOUT_S = 0.1
+QUEUE_BATCHES = 256
+SUSPECT_AFTER_NS = 1_500_000_000
+SUSPECT_EVERY_S = 0.5
+
+
+class Verifier(Protocol):
+    """Asks the kernel's own table about flows that seem unanswered."""
+
+    def lookup(self, pipeline: Pipeline, rows: Rows) -> EventBatch | None:
+        """The present conntrack state of these flows as CT_UPDATE records."""
+
+
+class StateReader(Protocol):
+    """Reads the node again whenever something about it changed."""
+
+    def poll(self, timeout: float) -> NodeState | Cluster | None:
+        """A new state, or None when nothing changed within ``timeout`` seconds."""
+
+
+Input = EventBatch | NodeState | Cluster | BaseException | None
+"""What readers put into the queue; None says that one of them has finished."""
+
+
+class Session:
+    """One run, live or replayed."""
+
+    def __init__(
+        self,
+        sources: list[Source],
+        pipeline: Pipeline,
+        sinks: list[Sink],
+        *,
+        live: bool,
+        backend: str = "",
+        duration_s: float = 0.0,
+        verifier: Verifier | None = None,
+        state_reader: StateReader | None = None,
+        summary: Callable[[], dict[str, object]] | None = None,
+    ) -> None:
+        self.pipeline = pipeline
+        self.backend = backend
+        self.on_snapshot: Callable[[Snapshot], None] | None = None
+        self.on_ready: Callable[[], None] | None = None
+        """Called once, on the pipeline's thread, when every source is open."""
+        self.on_step: Callable[[Update], None] | None = None
+        self._sources, self._sinks, self._live = sources, sinks, live
+        self._duration_s, self._verifier, self._state_reader = duration_s, verifier, state_reader
+        self._summary = summary or dict
+        self._queue: queue.Queue[Input] = queue.Queue(QUEUE_BATCHES)
+        self._overflow = Loss()
+        self._overflow_lock = threading.Lock()
+        self._stopping = threading.Event()
+        self._query: ViewQuery | None = None
+        self._view = View()
+        self._readers_left = len(sources)
+        self._suspects_asked = 0.0
+
+    def run(self) -> None:
+        """Open the sources, run to the end or until ``stop``, write the summary."""
+        self._open()
+        threads = self._start_readers()
+        try:
+            if self.on_ready:
+                self.on_ready()
+            self._pump()
+        finally:
+            self._stopping.set()
+            self._join(threads)
+            self._close(self._sources)
+        self._finish()
+
+    def stop(self) -> None:
+        """End the run soon; safe from other threads and from signal handlers."""
+        self._stopping.set()
+
+    def request(self, query: ViewQuery) -> None:
+        """Ask for a snapshot; only the latest query is answered, between two batches."""
+        self._query = query
+
+    def problems(self) -> list[Problem]:
+        """What is degraded, over all sources."""
+        return [problem for source in self._sources for problem in source.problems()]
+
+    def step(self, update: Update) -> None:
+        """Hand an update to every sink."""
+        for sink in self._sinks:
+            sink.write(self.pipeline, update)
+        if self.on_step:
+            self.on_step(update)
+
+    def _open(self) -> None:
+        """All sources or none: what was opened is closed when a later one cannot be."""
+        for count, source in enumerate(self._sources):
+            try:
+                source.open()
+            except BaseException:
+                self._close(self._sources[:count])
+                raise
+
+    def _close(self, sources: list[Source]) -> None:
+        for source in sources:
+            source.close()
+
+    def _join(self, threads: list[threading.Thread]) -> None:
+        """Wait for the readers while taking what they still bring."""
+        while any(thread.is_alive() for thread in threads):
+            self._take(READ_TIMEOUT_S)
+        while self._take(0.0):
+            pass
+
+    def _start_readers(self) -> list[threading.Thread]:
+        threads = [
+            threading.Thread(target=self._read, args=(source,), name=f"read-{source.name}")
+            for source in self._sources
+        ]
+        if self._state_reader is not None:
+            threads.append(
+                threading.Thread(target=self._watch, args=(self._state_reader,), name="node-state")
+            )
+        for thread in threads:
+            thread.start()
+        return threads
+
+    def _read(self, source: Source) -> None:
+        """A reader thread: whatever goes wrong in it is handed to the pipeline's thread."""
+        try:
+            while not self._stopping.is_set():
+                batch = source.read(READ_TIMEOUT_S)
+                if batch is None:
+                    break
+                self._put(batch)
+            else:
+                # What arrived before the stop still counts.
+                last = source.read(0.0)
+                if last is not None:
+                    self._put(last)
+        except BaseException as error:
+            self._put(error)
+        self._put(None)
+
+    def _watch(self, reader: StateReader) -> None:
+        try:
+            while not self._stopping.is_set():
+                state = reader.poll(READ_TIMEOUT_S)
+                if state is not None:
+                    self._put(state)
+        except BaseException as error:
+            self._put(error)
+
+    def _put(self, item: Input) -> None:
+        while True:
+            try:
+                self._queue.put(item, timeout=READ_TIMEOUT_S)
+                return
+            except queue.Full:
+                if self._live:
+                    self._discard_oldest()
+
+    def _discard_oldest(self) -> None:
+        """Drop the oldest batch, never a state, an error or an end."""
+        try:
+            oldest = self._queue.get_nowait()
+        except queue.Empty:
+            return
+        if isinstance(oldest, EventBatch):
+            with self._overflow_lock:
+                self._overflow += Loss(queue=len(oldest.records)) + oldest.lost
+        else:
+            self._queue.put(oldest)
+
+    def _pump(self) -> None:
+        ends_at = time.monotonic() + self._duration_s if self._duration_s else float("inf")
+        while self._readers_left and not self._stopping.is_set():
+            self._take(READ_TIMEOUT_S)
+            self._answer()
+            self._verify()
+            if time.monotonic() >= ends_at:
+                self.stop()
+
+    def _take(self, timeout: float) -> bool:
+        try:
+            item = self._queue.get(timeout=timeout) if timeout else self._queue.get_nowait()
+        except queue.Empty:
+            return False
+        self._handle(item)
+        return True
+
+    def _handle(self, item: Input) -> None:
+        if item is None:
+            self._readers_left -= 1
+        elif isinstance(item, BaseException):
+            raise item
+        elif isinstance(item, EventBatch):
+            self.step(self.pipeline.feed(self._with_overflow(item)))
+        elif isinstance(item, NodeState):
+            self.step(self.pipeline.set_node(item, item.at_ns))
+        else:
+            self.step(self.pipeline.set_cluster(item, item.at_ns))
+
+    def _with_overflow(self, batch: EventBatch) -> EventBatch:
+        with self._overflow_lock:
+            lost, self._overflow = self._overflow, Loss()
+        if not lost:
+            return batch
+        return replace(batch, lost=batch.lost + lost)
+
+    def _verify(self) -> None:
+        """Before silence is judged, ask the kernel whether it was silence."""
+        if self._verifier is None or time.monotonic() - self._suspects_asked < SUSPECT_EVERY_S:
+            return
+        self._suspects_asked = time.monotonic()
+        suspects = self.pipeline.suspects(SUSPECT_AFTER_NS)
+        if suspects.size:
+            batch = self._verifier.lookup(self.pipeline, suspects)
+            if batch is not None:
+                self.step(self.pipeline.feed(batch))
+
+    def _answer(self) -> None:
+        query, self._query = self._query, None
+        if query is not None and self.on_snapshot is not None:
+            degraded = tuple(str(problem) for problem in self.problems())
+            self.on_snapshot(self._view.answer(self.pipeline, query, self.backend, degraded))
+
+    def _finish(self) -> None:
+        self.step(self.pipeline.finish())
+        summary = self._summary()
+        for sink in self._sinks:
+            sink.close(self.pipeline, summary)
