@@ -74,6 +74,13 @@ class Hook(IntEnum):
     IPVS_NO_ROUTE = 21
 
 
+def membership(*hooks: Hook) -> npt.NDArray[np.bool_]:
+    """A table by hook number: ``table[records["hook"]]`` is far cheaper than ``isin``."""
+    table = np.zeros(1 << 16, dtype=np.bool_)
+    table[list(hooks)] = True
+    return table
+
+
 class Flag(IntFlag):
     """Qualities of one record; the numbers are ``enum viptrace_flag``."""
 

@@ -39,6 +39,7 @@ class HashIndex:
         self._values = np.full(capacity, -1, dtype=np.int64)
         self._mask = np.uint64(capacity - 1)
         self._used = 0
+        """Slots taken, deleted ones included; equal keys in one insertion count twice."""
 
     def __len__(self) -> int:
         return int(np.count_nonzero(self._keys >= RESERVED))
@@ -82,7 +83,7 @@ class HashIndex:
             self._keys[wanted[free]] = keys[pending[free]]
             won = self._keys[wanted] == keys[pending]
             self._values[wanted[won]] = values[pending[won]]
-            self._used += int(np.unique(wanted[won & free]).size)
+            self._used += int(np.count_nonzero(won & free))
             pending = pending[~won]
             slots[pending] = (slots[pending] + np.uint64(1)) & self._mask
 

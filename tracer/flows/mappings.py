@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from tracer.events import Flag, Hook, Records
+from tracer.events import Flag, Hook, Records, membership
 from tracer.flow import FLOW, Engine, Leg, Rows, Seen
 from tracer.flows.lives import cuts, lives
 from tracer.flows.store import FlowStore
@@ -34,6 +34,9 @@ _FOLDED = {
     Seen.RETRANSMITTED: Seen.RETRANSMITTED,
     Seen.NO_ROUTE: Seen.NO_ROUTE,
 }
+_FROM_IPVS = membership(Hook.IPVS_NEW, Hook.IPVS_END)
+_BEGINS = membership(Hook.CT_NEW, Hook.IPVS_NEW)
+_ENDS = membership(Hook.CT_END, Hook.IPVS_END)
 _KEPT = ("refusal", "refused_by", "drop_reason", "drop_location", "drop_netns")
 
 
@@ -66,7 +69,7 @@ def _apply_life(
     rows, legs = store.find(before(records, scopes))
     _drop_misoriented(store, rows[(rows >= 0) & (legs == Leg.CLIENT_IN)])
     rows = np.where(legs == Leg.CLIENT_OUT, rows, -1)
-    ending = np.isin(records["hook"], (Hook.CT_END, Hook.IPVS_END))
+    ending = _ENDS[records["hook"]]
     stale = _belongs_to_earlier_life(store, records, rows) & ~ending
     rows[stale] = -1
     missing = (rows < 0) & ~ending
@@ -75,7 +78,8 @@ def _apply_life(
         born, legs = store.find(before(records, scopes))
         rows = np.where((rows < 0) & (legs == Leg.CLIENT_OUT), born, rows)
     known = rows >= 0
-    rows, records = rows[known], records[known]
+    if not known.all():
+        rows, records = rows[known], records[known]
     _complete(store, records, rows)
     _witness(store, records, rows, source)
     return rows
@@ -92,7 +96,7 @@ def _belongs_to_earlier_life(
     store: FlowStore, records: Records, rows: Rows
 ) -> npt.NDArray[np.bool_]:
     """Whether the row found is a former connection on the same ports."""
-    begins = np.isin(records["hook"], (Hook.CT_NEW, Hook.IPVS_NEW)) & (rows >= 0)
+    begins = _BEGINS[records["hook"]] & (rows >= 0)
     earlier = np.zeros(len(rows), dtype=np.bool_)
     at = np.flatnonzero(begins)
     if not at.size:
@@ -133,23 +137,23 @@ def _complete(store: FlowStore, records: Records, rows: Rows) -> None:
     Conntrack's word is final: IPVS alone does not know of a masquerade behind it.
     """
     flows = store.flows
-    from_ipvs = np.isin(records["hook"], (Hook.IPVS_NEW, Hook.IPVS_END))
+    from_ipvs = _FROM_IPVS[records["hook"]]
     final = (flows["seen"][rows] & np.uint32(Seen.MAPPED)) != 0
     told = (records["flags"] & Flag.AFTER) != 0
-    use = told & ~(from_ipvs & final)
-    order = np.flatnonzero(use)[np.argsort(~from_ipvs[use], kind="stable")]
-    chosen, where = records[order], rows[order]
-    differs = _after_differs(flows, where, chosen)
-    chosen, where = chosen[differs], where[differs]
-    if not where.size:
+    use = told & ~(from_ipvs & final) & _after_differs(flows, rows, records)
+    order = np.flatnonzero(use)
+    if not order.size:
         return
+    order = order[np.argsort(~from_ipvs[order], kind="stable")]
+    where = rows[order]
     store.unbind_backend(where[flows["seen"][where] & np.uint32(Seen.TRANSLATED) != 0])
     for side, name in (("source", "nat_src"), ("backend", "nat_dst")):
-        flows[side][where] = chosen[name]
-        flows[f"{side}_port"][where] = chosen[f"{name}_port"]
+        flows[side][where] = records[name][order]
+        flows[f"{side}_port"][where] = records[f"{name}_port"][order]
+    where = np.unique(where)
     translated = _translated(flows, where)
     flows["seen"][where] |= np.where(translated, np.uint32(Seen.TRANSLATED), np.uint32(0))
-    where = np.unique(where[translated])
+    where = where[translated]
     _fold_provisional(store, where)
     store.bind_backend(where)
 
@@ -207,7 +211,7 @@ def _witness(store: FlowStore, records: Records, rows: Rows, source: Seen) -> No
     bits = np.full(len(rows), np.uint32(source), dtype=np.uint32)
     for flag, seen in _FROM_FLAG.items():
         bits |= np.where(records["flags"] & flag, np.uint32(seen), np.uint32(0))
-    ipvs = np.isin(records["hook"], (Hook.IPVS_NEW, Hook.IPVS_END))
+    ipvs = _FROM_IPVS[records["hook"]]
     bits |= np.where(ipvs, np.uint32(Seen.IPVS_NEW), np.uint32(Seen.MAPPED))
     np.bitwise_or.at(flows["seen"], rows, bits)
     _attribute(flows, records, rows)
@@ -239,8 +243,7 @@ def _end(flows: npt.NDArray[np.void], records: Records, rows: Rows) -> None:
     over = rows[ends]
     flows["ended_ns"][over] = records["time_ns"][ends]
     flows["seen"][over] |= np.uint32(Seen.ENDED)
-    counted = np.isin(records["hook"], (Hook.CT_END, Hook.CT_NEW, Hook.CT_UPDATE))
-    counted &= (records["seq"] != 0) | (records["ack"] != 0)
+    counted = ~_FROM_IPVS[records["hook"]] & ((records["seq"] != 0) | (records["ack"] != 0))
     pair = np.stack((records["seq"], records["ack"]), axis=1)[counted].astype(np.uint64)
     where = rows[counted]
     flows["packets"][where] = np.maximum(flows["packets"][where], pair)
