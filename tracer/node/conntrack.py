@@ -44,16 +44,16 @@ _Columns = list[tuple[bytes, ...]]
 _Entries = list[tuple[bytes, ...]]
 
 
-class _Tails(dict[bytes, tuple[int, int]]):
-    """The end of a line to its flags and its id (0 where none was printed)."""
+class _Tails(dict[bytes, int]):
+    """The end of a line to its flags, and above 16 bits its id (0 where none was printed)."""
 
-    def __missing__(self, text: bytes) -> tuple[int, int]:
+    def __missing__(self, text: bytes) -> int:
         found = _ENTRY_ID.search(text)
-        flags = Flag.ASSURED if b"[ASSURED]" in text else 0
-        result = int(flags), int(found[1]) if found else 0
-        if not found:  # with ids every line has another end: not worth remembering
-            self[text] = result
-        return result
+        flags = int(Flag.ASSURED) if b"[ASSURED]" in text else 0
+        if found:  # with ids every line has another end: not worth remembering
+            return flags | int(found[1]) << 16
+        self[text] = flags
+        return flags
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,7 @@ def _records(block: bytes, line: int, unread: Unread, texts: _Texts) -> Records:
         return no_records()
     records, usable = _fill(columns, texts)
     for row in np.flatnonzero(~usable):
-        place = places[row]
+        place = places[int(row)]
         unread.add(line + place, "no such address or port", b" ".join(found[place][1:5]))
     return records[usable]
 
@@ -164,10 +164,11 @@ def _fill_side(
 
 def _fill_status(records: Records, columns: _Columns, texts: _Texts) -> None:
     """Hook, flags and id."""
-    tails = list(map(texts.tails.__getitem__, columns[_REST]))
-    assured, records["cookie"] = zip(*tails, strict=True)
-    unreplied = np.array([bool(text) for text in columns[_UNREPLIED]])
+    count = len(records)
+    tails = np.fromiter(map(texts.tails.__getitem__, columns[_REST]), np.uint64, count)
+    unreplied = np.fromiter(map(bool, columns[_UNREPLIED]), np.bool_, count)
+    records["cookie"] = tails >> np.uint64(16)
     records["hook"] = Hook.CT_NEW
-    records["flags"] = np.array(assured, dtype=np.uint16) | int(Flag.AFTER | Flag.EXISTING)
+    records["flags"] = (tails & np.uint64(0xFFFF)) | np.uint64(Flag.AFTER | Flag.EXISTING)
     records["flags"] |= np.where(unreplied, 0, Flag.REPLIED).astype(np.uint16)
     mark_changes(records)

@@ -92,6 +92,8 @@ class Numbers(dict[bytes, int]):
 
     def column(self, texts: Sequence[bytes]) -> npt.NDArray[np.uint32]:
         """Shape (n,) column of the numbers."""
+        if not any(texts):
+            return np.zeros(len(texts), dtype=np.uint32)
         return np.fromiter(map(self.__getitem__, texts), dtype=np.uint32, count=len(texts))
 
 
