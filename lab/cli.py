@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -11,13 +12,26 @@ from pathlib import Path
 import click
 
 from lab.kernels import SUITES, ensure_kernel
+from lab.reach import COUNT, try_all
+from lab.rules.apply import MODES, Mode
 from lab.tools import ensure_tools
+from lab.topology import Topology
 from lab.vm import CHECKOUT, VmSettings, run_in_vm
+from tracer.cluster.file import load
 from tracer.errors import TracerError
 
+CLUSTERS = Path(__file__).parent / "clusters"
 KERNEL = click.option(
     "--kernel", envvar="KERNEL", default="6.1", show_default=True, type=click.Choice(list(SUITES))
 )
+
+CLUSTER = click.option(
+    "--cluster",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    default=CLUSTERS / "default.yaml",
+    help="cluster file; default: three nodes, three echo pods",
+)
+MODE = click.option("--mode", default="iptables", show_default=True, type=click.Choice(list(MODES)))
 
 
 def say(text: str) -> None:
@@ -66,6 +80,30 @@ def vm(
     status = run_in_vm(image, command, shared.resolve(), settings, hide)
     say(f"guest ran {time.monotonic() - started:.1f} s, status {status}")
     sys.exit(status)
+
+
+@cli.command()
+@MODE
+@CLUSTER
+@click.option("--count", default=COUNT, show_default=True, help="connections per address")
+def reach(mode: Mode, cluster: Path, count: int) -> None:
+    """Program the rules of one mode and try every kind of address with real traffic."""
+    started = time.monotonic()
+    with Topology(load(cluster), unique_prefix()) as topology:
+        say(f"namespaces and servers: {time.monotonic() - started:.1f} s")
+        started = time.monotonic()
+        topology.program(mode)
+        say(f"rules of {mode} mode: {time.monotonic() - started:.1f} s")
+        outcomes = []
+        for outcome in try_all(topology, count):
+            print(outcome.line(), flush=True)
+            outcomes.append(outcome)
+    sys.exit(0 if all(outcome.good for outcome in outcomes) else 1)
+
+
+def unique_prefix() -> str:
+    """The beginning of this run's namespace names."""
+    return f"lab{os.getpid()}"
 
 
 def _compile_checkout() -> None:

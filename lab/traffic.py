@@ -1,0 +1,101 @@
+"""A counted number of connections to one address, with everything the client knows of each."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import time
+from dataclasses import asdict, dataclass
+
+from lab.server import plain
+
+NAMES = {
+    errno.ECONNREFUSED: "refused",
+    errno.EHOSTUNREACH: "unreachable",
+    errno.ENETUNREACH: "unreachable",
+    errno.ECONNRESET: "reset",
+    errno.ETIMEDOUT: "timeout",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One connection or datagram exchange, as the client saw it."""
+
+    protocol: str
+    client_ip: str
+    client_port: int
+    virtual_ip: str
+    virtual_port: int
+    answered_by: str = ""
+    """Name of the pod that answered; empty when nobody did."""
+    seen_ip: str = ""
+    """The source address that pod saw."""
+    seen_port: int = 0
+    failure: str = ""
+    """``refused``, ``timeout``, ``unreachable``, ``reset`` or the error's own text."""
+
+    def to_json(self) -> dict[str, object]:
+        """Plain values, for a results file."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """How much traffic, to where."""
+
+    ip: str
+    port: int
+    tcp: int = 0
+    """Number of TCP connections, one after another."""
+    udp: int = 0
+    """Number of UDP exchanges, each from its own port."""
+    udp_port: int = 0
+    """Port of the UDP exchanges; 0: the same."""
+    timeout_s: float = 3.0
+    """Patience per connection."""
+    pause_s: float = 0.0
+    """Between two connections."""
+
+
+def drive(load: Load) -> list[Exchange]:
+    """Run the load from where this process is; never raises for a connection that fails."""
+    found = []
+    for kind, port, count in (
+        (socket.SOCK_STREAM, load.port, load.tcp),
+        (socket.SOCK_DGRAM, load.udp_port or load.port, load.udp),
+    ):
+        for _ in range(count):
+            found.append(_exchange(kind, load, port))
+            if load.pause_s:
+                time.sleep(load.pause_s)
+    return found
+
+
+def _exchange(kind: socket.SocketKind, load: Load, port: int) -> Exchange:
+    family = socket.AF_INET6 if ":" in load.ip else socket.AF_INET
+    protocol = "tcp" if kind == socket.SOCK_STREAM else "udp"
+    with socket.socket(family, kind) as client:
+        client.settimeout(load.timeout_s)
+        answer, failure = "", ""
+        try:
+            client.connect((load.ip, port))
+            client.sendall(b"?\n")
+            answer = client.recv(4096).decode()
+        except TimeoutError:
+            failure = "timeout"
+        except OSError as error:
+            failure = NAMES.get(error.errno or 0, str(error))
+        local = client.getsockname()
+    name, seen_ip, seen_port = answer.split() if answer.count(" ") == 2 else ("", "", "0")
+    return Exchange(
+        protocol=protocol,
+        client_ip=plain(local[0]),
+        client_port=local[1],
+        virtual_ip=load.ip,
+        virtual_port=port,
+        answered_by=name,
+        seen_ip=seen_ip,
+        seen_port=int(seen_port),
+        failure=failure or ("" if answer else "closed"),
+    )
