@@ -22,7 +22,7 @@ LAYERS = (
     ("tracer", "tracer.errors", "tracer.plain", "tracer.index"),
     ("tracer.address", "tracer.clock", "tracer.names", "tracer.settings", "tracer.tuples"),
     ("tracer.events", "tracer.cluster.model", "tracer.node.model"),
-    ("tracer.flow", "tracer.packets", "tracer.cluster.*", "tracer.node.*"),
+    ("tracer.flow", "tracer.packets", "tracer.cluster", "tracer.node.*"),
     ("tracer.cells", "tracer.filters", "tracer.flows", "tracer.enrich"),
     ("tracer.columns", "tracer.diagnosis.finding"),
     ("tracer.diagnosis.rule",),

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from tracer import address
+from tracer.plain import harmless, shortened
 
 SHOWN_LENGTH = 60
 """Characters of a foreign value that a note quotes."""
+NAME_LENGTH = 253
+"""The longest name Kubernetes allows; a longer one is kept, but not shown in full."""
 
 
 class UnusableError(ValueError):
@@ -23,12 +26,12 @@ def shown(value: object) -> str:
     if isinstance(value, int) and value.bit_length() > 64:
         return "a huge number"
     text = repr(value[:SHOWN_LENGTH]) if isinstance(value, str) else repr(value)
-    return text if len(text) <= SHOWN_LENGTH + 2 else text[:SHOWN_LENGTH] + "…"
+    return shortened(harmless(text), SHOWN_LENGTH)
 
 
 def printable(text: str) -> str:
-    """A name as it is, or quoted and cut where a terminal should not see it raw."""
-    return text if text.isprintable() and len(text) <= 4 * SHOWN_LENGTH else shown(text)
+    """A name for a message: as it is, unless a terminal should not see it raw."""
+    return shortened(harmless(text[: 2 * NAME_LENGTH]), NAME_LENGTH)
 
 
 class Fields:

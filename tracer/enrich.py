@@ -1,0 +1,278 @@
+"""Names for numbers: which Service, pod and node the addresses of flows belong to."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from tracer.address import AddressColumn, is_ipv4, parse
+from tracer.cluster.lookup import KeyTable, Numbers, rest, rest_of
+from tracer.cluster.model import Cluster, Node, Pod, Service, ServiceKind, ServicePort
+from tracer.flow import Rows
+from tracer.names import Names
+from tracer.node.model import NodeState
+
+Entries = dict[tuple[bytes, int], int]
+"""(16 packed bytes, port and protocol) -> number."""
+_IPV4, _IPV6 = bytes(16), b"\1" + bytes(15)
+"""Stand-ins for an address where only its family matters."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceHit:
+    """One way to reach a Service: its port and the kind of address used.
+
+    For a host port it is the pod that is reached: then these are the pod's names.
+    """
+
+    namespace: str
+    name: str
+    port_name: str
+    kind: ServiceKind
+
+    @property
+    def key(self) -> str:
+        """``namespace/name``."""
+        return f"{self.namespace}/{self.name}"
+
+
+class Enricher:
+    """Joins flow rows with a cluster, by column; numbers once given keep their meaning."""
+
+    def __init__(self, names: Names) -> None:
+        self.names = names
+        self._hits: list[ServiceHit] = []
+        self._hit_numbers: dict[ServiceHit, int] = {}
+        self._cluster = Cluster()
+        self._node = NodeState()
+        self._build()
+
+    def set_cluster(self, cluster: Cluster, node: NodeState | None = None) -> None:
+        """Name by this cluster from now on; without a node state the last one stays."""
+        node = self._node if node is None else node
+        same_node = (node.addresses, node.node_name) == (self._node.addresses, self._node.node_name)
+        changed = cluster is not self._cluster or not same_node
+        self._cluster, self._node = cluster, node
+        if changed:
+            self._build()
+
+    def annotate(self, flows: npt.NDArray[np.void], rows: Rows) -> None:
+        """Write service, names and generation into these rows of an array of dtype ``FLOW``."""
+        protocols = flows["protocol"][rows]
+        flows["service"][rows] = self.services_of(
+            flows["virtual"][rows], flows["virtual_port"][rows], protocols
+        )
+        flows["client_name"][rows] = self.names_of(flows["client"][rows])
+        flows["backend_name"][rows] = self.backends_of(
+            flows["backend"][rows], flows["backend_port"][rows], protocols
+        )
+        flows["generation"][rows] = self._cluster.generation
+
+    def services_of(
+        self,
+        addresses: AddressColumn,
+        ports: npt.NDArray[np.uint16],
+        protocols: npt.NDArray[np.uint8],
+    ) -> Numbers:
+        """Service number of each destination, -1 where it is none; ports in native order.
+
+        As in kube-proxy's chains: the addresses of Services come first, then node
+        ports on the addresses of nodes, then what the CNI's port mapping would take.
+        """
+        keys = rest(ports, protocols)
+        found = self._direct.find(addresses, keys)
+        left = np.flatnonzero(found < 0)
+        family = self._node_addresses.find(addresses[left], np.zeros(left.size, np.uint64))
+        left, family = left[family >= 0], family[family >= 0]
+        if left.size:
+            stand_ins = np.zeros((left.size, 2), dtype=np.uint64)
+            stand_ins[:, 0] = family
+            found[left] = self._node_ports.find(stand_ins, keys[left])
+            left = left[found[left] < 0]
+            found[left] = self._host_ports.find(addresses[left], keys[left])
+        return found
+
+    def names_of(self, addresses: AddressColumn) -> Numbers:
+        """Names number of the pod or node that owns each address, 0 where none is known."""
+        found = self._owners.find(addresses, np.zeros(len(addresses), dtype=np.uint64))
+        return np.maximum(found, 0)
+
+    def backends_of(
+        self,
+        addresses: AddressColumn,
+        ports: npt.NDArray[np.uint16],
+        protocols: npt.NDArray[np.uint8],
+    ) -> Numbers:
+        """As ``names_of``, but knows which hostNetwork pod listens on a node's port."""
+        found = self._listeners.find(addresses, rest(ports, protocols))
+        left = np.flatnonzero(found < 0)
+        found[left] = self.names_of(addresses[left])
+        return found
+
+    def hit(self, number: int) -> ServiceHit | None:
+        """What a service number means; None for -1."""
+        return self._hits[number] if 0 <= number < len(self._hits) else None
+
+    def name(self, number: int) -> str:
+        """What a names number means; empty for 0."""
+        return self.names.text(number)
+
+    def watched_prefixes(self) -> list[tuple[bytes, int]]:
+        """Every address whose traffic concerns the cluster, as (16 bytes, bits of 128)."""
+        ranges = {prefix for node in self._cluster.nodes for prefix in map(_prefix, node.pod_cidrs)}
+        wide = {prefix for prefix in ranges if prefix is not None}
+        lengths = sorted({bits for _, bits in wide})
+        single = {ip for ip in self._addresses() if not any(_cut(ip, b) in wide for b in lengths)}
+        return sorted(wide | {(ip, 128) for ip in single})
+
+    def _addresses(self) -> Iterator[bytes]:
+        """Addresses of Services, endpoints, pods and nodes, and what IPVS holds."""
+        for service in self._cluster.services:
+            yield from (ip for _, ip in _service_addresses(service))
+        yield from (endpoint.ip for endpoint in self._cluster.endpoints)
+        yield from (ip for pod in self._cluster.pods for ip in pod.ips)
+        yield from (ip for node in self._cluster.nodes for ip in node.addresses)
+        yield from filter(_routable, self._node.local_addresses | self._node.ipvs_addresses)
+        yield from (server.ip for server in self._node.virtual_servers)
+
+    def _build(self) -> None:
+        """Make the look-up tables; of two entries under one key the first counts."""
+        services = sorted(self._cluster.services, key=lambda service: service.key)
+        self._direct = KeyTable(self._service_entries(services))
+        self._node_ports = KeyTable(self._node_port_entries(services))
+        self._host_ports = KeyTable(self._host_port_entries())
+        nodes = {ip for node in self._cluster.nodes for ip in node.addresses}
+        self._node_addresses = KeyTable(
+            {(ip, 0): 0 if is_ipv4(ip) else 1 for ip in sorted(nodes | self._node.local_addresses)}
+        )
+        self._owners = KeyTable(self._owner_entries())
+        self._listeners = KeyTable(self._listener_entries())
+
+    def _number(self, namespace: str, name: str, port_name: str, kind: ServiceKind) -> int:
+        hit = ServiceHit(namespace, name, port_name, kind)
+        number = self._hit_numbers.setdefault(hit, len(self._hits))
+        if number == len(self._hits):
+            self._hits.append(hit)
+        return number
+
+    def _service_entries(self, services: list[Service]) -> Entries:
+        found: Entries = {}
+        for wanted in (ServiceKind.CLUSTER_IP, ServiceKind.EXTERNAL_IP, ServiceKind.LOAD_BALANCER):
+            for service in services:
+                ips = [ip for kind, ip in _service_addresses(service) if kind == wanted]
+                for port in service.ports if ips else ():
+                    number = self._number(service.namespace, service.name, port.name, wanted)
+                    for ip in ips:
+                        found.setdefault((ip, rest_of(port.port, port.protocol)), number)
+        return found
+
+    def _node_port_entries(self, services: list[Service]) -> Entries:
+        """Node ports by family: they hold on every node, so addresses would only multiply them."""
+        found: Entries = {}
+        for service in services:
+            for port in _node_ports(service):
+                number = self._number(
+                    service.namespace, service.name, port.name, ServiceKind.NODE_PORT
+                )
+                for family in _families(service):
+                    key = family, rest_of(port.node_port, port.protocol)
+                    found.setdefault(key, number)
+        return found
+
+    def _host_port_entries(self) -> Entries:
+        found: Entries = {}
+        nodes = {node.name: node for node in self._cluster.nodes}
+        for pod in self._cluster.pods:
+            if pod.host_ports and not pod.host_network and not pod.finished:
+                number = self._number(pod.namespace, pod.name, "", ServiceKind.HOST_PORT)
+                for protocol, host_port, _ in pod.host_ports:
+                    for ip in self._addresses_of_node(pod.node, nodes):
+                        found.setdefault((ip, rest_of(host_port, protocol)), number)
+        return found
+
+    def _addresses_of_node(self, name: str, nodes: dict[str, Node]) -> set[bytes]:
+        known = set(nodes[name].addresses) if name in nodes else set()
+        return known | self._node.local_addresses if name == self._node.node_name else known
+
+    def _owner_entries(self) -> Entries:
+        """Pods with addresses of their own, nodes, and this node's addresses on any interface."""
+        found: Entries = {}
+        for ip, pod in self._cluster.pod_by_address.items():
+            found[ip, 0] = self.names.number(pod.key)
+        for node in self._cluster.nodes:
+            for ip in node.addresses:
+                found.setdefault((ip, 0), self.names.number(node.name))
+        if self._node.node_name:
+            for ip in filter(_routable, sorted(self._node.local_addresses)):
+                found.setdefault((ip, 0), self.names.number(self._node.node_name))
+        return found
+
+    def _listener_entries(self) -> Entries:
+        """Endpoints that name their pod; then ports that hostNetwork pods declare."""
+        found: Entries = {}
+        for endpoint in sorted(self._cluster.endpoints, key=lambda endpoint: not endpoint.ready):
+            if endpoint.pod:
+                key = endpoint.ip, rest_of(endpoint.port, endpoint.protocol)
+                found.setdefault(key, self.names.number(endpoint.pod))
+        for pod in self._cluster.pods:
+            for key in _declared_listeners(pod):
+                found.setdefault(key, self.names.number(pod.key))
+        return found
+
+
+def _service_addresses(service: Service) -> Iterator[tuple[ServiceKind, bytes]]:
+    """What kube-proxy programs: nothing for headless Services or addresses left to a proxy."""
+    if service.headless or service.type == "ExternalName":
+        return
+    for ip in service.cluster_ips:
+        yield ServiceKind.CLUSTER_IP, ip
+    for ip in service.external_ips:
+        yield ServiceKind.EXTERNAL_IP, ip
+    modes = (*service.load_balancer_modes, *("VIP",) * len(service.load_balancer_ips))
+    for ip, mode in zip(service.load_balancer_ips, modes, strict=False):
+        if mode != "Proxy":
+            yield ServiceKind.LOAD_BALANCER, ip
+
+
+def _node_ports(service: Service) -> Iterator[ServicePort]:
+    if not service.headless and service.type != "ExternalName":
+        yield from (port for port in service.ports if port.node_port)
+
+
+def _families(service: Service) -> set[bytes]:
+    """Families a Service serves; both where its ClusterIPs are not known."""
+    known = {_IPV4 if is_ipv4(ip) else _IPV6 for ip in service.cluster_ips}
+    return known or {_IPV4, _IPV6}
+
+
+def _declared_listeners(pod: Pod) -> Iterator[tuple[bytes, int]]:
+    if pod.host_network and not pod.finished:
+        for protocol, host_port, _ in pod.host_ports:
+            yield from ((ip, rest_of(host_port, protocol)) for ip in pod.ips)
+
+
+def _routable(packed: bytes) -> bool:
+    """Whether an address means the same machine to everybody: not loopback, not link-local."""
+    ip = ipaddress.IPv6Address(packed)
+    known = ip.ipv4_mapped or ip
+    return not (known.is_loopback or known.is_link_local)
+
+
+def _prefix(text: str) -> tuple[bytes, int] | None:
+    """(16 bytes, bits of 128) of an address range; None if it is none."""
+    try:
+        network = ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        return None
+    offset = 96 if network.version == 4 else 0
+    return parse(str(network.network_address)), network.prefixlen + offset
+
+
+def _cut(packed: bytes, bits: int) -> tuple[bytes, int]:
+    """The range of so many bits that an address lies in."""
+    keep = (1 << 128) - (1 << (128 - bits))
+    return (int.from_bytes(packed, "big") & keep).to_bytes(16, "big"), bits
