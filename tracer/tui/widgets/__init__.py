@@ -1,0 +1,1 @@
+"""Parts of the screen; each shows what it is handed and says what its user wants."""

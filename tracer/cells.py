@@ -1,0 +1,364 @@
+"""From numbers to what people read: functions over many rows, from which columns are made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from tracer import address
+from tracer.clock import rfc3339
+from tracer.cluster.model import KIND_NAMES, ServiceKind
+from tracer.events import PROTOCOL_NAMES, Origin
+from tracer.flow import ENGINE_NAMES, STATE_NAMES, Rows, Seen
+from tracer.plain import harmless
+
+
+class Flows(Protocol):
+    """Rows to show, by column: an array of dtype ``FLOW``, or ``Gathered``."""
+
+    def __len__(self) -> int:
+        """How many rows."""
+
+    def __getitem__(self, field: str, /) -> npt.NDArray[Any]:
+        """One column, of the type that ``FLOW`` gives it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """Some rows of a table, each column fetched when asked for: a whole copy costs 30 MB."""
+
+    flows: npt.NDArray[np.void]
+    rows: Rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, field: str, /) -> npt.NDArray[Any]:
+        return self.flows[field][self.rows]
+
+
+Keys = npt.NDArray[np.int64] | npt.NDArray[np.uint64] | npt.NDArray[np.intp]
+"""Shape (n,): ascending order of a column."""
+
+
+class Hit(Protocol):
+    """The Service address a client used."""
+
+    @property
+    def namespace(self) -> str:
+        """Namespace of the Service."""
+
+    @property
+    def name(self) -> str:
+        """Name of the Service."""
+
+    @property
+    def port_name(self) -> str:
+        """Name of the Service port; empty if it has none."""
+
+    @property
+    def kind(self) -> ServiceKind:
+        """Which kind of its addresses was used."""
+
+
+@dataclass(frozen=True, slots=True)
+class Naming:
+    """The meaning of the numbers in a row, at one moment."""
+
+    hit: Callable[[int], Hit | None]
+    """Service by the ``service`` column."""
+    name: Callable[[int], str]
+    """Pod, node or client by the ``client_name`` and ``backend_name`` columns."""
+    text: Callable[[int], str]
+    """Drop reasons and locations."""
+    node: str
+    """This node's name, empty if unknown."""
+    now_ns: int
+    """Record time from which ages are counted."""
+
+
+Texts = Callable[[Flows, Naming], list[str]]
+Values = Callable[[Flows, Naming], Sequence[object]]
+Order = Callable[[Flows, Naming], Keys]
+Condition = Callable[[Flows], npt.NDArray[np.bool_]]
+
+
+def translated(flows: Flows) -> npt.NDArray[np.bool_]:
+    """Which rows this node has translated."""
+    return np.asarray((flows["seen"] & Seen.TRANSLATED) != 0)
+
+
+def redirected(flows: Flows) -> npt.NDArray[np.bool_]:
+    """Which rows have another destination after translation."""
+    return _differs(flows, "virtual", "backend")
+
+
+def source_changed(flows: Flows) -> npt.NDArray[np.bool_]:
+    """Which rows have another source after translation."""
+    return _differs(flows, "client", "source")
+
+
+def duration_text(span_ns: int) -> str:
+    """``0.2s``, ``45s``, ``3m10s``, ``2h05m`` or ``4d03h``."""
+    seconds = max(span_ns, 0) / 1e9
+    if seconds < 10:
+        return f"{seconds:.1f}s"
+    whole = int(seconds)
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m{whole % 60:02d}s"
+    if whole < 86400:
+        return f"{whole // 3600}h{whole // 60 % 60:02d}m"
+    return f"{whole // 86400}d{whole // 3600 % 24:02d}h"
+
+
+def count_text(number: int) -> str:
+    """``999``, ``12.3k``, ``4.5M`` or ``6.7G``."""
+    for limit, unit in ((1_000_000_000, "G"), (1_000_000, "M"), (10_000, "k")):
+        if number >= limit:
+            return f"{number / (1000 if unit == 'k' else limit):.1f}{unit}"
+    return str(number)
+
+
+def service_text(hit: Hit | None) -> str:
+    """``namespace/name:port``, or empty."""
+    if hit is None:
+        return ""
+    port = f":{hit.port_name}" if hit.port_name else ""
+    return harmless(f"{hit.namespace}/{hit.name}{port}")
+
+
+def _differs(flows: Flows, one: str, other: str) -> npt.NDArray[np.bool_]:
+    changed = (flows[one] != flows[other]).any(axis=1)
+    return np.asarray(changed | (flows[f"{one}_port"] != flows[f"{other}_port"]))
+
+
+def endpoint_text(side: str) -> Texts:
+    """``1.2.3.4:80`` or ``[fd00::1]:80`` of one side of each flow."""
+
+    def texts(flows: Flows, _: Naming) -> list[str]:
+        hosts, ports = address.texts(flows[side]), flows[f"{side}_port"].tolist()
+        return [
+            f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+            for host, port in zip(hosts, ports, strict=True)
+        ]
+
+    return texts
+
+
+def only(texts: Texts, where: Condition) -> Texts:
+    """The same texts, empty where the condition does not hold."""
+
+    def kept(flows: Flows, naming: Naming) -> list[str]:
+        shown = where(flows).tolist()
+        return [t if keep else "" for t, keep in zip(texts(flows, naming), shown, strict=True)]
+
+    return kept
+
+
+def endpoint_json(side: str, where: Condition | None = None, named: str = "") -> Values:
+    """``{"ip", "port"}``, with ``"name"`` if there is a column of names; null elsewhere."""
+
+    def values(flows: Flows, naming: Naming) -> Sequence[object]:
+        pairs = zip(address.texts(flows[side]), flows[f"{side}_port"].tolist(), strict=True)
+        found: list[object]
+        if named:
+            names = [naming.name(number) or None for number in flows[named].tolist()]
+            found = [
+                {"ip": ip, "port": port, "name": name}
+                for (ip, port), name in zip(pairs, names, strict=True)
+            ]
+        else:
+            found = [{"ip": ip, "port": port} for ip, port in pairs]
+        if where is None:
+            return found
+        kept = where(flows).tolist()
+        return [v if keep else None for v, keep in zip(found, kept, strict=True)]
+
+    return values
+
+
+def endpoint_key(side: str) -> Order:
+    """IPv4 before IPv6, by address, then port."""
+
+    def keys(flows: Flows, _: Naming) -> Keys:
+        words = np.ascontiguousarray(flows[side]).view(">u8").astype(np.uint64)
+        port = flows[f"{side}_port"].astype(np.uint64)
+        result = ((words[:, 1] & np.uint64(0xFFFFFFFF)) << np.uint64(16)) | port
+        six = np.flatnonzero(flows["family"] == 10)
+        if six.size:
+            # 128 bits do not fit a key: the place among the distinct ones does.
+            ranks = np.unique(words[six], axis=0, return_inverse=True)[1]
+            place = ranks.reshape(-1).astype(np.uint64) << np.uint64(16)
+            result[six] = np.uint64(1 << 62) | place | port[six]
+        return result
+
+    return keys
+
+
+def ranked(field: str, text: Callable[[int, Naming], str]) -> Order:
+    """Order by the text of a number; rows without text come last."""
+
+    def keys(flows: Flows, naming: Naming) -> Keys:
+        numbers, inverse = np.unique(flows[field], return_inverse=True)
+        texts = [text(int(number), naming) for number in numbers]
+        order = {t: rank for rank, t in enumerate(sorted(set(texts), key=lambda t: (t == "", t)))}
+        return np.array([order[t] for t in texts], dtype=np.int64)[inverse.reshape(-1)]
+
+    return keys
+
+
+def plain_key(field: str) -> Order:
+    """Order by a number."""
+    return lambda flows, _: flows[field].astype(np.int64)
+
+
+def sum_key(field: str) -> Order:
+    """Order by both directions together."""
+    return lambda flows, _: flows[field].sum(axis=1).astype(np.int64)
+
+
+def number_in(field: str) -> Callable[[Flows, Naming], list[int]]:
+    """The numbers as they are."""
+
+    def numbers(flows: Flows, _: Naming) -> list[int]:
+        values: list[int] = flows[field].tolist()
+        return values
+
+    return numbers
+
+
+def count_in(field: str) -> Texts:
+    """A number, empty when it is 0."""
+    return lambda flows, _: [count_text(n) if n else "" for n in flows[field].tolist()]
+
+
+def node(flows: Flows, naming: Naming) -> list[str | None]:
+    """This node's name on every row, null if it is not known."""
+    return [naming.node or None] * len(flows)
+
+
+def link(field: str) -> Callable[[Flows, Naming], list[int | None]]:
+    """Number of another flow, null if there is none."""
+    return lambda flows, _: [number or None for number in flows[field].tolist()]
+
+
+def time_in(field: str) -> Texts:
+    """RFC 3339 with nanoseconds."""
+    return lambda flows, _: list(map(time_text, flows[field].tolist()))
+
+
+@lru_cache(maxsize=64)
+def _second(seconds: int) -> str:
+    return rfc3339(seconds * 1_000_000_000)[:20]
+
+
+def time_text(time_ns: int) -> str:
+    """RFC 3339, the second remembered: flows come many to a second."""
+    seconds, nanoseconds = divmod(time_ns, 1_000_000_000)
+    return f"{_second(seconds)}{nanoseconds:09d}Z"
+
+
+def clock_time(flows: Flows, _: Naming) -> list[str]:
+    """Time of day of the first sign, UTC, milliseconds."""
+    return [time_text(time_ns)[11:23] for time_ns in flows["first_ns"].tolist()]
+
+
+def span_since(begin: str) -> Texts:
+    """Time passed since then, in words of a few characters."""
+
+    def spans(flows: Flows, naming: Naming) -> list[str]:
+        return [duration_text(naming.now_ns - begun) for begun in flows[begin].tolist()]
+
+    return spans
+
+
+def named_number(field: str, table: Callable[[int], str]) -> Texts:
+    """Numbers of an enumeration by name."""
+    return lambda flows, _: [table(number) for number in flows[field].tolist()]
+
+
+def protocol_name(number: int) -> str:
+    """``tcp``; the number if it has no name here."""
+    return PROTOCOL_NAMES.get(number, str(number))
+
+
+def engine_name(number: int) -> str:
+    """``ipvs``, ``iptables``, ``nftables`` or ``unknown``."""
+    return ENGINE_NAMES.get(number, "unknown")
+
+
+def state_name(number: int) -> str:
+    """The state in one word."""
+    return STATE_NAMES.get(number, "unknown")
+
+
+def name_in(field: str) -> Texts:
+    """Names of pods and nodes, made harmless."""
+    return lambda flows, naming: [harmless(naming.name(n)) for n in flows[field].tolist()]
+
+
+def services(flows: Flows, naming: Naming) -> list[str]:
+    """``namespace/name:port`` of each flow."""
+    return [service_text(naming.hit(number)) for number in flows["service"].tolist()]
+
+
+def kinds(flows: Flows, naming: Naming) -> list[str]:
+    """``ClusterIP``, ``NodePort``, … of each flow."""
+    hits = map(naming.hit, flows["service"].tolist())
+    return ["" if hit is None else KIND_NAMES.get(hit.kind, "") for hit in hits]
+
+
+def service_json(flows: Flows, naming: Naming) -> list[object]:
+    """``{"namespace", "name", "port", "kind"}`` or null."""
+
+    def value(number: int) -> object:
+        hit = naming.hit(number)
+        if hit is None:
+            return None
+        where = {"namespace": hit.namespace, "name": hit.name, "port": hit.port_name}
+        return where | {"kind": KIND_NAMES.get(hit.kind, "")}
+
+    known = {number: value(number) for number in np.unique(flows["service"]).tolist()}
+    return [known[number] for number in flows["service"].tolist()]
+
+
+def pair_text(field: str) -> Texts:
+    """``request/reply``, empty where nothing was counted."""
+    return lambda flows, _: [
+        f"{count_text(out)}/{count_text(back)}" if out or back else ""
+        for out, back in flows[field].tolist()
+    ]
+
+
+def pair_json(field: str) -> Values:
+    """Null where nothing was counted: without accounting the kernel has no figures."""
+    return lambda flows, _: [pair if any(pair) else None for pair in flows[field].tolist()]
+
+
+def drops(flows: Flows, naming: Naming) -> list[str]:
+    """Why the kernel dropped a packet of it, made harmless."""
+    return [harmless(naming.text(n)) if n else "" for n in flows["drop_reason"].tolist()]
+
+
+def drops_json(flows: Flows, naming: Naming) -> list[object]:
+    """Why the kernel dropped a packet of it, or null."""
+    return [naming.text(n) if n else None for n in flows["drop_reason"].tolist()]
+
+
+_ORIGIN_BITS = ((Seen.KERNEL, 1), (Seen.CONNTRACK, 2), (Seen.PACKETS, 4))
+_ORIGINS = [[str(o.name).lower() for o in Origin if code & o] for code in range(8)]
+
+
+def origins(flows: Flows, _: Naming) -> list[list[str]]:
+    """Which kinds of witness a row rests on, as lists of their names."""
+    code = np.zeros(len(flows), dtype=np.uint8)
+    for bit, number in _ORIGIN_BITS:
+        code[(flows["seen"] & bit) != 0] += number
+    return [_ORIGINS[number] for number in code.tolist()]

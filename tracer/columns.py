@@ -1,0 +1,253 @@
+"""The one table of columns: what text, JSON lines and the screen say about a flow.
+
+A column turns many rows at once into texts, JSON values or sort keys; whoever
+shows flows picks from ``COLUMNS`` and adds nothing of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tracer import cells
+from tracer.cells import Order, Texts, Values
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One property of a flow; a part that is None is not offered there."""
+
+    name: str
+    """Key in JSON and name of the order on screen."""
+    title: str
+    help: str
+    width: int = 0
+    """Characters it wants on screen; text lines are padded to it."""
+    text: Texts | None = None
+    json: Values | None = None
+    key: Order | None = None
+    right: bool = False
+    """Numbers stand to the right."""
+
+
+_PROTOCOL = cells.named_number("protocol", cells.protocol_name)
+_ENGINE = cells.named_number("engine", cells.engine_name)
+_STATE = cells.named_number("state", cells.state_name)
+
+COLUMNS: tuple[Column, ...] = (
+    Column("id", "Id", "Number of the flow in this run", json=cells.number_in("id")),
+    Column(
+        "first",
+        "Time",
+        "When the flow was first seen, UTC",
+        width=12,
+        text=cells.clock_time,
+        json=cells.time_in("first_ns"),
+        key=cells.plain_key("first_ns"),
+    ),
+    Column("last", "Last", "When it was last seen", json=cells.time_in("last_ns")),
+    Column(
+        "protocol",
+        "Proto",
+        "tcp, udp, sctp or icmp",
+        width=5,
+        text=_PROTOCOL,
+        json=_PROTOCOL,
+        key=cells.plain_key("protocol"),
+    ),
+    Column(
+        "client",
+        "Client",
+        "Who connected",
+        width=21,
+        text=cells.endpoint_text("client"),
+        json=cells.endpoint_json("client", named="client_name"),
+        key=cells.endpoint_key("client"),
+    ),
+    Column(
+        "client_name",
+        "Client name",
+        "Pod or node with the client's address",
+        width=20,
+        text=cells.name_in("client_name"),
+        key=cells.ranked("client_name", lambda number, naming: naming.name(number)),
+    ),
+    Column(
+        "virtual",
+        "VIP",
+        "The address it asked for",
+        width=21,
+        text=cells.endpoint_text("virtual"),
+        json=cells.endpoint_json("virtual"),
+        key=cells.endpoint_key("virtual"),
+    ),
+    Column(
+        "service",
+        "Service",
+        "Service and port name behind that address",
+        width=24,
+        text=cells.services,
+        json=cells.service_json,
+        key=cells.ranked("service", lambda number, n: cells.service_text(n.hit(number))),
+    ),
+    Column(
+        "kind",
+        "Kind",
+        "Which of the Service's addresses: ClusterIP, NodePort, ExternalIP, LoadBalancer, HostPort",
+        width=12,
+        text=cells.kinds,
+    ),
+    Column(
+        "backend",
+        "Backend",
+        "The address it was translated to",
+        width=21,
+        text=cells.only(cells.endpoint_text("backend"), cells.redirected),
+        json=cells.endpoint_json("backend", cells.redirected, named="backend_name"),
+        key=cells.endpoint_key("backend"),
+    ),
+    Column(
+        "backend_name",
+        "Backend name",
+        "Pod or node with the backend's address",
+        width=20,
+        text=cells.only(cells.name_in("backend_name"), cells.redirected),
+        key=cells.ranked("backend_name", lambda number, naming: naming.name(number)),
+    ),
+    Column(
+        "source_nat",
+        "SNAT",
+        "The source address the backend sees, if it is not the client's",
+        width=21,
+        text=cells.only(cells.endpoint_text("source"), cells.source_changed),
+        json=cells.endpoint_json("source", cells.source_changed),
+        key=cells.endpoint_key("source"),
+    ),
+    Column(
+        "engine",
+        "Engine",
+        "What chose the backend: ipvs, iptables or nftables",
+        width=8,
+        text=_ENGINE,
+        json=_ENGINE,
+        key=cells.plain_key("engine"),
+    ),
+    Column(
+        "state",
+        "State",
+        "new, answered, established, closing, closed, refused or lost",
+        width=11,
+        text=_STATE,
+        json=_STATE,
+        key=cells.plain_key("state"),
+    ),
+    Column(
+        "packets",
+        "Packets",
+        "Request/reply packets, where the kernel counts or packets are sniffed",
+        width=11,
+        text=cells.pair_text("packets"),
+        json=cells.pair_json("packets"),
+        key=cells.sum_key("packets"),
+        right=True,
+    ),
+    Column(
+        "bytes",
+        "Bytes",
+        "Request/reply bytes",
+        width=13,
+        text=cells.pair_text("bytes"),
+        json=cells.pair_json("bytes"),
+        key=cells.sum_key("bytes"),
+        right=True,
+    ),
+    Column(
+        "retransmits",
+        "Retr",
+        "How often the request was repeated",
+        width=4,
+        text=cells.count_in("retransmits"),
+        json=cells.number_in("retransmits"),
+        key=cells.plain_key("retransmits"),
+        right=True,
+    ),
+    Column(
+        "age",
+        "Age",
+        "Time since it was first seen",
+        width=6,
+        text=cells.span_since("first_ns"),
+        right=True,
+    ),
+    Column(
+        "idle",
+        "Idle",
+        "Time since it was last seen",
+        width=6,
+        text=cells.span_since("last_ns"),
+        key=cells.plain_key("last_ns"),
+        right=True,
+    ),
+    Column(
+        "drop",
+        "Drop reason",
+        "The kernel's reason for dropping a packet of it",
+        width=16,
+        text=cells.drops,
+        json=cells.drops_json,
+        key=cells.ranked("drop_reason", lambda number, naming: naming.text(number)),
+    ),
+    Column("upstream", "From", "Flow whose translation this flow is", json=cells.link("upstream")),
+    Column("downstream", "To", "Flow this one goes on as", json=cells.link("downstream")),
+    Column("node", "Node", "Where it was seen", json=cells.node),
+    Column("netns", "Netns", "Network namespace", json=cells.link("netns")),
+    Column("origin", "Origin", "kernel, conntrack, packets", json=cells.origins),
+)
+
+BY_NAME: Mapping[str, Column] = {column.name: column for column in COLUMNS}
+
+LINE_COLUMNS = tuple(
+    BY_NAME[name]
+    for name in (
+        "first",
+        "protocol",
+        "client",
+        "virtual",
+        "backend",
+        "source_nat",
+        "engine",
+        "state",
+        "service",
+        "kind",
+        "client_name",
+        "backend_name",
+        "drop",
+    )
+)
+"""What a text line shows: numbers first, names of any length last."""
+
+SCREEN_COLUMNS = tuple(
+    BY_NAME[name]
+    for name in (
+        "client",
+        "service",
+        "virtual",
+        "backend",
+        "state",
+        "engine",
+        "source_nat",
+        "backend_name",
+        "client_name",
+        "kind",
+        "protocol",
+        "packets",
+        "retransmits",
+        "age",
+        "idle",
+        "drop",
+    )
+)
+"""What the table on screen shows, the most wanted to the left: narrow terminals cut the rest."""
+
+JSON_COLUMNS = tuple(column for column in COLUMNS if column.json is not None)
+"""The members of a translation line in order."""

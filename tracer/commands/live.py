@@ -1,0 +1,101 @@
+"""``viptrace live``: trace this node now."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import click
+
+from tracer.commands.output import chosen_output, output_options
+from tracer.errors import InputError
+from tracer.settings import LiveSettings
+
+
+@click.command(short_help="Trace this node now (the default).")
+@click.argument("filter", required=False, default="", metavar="[FILTER]")
+@output_options
+@click.option(
+    "--backend",
+    type=click.Choice(["auto", "bpf", "conntrack"]),
+    default="auto",
+    show_default=True,
+    help="Kernel probes, or conntrack's own events where probes cannot run.",
+)
+@click.option("--iface", multiple=True, metavar="NAME", help="Sniff here only; repeatable.")
+@click.option("--no-packets", is_flag=True, help="Do not sniff packets at all.")
+@click.option(
+    "--cluster",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Names from this file: kubectl get nodes,services,endpointslices,pods -A -o json.",
+)
+@click.option("--no-cluster", is_flag=True, help="No names, addresses only.")
+@click.option("--node", default="", metavar="NAME", help="This node's name in Kubernetes.")
+@click.option(
+    "--duration", type=click.FloatRange(min=0), default=0.0, metavar="S", help="Stop after this."
+)
+@click.option("--deep", is_flag=True, help="Probes that fire for every packet, too.")
+@click.option(
+    "--ready-file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Written when everything is attached.",
+)
+@click.option("--all-namespaces", is_flag=True, help="Every network namespace of this kernel.")
+def live(
+    filter: str,
+    json_lines: bool,
+    text: bool,
+    updates: bool,
+    all_flows: bool,
+    fail_on: str | None,
+    backend: str,
+    iface: tuple[str, ...],
+    no_packets: bool,
+    cluster: Path | None,
+    no_cluster: bool,
+    node: str,
+    duration: float,
+    deep: bool,
+    ready_file: Path | None,
+    all_namespaces: bool,
+) -> int:
+    """Show which client reached which VIP, the pod behind it, and the flows that are lost.
+
+    The screen on a terminal, else text. FILTER chooses flows.
+    """
+    _require_interfaces(iface)
+    if cluster and no_cluster:
+        raise InputError(
+            "--cluster and --no-cluster exclude each other.", "", "Leave one of them out."
+        )
+    output = chosen_output(json_lines, text, updates, all_flows, fail_on, filter)
+    settings = LiveSettings(
+        backend=backend,
+        interfaces=iface,
+        packets=not no_packets,
+        deep=deep,
+        all_namespaces=all_namespaces,
+        cluster=cluster,
+        node=node,
+        duration_s=duration,
+        ready_file=ready_file,
+        filter=filter,
+        all_flows=all_flows,
+    )
+    # NumPy and all sources hang on this: help and mistakes in options must not wait for them.
+    from tracer.commands.live_run import trace
+
+    return trace(settings, output)
+
+
+def _require_interfaces(wanted: tuple[str, ...]) -> None:
+    present = [name for _, name in socket.if_nameindex()]
+    for name in wanted:
+        if name not in present:
+            raise InputError(
+                f"No interface '{name}'.",
+                f"This network namespace has: {', '.join(present) or 'none'}.",
+                "Name one of these with --iface, or leave it out to sniff on all.",
+            )

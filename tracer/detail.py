@@ -1,0 +1,189 @@
+"""Everything known about one flow, in words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from tracer import address, cells
+from tracer.cells import Naming
+from tracer.columns import BY_NAME
+from tracer.diagnosis.finding import Finding, FlowSubject
+from tracer.flow import Leg, Seen
+from tracer.plain import harmless
+
+_SEEN_TEXTS: tuple[tuple[Seen, str], ...] = (
+    (Seen.EXISTING, "it existed when tracing began"),
+    (Seen.SYN, "request seen from the client"),
+    (Seen.IPVS_NEW, "IPVS made a connection"),
+    (Seen.NO_DESTINATION, "IPVS had no usable real server"),
+    (Seen.NO_ROUTE, "IPVS found no route to the backend"),
+    (Seen.SYN_TRANSLATED, "request seen on its way to the backend"),
+    (Seen.LOCAL_IN, "delivered to this machine's own sockets"),
+    (Seen.RETRANSMITTED, "request repeated"),
+    (Seen.ANSWER_BACKEND, "backend answered"),
+    (Seen.ANSWER_CLIENT, "answer seen on its way to the client"),
+    (Seen.REPLIED, "conntrack saw a reply"),
+    (Seen.RST_BEFORE_ANSWER, "reset instead of an answer"),
+    (Seen.RST_BACKEND, "reset by the backend"),
+    (Seen.RST_CLIENT, "reset by the client"),
+    (Seen.RST_LOCAL, "reset by this node's kernel"),
+    (Seen.ICMP_REFUSED, "refused by an ICMP error"),
+    (Seen.DROPPED, "a packet was dropped by the kernel"),
+    (Seen.CT_FAILED, "conntrack could not insert it"),
+    (Seen.FIN, "closed by a FIN"),
+    (Seen.ENDED, "the kernel destroyed the mapping"),
+)
+"""In the order in which they happen."""
+
+_TUPLES = (
+    ("client", "virtual", "request", Leg.CLIENT_OUT),
+    ("source", "backend", "request, translated", Leg.BACKEND_OUT),
+    ("backend", "source", "answer", Leg.BACKEND_IN),
+    ("virtual", "client", "answer, translated back", Leg.CLIENT_IN),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class FlowDetail:
+    """One flow for the detail pane; texts are harmless."""
+
+    id: int
+    title: str
+    facts: tuple[tuple[str, str], ...]
+    """(label, text)."""
+    findings: tuple[Finding, ...]
+    """Findings about this flow, its Service or its address."""
+
+
+def detail_of(
+    flow: npt.NDArray[np.void], naming: Naming, findings: tuple[Finding, ...]
+) -> FlowDetail | None:
+    """Details of the one row in the array; None of an empty one."""
+    if not len(flow):
+        return None
+    cell = _cells(flow, naming)
+    service = f" {cell['service']} ({cell['kind']})" if cell["service"] else ""
+    return FlowDetail(
+        int(flow["id"][0]),
+        f"{cell['protocol']} {cell['client']} → {cell['virtual']}{service}",
+        tuple(
+            (label, text)
+            for label, text in (
+                *_endpoints(cell),
+                *_tuples(flow),
+                *_times(flow),
+                *_evidence(flow, cell, naming),
+                *_links(flow),
+            )
+            if text
+        ),
+        tuple(f for f in findings if _concerns(f, flow, naming)),
+    )
+
+
+def _cells(flow: npt.NDArray[np.void], naming: Naming) -> dict[str, str]:
+    """The text of every column."""
+    return {name: c.text(flow, naming)[0] for name, c in BY_NAME.items() if c.text}
+
+
+def _endpoints(cell: dict[str, str]) -> list[tuple[str, str]]:
+    state = f"{cell['state']}, by {cell['engine']}" if cell["backend"] else cell["state"]
+    return [
+        ("State", state),
+        ("Client", _with_name(cell["client"], cell["client_name"])),
+        ("Backend", _with_name(cell["backend"], cell["backend_name"])),
+        ("Source seen by the backend", cell["source_nat"] or cell["client"]),
+    ]
+
+
+def _with_name(endpoint: str, name: str) -> str:
+    return f"{endpoint} ({name})" if endpoint and name else endpoint
+
+
+def _tuples(flow: npt.NDArray[np.void]) -> list[tuple[str, str]]:
+    """The four tuples with the packets seen of each."""
+    changed = bool(cells.redirected(flow)[0] or cells.source_changed(flow)[0])
+    return [
+        (label.capitalize(), f"{_point(flow, src)} → {_point(flow, dst)}{_seen(flow, leg)}")
+        for src, dst, label, leg in _TUPLES
+        if changed or leg in (Leg.CLIENT_OUT, Leg.CLIENT_IN)
+    ]
+
+
+def _point(flow: npt.NDArray[np.void], side: str) -> str:
+    return address.endpoint(flow[side][0].tobytes(), int(flow[f"{side}_port"][0]))
+
+
+def _seen(flow: npt.NDArray[np.void], leg: Leg) -> str:
+    packets = int(flow["leg_packets"][0][leg])
+    return f"  ({cells.count_text(packets)} packets seen)" if packets else ""
+
+
+def _times(flow: npt.NDArray[np.void]) -> list[tuple[str, str]]:
+    first, last, request, answer, ended = (
+        int(flow[field][0])
+        for field in ("first_ns", "last_ns", "request_ns", "answer_ns", "ended_ns")
+    )
+    waited = f"{(answer - request) / 1e6:.3f} ms" if answer and request else ""
+    return [
+        ("First seen", cells.time_text(first)),
+        ("Last seen", cells.time_text(last)),
+        ("Ended", cells.time_text(ended) if ended else ""),
+        ("Answer after", waited),
+    ]
+
+
+def _evidence(
+    flow: npt.NDArray[np.void], cell: dict[str, str], naming: Naming
+) -> list[tuple[str, str]]:
+    seen = int(flow["seen"][0])
+    told = "; ".join(text for bit, text in _SEEN_TEXTS if seen & bit)
+    location = harmless(naming.text(int(flow["drop_location"][0])))
+    return [
+        ("Seen", told),
+        ("Refused by", _refusal(flow)),
+        ("Dropped", f"{cell['drop']} at {location}" if cell["drop"] and location else cell["drop"]),
+        ("Request repeated", cell["retransmits"] and f"{cell['retransmits']} times"),
+        ("Packets", cell["packets"]),
+        ("Bytes", cell["bytes"]),
+    ]
+
+
+def _refusal(flow: npt.NDArray[np.void]) -> str:
+    sender = flow["refused_by"][0].tobytes()
+    if not any(sender):
+        return ""
+    number = int(flow["refusal"][0])
+    error = f", ICMP type {number >> 8} code {number & 0xFF}" if number else ""
+    return f"{address.text(sender)}{error}"
+
+
+def _links(flow: npt.NDArray[np.void]) -> list[tuple[str, str]]:
+    before, after = int(flow["upstream"][0]), int(flow["downstream"][0])
+    return [
+        ("Translated before as", f"flow {before}" if before else ""),
+        ("Translated again as", f"flow {after}" if after else ""),
+    ]
+
+
+def _concerns(finding: Finding, flow: npt.NDArray[np.void], naming: Naming) -> bool:
+    subject, hit = finding.subject, naming.hit(int(flow["service"][0]))
+    service = f"{hit.namespace}/{hit.name}" if hit else None
+    ends = [flow[side][0].tobytes() for side in ("virtual", "backend")]
+    same_flow = subject.flow is not None and _is_same(subject.flow, flow)
+    same_service = service is not None and subject.service == service
+    return same_flow or same_service or subject.address in ends
+
+
+def _is_same(subject: FlowSubject, flow: npt.NDArray[np.void]) -> bool:
+    told = (subject.protocol, subject.src, subject.src_port, subject.dst, subject.dst_port)
+    return told == (
+        int(flow["protocol"][0]),
+        flow["client"][0].tobytes(),
+        int(flow["client_port"][0]),
+        flow["virtual"][0].tobytes(),
+        int(flow["virtual_port"][0]),
+    )

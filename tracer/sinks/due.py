@@ -1,0 +1,121 @@
+"""When a flow or a finding deserves a line: promptly, and once unless asked for more."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from tracer.cells import Gathered, translated
+from tracer.diagnosis.finding import Finding
+from tracer.flow import Rows, State
+
+PATIENCE_NS = 1_000_000_000
+"""Record time a flow may wait for its answer before its line is printed anyway."""
+FINDING_PAUSE_NS = 1_000_000_000
+"""Record time between two lines of one finding."""
+
+Table = npt.NDArray[np.void]
+"""Shape (capacity,), dtype ``FLOW``: all rows, living or not."""
+
+_SETTLED = np.zeros(256, dtype=np.bool_)
+_SETTLED[
+    [State.ANSWERED, State.ESTABLISHED, State.CLOSING, State.CLOSED, State.REFUSED, State.LOST]
+] = True
+
+
+class DueFlows:
+    """Decides which rows to print; remembers by row and id, never an object per flow."""
+
+    def __init__(self, all_flows: bool = False, updates: bool = False) -> None:
+        self._all_flows = all_flows
+        self._updates = updates
+        self._printed: npt.NDArray[np.uint64] = np.zeros(0, dtype=np.uint64)
+        """By row: id of the flow whose line is out."""
+        self._waiting: Rows = np.zeros(0, dtype=np.intp)
+
+    def take(self, flows: Table, changed: Rows, now_ns: int) -> Rows:
+        """Rows to print now: settled ones, and those that have waited long enough.
+
+        With updates every change of a flow is due.
+        """
+        self._reserve(len(flows))
+        if self._updates:
+            return self._mark(flows, self._wanted(flows, changed))
+        fresh = changed[self._printed[changed] != flows["id"][changed]]
+        candidates = self._wanted(flows, np.union1d(self._waiting, fresh).astype(np.intp))
+        candidates = candidates[self._printed[candidates] != flows["id"][candidates]]
+        ready = _SETTLED[flows["state"][candidates]]
+        ready |= flows["first_ns"][candidates] + PATIENCE_NS <= now_ns
+        self._waiting = candidates[~ready]
+        return self._mark(flows, candidates[ready])
+
+    def rest(self, flows: Table, alive: Rows) -> Rows:
+        """Rows to print at the end: those still unprinted, and with updates every living one."""
+        self._reserve(len(flows))
+        wanted = self._wanted(flows, alive)
+        self._waiting = self._waiting[:0]
+        if self._updates:
+            return wanted[flows["ended_ns"][wanted] == 0]
+        return self._mark(flows, wanted[self._printed[wanted] != flows["id"][wanted]])
+
+    def _wanted(self, flows: Table, rows: Rows) -> Rows:
+        return rows if self._all_flows else rows[translated(Gathered(flows, rows))]
+
+    def _mark(self, flows: Table, rows: Rows) -> Rows:
+        self._printed[rows] = flows["id"][rows]
+        return rows[np.argsort(flows["id"][rows])]
+
+    def _reserve(self, capacity: int) -> None:
+        if capacity > len(self._printed):
+            grown = np.zeros(capacity, dtype=np.uint64)
+            grown[: len(self._printed)] = self._printed
+            self._printed = grown
+
+
+class DueFindings:
+    """Decides when a finding is printed again: at most once a second, and only for news."""
+
+    def __init__(self) -> None:
+        self._printed: dict[tuple[object, ...], tuple[Finding, int]] = {}
+        """By cause and subject: the finding as printed, and when."""
+        self._held: dict[tuple[object, ...], Finding] = {}
+        """News that came too soon after the last line."""
+
+    def take(self, news: tuple[Finding, ...], now_ns: int) -> list[Finding]:
+        """Findings to print now; openings and closings never wait."""
+        self._held.update({_identity(finding): finding for finding in news})
+        due = [f for key, f in self._held.items() if self._is_due(key, f, now_ns)]
+        for finding in due:
+            self._settle(finding, now_ns)
+        return due
+
+    def rest(self) -> list[Finding]:
+        """Everything held back, for the end."""
+        left, self._held = list(self._held.values()), {}
+        return [finding for finding in left if self._is_news(_identity(finding), finding)]
+
+    def _settle(self, finding: Finding, now_ns: int) -> None:
+        key = _identity(finding)
+        del self._held[key]
+        if finding.open:
+            self._printed[key] = (finding, now_ns)
+        else:
+            self._printed.pop(key, None)
+
+    def _is_due(self, key: tuple[object, ...], finding: Finding, now_ns: int) -> bool:
+        if key not in self._printed or not finding.open:
+            return True
+        rested = now_ns - self._printed[key][1] >= FINDING_PAUSE_NS
+        return rested and self._is_news(key, finding)
+
+    def _is_news(self, key: tuple[object, ...], finding: Finding) -> bool:
+        if key not in self._printed:
+            return True
+        last = self._printed[key][0]
+        told = (last.severity, last.summary, last.remedy)
+        more = finding.count >= 2 * last.count
+        return more or told != (finding.severity, finding.summary, finding.remedy)
+
+
+def _identity(finding: Finding) -> tuple[object, ...]:
+    return (finding.cause, *finding.subject.key)

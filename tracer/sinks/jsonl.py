@@ -1,0 +1,110 @@
+"""JSON lines: translations, findings and one summary, as the contract names them."""
+
+from __future__ import annotations
+
+from typing import IO
+
+import msgspec
+
+from tracer import address
+from tracer.cells import Flows, Naming, time_text
+from tracer.columns import JSON_COLUMNS
+from tracer.diagnosis.finding import Finding, FlowSubject, Subject
+from tracer.events import PROTOCOL_NAMES
+from tracer.flow import Rows
+from tracer.naming import naming_of
+from tracer.pipeline import Pipeline, Update
+from tracer.sinks.due import DueFindings, DueFlows, Table
+
+_FIELDS = [(column.name, object) for column in JSON_COLUMNS]
+_LINE = msgspec.defstruct(
+    "TranslationLine", _FIELDS, tag_field="type", tag="translation", gc=False, frozen=True
+)
+_UPDATE_LINE = msgspec.defstruct(
+    "TranslationUpdate",
+    [*_FIELDS, ("final", bool)],
+    tag_field="type",
+    tag="translation",
+    gc=False,
+    frozen=True,
+)
+
+
+class JsonLines:
+    """Writes one object a line; the file belongs to the caller."""
+
+    def __init__(self, file: IO[bytes], all_flows: bool = False, updates: bool = False) -> None:
+        self._file = file
+        self._updates = updates
+        self._flows = DueFlows(all_flows, updates)
+        self._findings = DueFindings()
+        self._encoder = msgspec.json.Encoder()
+
+    def write(self, pipeline: Pipeline, update: Update) -> None:
+        """Lines that this update makes due, handed to the operating system at once."""
+        flows = pipeline.table.flows
+        rows = self._flows.take(flows, update.changed, pipeline.now_ns)
+        self._write_flows(flows, rows, naming_of(pipeline), final=False)
+        news = (*update.opened, *update.updated, *update.closed)
+        self._write_findings(self._findings.take(news, pipeline.now_ns))
+        self._file.flush()
+
+    def close(self, pipeline: Pipeline, summary: dict[str, object]) -> None:
+        """Lines still owed, then the summary."""
+        flows = pipeline.table.flows
+        rows = self._flows.rest(flows, pipeline.table.alive())
+        self._write_flows(flows, rows, naming_of(pipeline), final=True)
+        self._write_findings(self._findings.rest())
+        self._file.write(self._encoder.encode_lines([{"type": "summary"} | summary]))
+        self._file.flush()
+
+    def _write_flows(self, flows: Table, rows: Rows, naming: Naming, final: bool) -> None:
+        if rows.size:
+            self._file.write(self._encoder.encode_lines(self._lines(flows[rows], naming, final)))
+
+    def _lines(self, flows: Flows, naming: Naming, final: bool) -> list[msgspec.Struct]:
+        values = [column.json(flows, naming) for column in JSON_COLUMNS if column.json]
+        if not self._updates:
+            return list(map(_LINE, *values))
+        finals = [True] * len(flows) if final else (flows["ended_ns"] != 0).tolist()
+        return list(map(_UPDATE_LINE, *values, finals))
+
+    def _write_findings(self, findings: list[Finding]) -> None:
+        if findings:
+            self._file.write(self._encoder.encode_lines(list(map(finding_json, findings))))
+
+
+def finding_json(finding: Finding) -> dict[str, object]:
+    """One finding as the contract's object."""
+    return {
+        "type": "finding",
+        "cause": finding.cause,
+        "severity": finding.severity.label,
+        "confidence": round(finding.confidence, 3),
+        "since": time_text(finding.since_ns),
+        "subject": _subject(finding.subject),
+        "summary": finding.summary,
+        "evidence": [{"kind": fact.kind, "text": fact.text} for fact in finding.evidence],
+        "remedy": list(finding.remedy),
+        "status": "open" if finding.open else "closed",
+        "count": finding.count,
+        "last": time_text(finding.last_ns) if finding.last_ns else None,
+        "consequence_of": finding.consequence_of or None,
+    }
+
+
+def _subject(subject: Subject) -> dict[str, object]:
+    return {
+        "flow": _flow(subject.flow) if subject.flow else None,
+        "service": subject.service,
+        "address": address.text(subject.address) if subject.address else None,
+        "node": subject.node,
+    }
+
+
+def _flow(flow: FlowSubject) -> dict[str, object]:
+    return {
+        "protocol": PROTOCOL_NAMES.get(flow.protocol, str(flow.protocol)),
+        "src": {"ip": address.text(flow.src), "port": flow.src_port},
+        "dst": {"ip": address.text(flow.dst), "port": flow.dst_port},
+    }

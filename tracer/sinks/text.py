@@ -1,0 +1,118 @@
+"""Readable lines: one per translation, a block per finding, a summary at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import IO
+
+from tracer.cells import Flows, Naming, time_text
+from tracer.columns import LINE_COLUMNS
+from tracer.diagnosis.finding import Finding, Severity
+from tracer.flow import Rows, State
+from tracer.naming import naming_of
+from tracer.pipeline import Pipeline, Update
+from tracer.plain import harmless
+from tracer.sinks.due import DueFindings, DueFlows, Table
+
+_SEVERITY_STYLE = {Severity.CRITICAL: "1;31", Severity.WARNING: "33", Severity.INFO: "36"}
+_BAD = (State.REFUSED, State.LOST)
+
+
+class TextLines:
+    """Writes for people and for ``grep``; colours only where the caller allows them."""
+
+    def __init__(
+        self, file: IO[str], colour: bool = False, all_flows: bool = False, updates: bool = False
+    ) -> None:
+        self._file = file
+        self._colour = colour
+        self._flows = DueFlows(all_flows, updates)
+        self._findings = DueFindings()
+        self._titled = False
+
+    def write(self, pipeline: Pipeline, update: Update) -> None:
+        """Lines that this update makes due."""
+        flows = pipeline.table.flows
+        rows = self._flows.take(flows, update.changed, pipeline.now_ns)
+        self._write_flows(flows, rows, naming_of(pipeline))
+        news = (*update.opened, *update.updated, *update.closed)
+        self._write_findings(self._findings.take(news, pipeline.now_ns))
+        self._file.flush()
+
+    def close(self, pipeline: Pipeline, summary: dict[str, object]) -> None:
+        """Lines still owed, then the summary."""
+        flows = pipeline.table.flows
+        rows = self._flows.rest(flows, pipeline.table.alive())
+        self._write_flows(flows, rows, naming_of(pipeline))
+        self._write_findings(self._findings.rest())
+        self._file.write("\n" + "\n".join(summary_lines(summary)) + "\n")
+        self._file.flush()
+
+    def _write_flows(self, flows: Table, rows: Rows, naming: Naming) -> None:
+        if not rows.size:
+            return
+        if not self._titled:
+            self._titled = True
+            self._file.write(self._styled(_title(), "2") + "\n")
+        chosen = flows[rows]
+        lines = flow_lines(chosen, naming)
+        for line, state in zip(lines, chosen["state"].tolist(), strict=True):
+            self._file.write((self._styled(line, "31") if state in _BAD else line) + "\n")
+
+    def _write_findings(self, findings: Sequence[Finding]) -> None:
+        for finding in findings:
+            head, *rest = finding_lines(finding)
+            style = _SEVERITY_STYLE[finding.severity] if finding.open else "32"
+            self._file.write("\n".join(["", self._styled(head, style), *rest, "", ""]))
+
+    def _styled(self, text: str, code: str) -> str:
+        return f"\x1b[{code}m{text}\x1b[0m" if self._colour else text
+
+
+def flow_lines(flows: Flows, naming: Naming) -> list[str]:
+    """One aligned line for each flow."""
+    columns = [
+        [text.rjust(column.width) if column.right else text.ljust(column.width) for text in texts]
+        for column in LINE_COLUMNS
+        if column.text
+        for texts in (column.text(flows, naming),)
+    ]
+    return ["  ".join(parts).rstrip() for parts in zip(*columns, strict=True)]
+
+
+def finding_lines(finding: Finding) -> list[str]:
+    """Severity, cause and summary, then evidence, then numbered steps."""
+    status = finding.severity.label.upper() if finding.open else "CLOSED"
+    seen = f" ({finding.count}×)" if finding.count > 1 else ""
+    since = f"since {time_text(finding.since_ns)[:19]}Z, confidence {finding.confidence:.0%}"
+    head = f"{status} {finding.cause}: {finding.summary}{seen}"
+    facts = [f"  {fact.kind + ':':<11}{fact.text}" for fact in finding.evidence]
+    steps = [f"  {number}. {step}" for number, step in enumerate(finding.remedy, 1)]
+    remedy = ["  What to do:", *steps] if steps and finding.open else []
+    root = [f"  A consequence of {finding.consequence_of}."] if finding.consequence_of else []
+    return [harmless(line) for line in [head, f"  {since}", *root, *facts, *remedy]]
+
+
+def summary_lines(summary: dict[str, object]) -> list[str]:
+    """The summary's figures in a few sentences."""
+    found = summary.get("findings")
+    counts = found if isinstance(found, dict) else {}
+    causes = ", ".join(f"{cause} {count}" for cause, count in counts.items()) or "none"
+    lost = summary.get("lost")
+    losses = lost if isinstance(lost, dict) else {}
+    where = ", ".join(f"{count} in {part}" for part, count in losses.items() if count) or "nothing"
+    missing = summary.get("degraded")
+    return [
+        f"{summary.get('translations', 0)} translations from {summary.get('events', 0)} events"
+        f" and {summary.get('packets', 0)} packets in {summary.get('duration_s', 0)} s"
+        f" (backend {summary.get('backend') or 'none'})",
+        harmless(f"Findings: {causes}"),
+        f"Lost: {where}; damaged: {summary.get('damaged', 0)};"
+        f" unparsed: {summary.get('unparsed', 0)}",
+        *[harmless(f"Degraded: {one}") for one in (missing if isinstance(missing, list) else [])],
+    ]
+
+
+def _title() -> str:
+    titles = [column.title.ljust(column.width) for column in LINE_COLUMNS]
+    return "  ".join(titles).rstrip()

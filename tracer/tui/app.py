@@ -1,0 +1,248 @@
+"""The app: asks for snapshots, hands them down, and turns keys into the next question."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import ClassVar
+
+from textual.app import App, ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Container
+from textual.widgets import Footer, Static
+
+from tracer.columns import SCREEN_COLUMNS
+from tracer.errors import InputError
+from tracer.filters import parse
+from tracer.plain import harmless
+from tracer.tui.messages import (
+    DetailWanted,
+    FilterSubmitted,
+    SessionEnded,
+    SnapshotReady,
+)
+from tracer.tui.screens import DegradedScreen, DetailScreen, HelpScreen
+from tracer.tui.widgets.blackholes import Blackholes
+from tracer.tui.widgets.detail_pane import DetailPane, Subject
+from tracer.tui.widgets.filter_bar import FilterBar
+from tracer.tui.widgets.flow_list import FlowList
+from tracer.tui.widgets.status_line import StatusLine
+from tracer.view import Snapshot, ViewQuery
+
+REFRESH_S = 0.25
+"""Never more than one question in this time."""
+INTERRUPTED = 130
+_ORDERS = ("first", *(column.name for column in SCREEN_COLUMNS if column.key))
+
+
+class TracerApp(App[int]):
+    """One screen: status, blackholes, translations, details. Its result is the exit code."""
+
+    CSS_PATH = "tracer.tcss"
+    ENABLE_COMMAND_PALETTE = False
+    HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [
+        (0, "-narrow"),
+        (140, "-wide"),
+    ]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("slash", "filter", "Filter", key_display="/", id="filter"),
+        Binding("o", "order(1)", "Order", id="order.next", tooltip="Order by the next column"),
+        Binding("O", "order(-1)", "Order by the column before", id="order.before", show=False),
+        Binding("r", "reverse", "Reverse", id="order.reverse", tooltip="Reverse the order"),
+        Binding("space", "freeze", "Freeze", id="freeze", priority=True, tooltip="Hold the list"),
+        Binding("a", "all_flows", "All flows", id="all", tooltip="Untranslated flows, too"),
+        Binding("d", "degraded", "What is degraded or missing", id="degraded", show=False),
+        Binding("tab", "app.focus_next", "Next table", id="focus.next", show=False),
+        Binding("shift+tab", "app.focus_previous", "Table before", id="focus.before", show=False),
+        Binding("question_mark", "keys", "Help", key_display="?", id="help"),
+        Binding("q", "leave", "Quit", id="quit"),
+        Binding("ctrl+c", "interrupt", "Interrupt", id="interrupt", show=False, priority=True),
+    ]
+
+    def __init__(
+        self,
+        ask: Callable[[ViewQuery], None],
+        title: str,
+        query: ViewQuery | None = None,
+        handle_signals: bool = False,
+    ) -> None:
+        super().__init__()
+        self._ask = ask
+        self._heading = title
+        self._query = query or ViewQuery()
+        self._handle_signals = handle_signals
+        self._snapshot = Snapshot(self._query)
+        self._waiting = False
+        self._asked_at = 0.0
+        self.failure: BaseException | None = None
+        """What ended the session, if it was not its end."""
+
+    def compose(self) -> ComposeResult:
+        """Status above, the tables beside or above the details, keys below."""
+        yield StatusLine(id="status")
+        with Container(id="body"):
+            with Container(id="tables"):
+                yield Static("No blackholes found so far.", id="no-findings")
+                yield Blackholes(id="findings")
+                yield FlowList(id="flows")
+                yield FilterBar(id="filter")
+                yield Static("", id="filter-error", markup=False)
+            yield DetailPane(id="detail")
+        yield Footer()
+
+    def on_mount(self) -> None:
+        """Begin to ask."""
+        self.query_one(StatusLine).title = self._heading
+        self.query_one(FlowList).focus()
+        self.set_interval(REFRESH_S, self._tick)
+        self._tick()
+        if self._handle_signals:
+            loop = asyncio.get_running_loop()
+            loop.add_signal_handler(signal.SIGTERM, self.exit, INTERRUPTED)
+
+    def show(self, snapshot: Snapshot) -> None:
+        """Take an answer; callable from any thread."""
+        self.post_message(SnapshotReady(snapshot))
+
+    def end(self, error: BaseException | None) -> None:
+        """The session is over; callable from any thread."""
+        self.post_message(SessionEnded(error))
+
+    def on_snapshot_ready(self, message: SnapshotReady) -> None:
+        """Hand the answer down."""
+        self._waiting = False
+        self._snapshot = message.snapshot
+        self.query_one(StatusLine).snapshot = message.snapshot
+        self.query_one(Blackholes).show(message.snapshot)
+        self.query_one(FlowList).show(message.snapshot)
+        self.set_class(bool(message.snapshot.open or message.snapshot.closed), "-findings")
+        self._show_detail()
+
+    def on_session_ended(self, message: SessionEnded) -> None:
+        """A failure ends the screen; the end of the input does not."""
+        self._waiting = False
+        self.query_one(StatusLine).ended = True
+        if message.error is not None:
+            self.failure = message.error
+            self.exit(1)
+
+    def on_view_moved(self) -> None:
+        """Other rows or another selection: ask as soon as the pace allows."""
+        self._show_detail()
+        if time.monotonic() - self._asked_at >= REFRESH_S:
+            self._tick()
+
+    def on_descendant_focus(self) -> None:
+        """The details are those of the table in use."""
+        self._show_detail()
+
+    def on_data_table_row_highlighted(self) -> None:
+        """Another finding is selected."""
+        self._show_detail()
+
+    def on_detail_wanted(self, message: DetailWanted) -> None:
+        """The whole screen for one flow or finding."""
+        subject = self._subject()
+        if subject is not None:
+            self.push_screen(DetailScreen(subject))
+
+    def on_filter_submitted(self, message: FilterSubmitted) -> None:
+        """Apply a filter that can be understood; say what is wrong with another."""
+        complaint = _complaint(message.text)
+        self.query_one("#filter-error", Static).update(harmless(complaint))
+        self.set_class(bool(complaint), "-filter-error")
+        if not complaint:
+            self._close_filter()
+            self._change(replace(self._query, filter=message.text.strip()))
+
+    def on_filter_cancelled(self) -> None:
+        """Back to the list."""
+        self._close_filter()
+
+    def action_filter(self) -> None:
+        """Open the filter bar with the filter in force."""
+        bar = self.query_one(FilterBar)
+        bar.value = self._query.filter
+        self.add_class("-filtering")
+        bar.focus()
+
+    def action_order(self, step: int) -> None:
+        """Order by another column."""
+        at = _ORDERS.index(self._query.order) if self._query.order in _ORDERS else 0
+        order = _ORDERS[(at + step) % len(_ORDERS)]
+        self._change(replace(self._query, order=order, descending=order in ("first", "idle")))
+
+    def action_reverse(self) -> None:
+        """Turn the order round."""
+        self._change(replace(self._query, descending=not self._query.descending))
+
+    def action_freeze(self) -> None:
+        """Hold the list as it is, or let it go; capturing goes on."""
+        self._change(replace(self._query, frozen=not self._query.frozen))
+
+    def action_all_flows(self) -> None:
+        """With or without flows that are not translated."""
+        self._change(replace(self._query, all_flows=not self._query.all_flows))
+
+    def action_degraded(self) -> None:
+        """What does not work here, and what was lost."""
+        self.push_screen(DegradedScreen(self._snapshot))
+
+    def action_keys(self) -> None:
+        """Help from the real bindings."""
+        self.push_screen(HelpScreen())
+
+    def action_leave(self) -> None:
+        """Quit."""
+        self.exit(0)
+
+    def action_interrupt(self) -> None:
+        """Quit as Ctrl-C does elsewhere."""
+        self.exit(INTERRUPTED)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """While text is typed or a page lies above, single keys are not commands."""
+        typing = isinstance(self.focused, FilterBar) or len(self.screen_stack) > 1
+        return not (typing and action in {"freeze", "order", "reverse", "all_flows", "filter"})
+
+    def _change(self, query: ViewQuery) -> None:
+        self._query = query
+        self.on_view_moved()
+
+    def _tick(self) -> None:
+        """Ask, unless an answer is still owed."""
+        if self._waiting:
+            return
+        flows = self.screen_stack[0].query_one(FlowList)
+        start, height = flows.window()
+        self._waiting, self._asked_at = True, time.monotonic()
+        self._ask(replace(self._query, start=start, height=height, selected=flows.selected))
+
+    def _subject(self) -> Subject:
+        """What is selected: in the table in use, else the gravest finding."""
+        main = self.screen_stack[0]
+        findings, flows = main.query_one(Blackholes), main.query_one(FlowList)
+        detail = self._snapshot.detail
+        if main.focused is not findings and flows.selected:
+            return detail if detail and detail.id == flows.selected else None
+        return findings.chosen
+
+    def _show_detail(self) -> None:
+        self.screen_stack[0].query_one(DetailPane).show(self._subject())
+
+    def _close_filter(self) -> None:
+        self.remove_class("-filtering", "-filter-error")
+        self.query_one(FlowList).focus()
+
+
+def _complaint(text: str) -> str:
+    """Why this is no filter; empty if it is one."""
+    try:
+        if text.strip():
+            parse(text.strip())
+    except InputError as error:
+        return str(error)
+    return ""

@@ -1,0 +1,97 @@
+"""Everything about one flow or one finding."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.text import Text
+from textual.containers import VerticalScroll
+from textual.widgets import Static
+
+from tracer.cells import time_text
+from tracer.detail import FlowDetail
+from tracer.diagnosis.finding import Finding, Severity
+from tracer.plain import harmless
+from tracer.tui.widgets.blackholes import whom
+
+_STYLE = {
+    Severity.CRITICAL: "bold red",
+    Severity.WARNING: "bold yellow",
+    Severity.INFO: "bold cyan",
+}
+Subject = FlowDetail | Finding | None
+
+
+class DetailPane(VerticalScroll, can_focus=True):
+    """Shows what is selected; scrolls where it is longer than the pane."""
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._static = Static("", markup=False)
+        self._shown = ""
+
+    def on_mount(self) -> None:
+        """Its one child holds the text."""
+        self.mount(self._static)
+
+    def show(self, subject: Subject) -> None:
+        """Show this one from now on."""
+        text = describe(subject)
+        if text.markup != self._shown:
+            self._shown = text.markup
+            self._static.update(text)
+
+
+def describe(subject: Subject) -> Text:
+    """The words for a flow or a finding."""
+    if isinstance(subject, Finding):
+        return finding_text(subject)
+    if subject is None:
+        return Text("Nothing selected: press Tab and the arrow keys to choose a row.", "dim")
+    return flow_text(subject)
+
+
+def finding_text(finding: Finding) -> Text:
+    """Summary first, then the steps: they are what is needed in a hurry."""
+    status = finding.severity.label.upper() if finding.open else "CLOSED"
+    text = Text()
+    text.append(f"{status}  {whom(finding)}\n", _STYLE[finding.severity])
+    text.append(f"{harmless(finding.summary)}\n")
+    if finding.consequence_of:
+        text.append(f"A consequence of {harmless(finding.consequence_of)}.\n")
+    _section(text, "What to do", _numbered(finding.remedy))
+    _section(text, "Evidence", [f"{fact.kind}: {harmless(fact.text)}" for fact in finding.evidence])
+    text.append(
+        f"\n{harmless(finding.cause)}, confidence {finding.confidence:.0%}, seen "
+        f"{finding.count}×, since {time_text(finding.since_ns)[:19]}Z",
+        "dim",
+    )
+    return text
+
+
+def flow_text(detail: FlowDetail) -> Text:
+    """The title, the findings about it, then every fact."""
+    text = Text()
+    text.append(f"{detail.title}\n", "bold")
+    for finding in detail.findings:
+        text.append(f"{finding.severity.label.upper()}: ", _STYLE[finding.severity])
+        text.append(f"{harmless(finding.summary)}\n")
+    wide = max((len(label) for label, _ in detail.facts), default=0)
+    for label, fact in detail.facts:
+        text.append(f"{label:<{wide}}  ", "dim")
+        text.append(f"{fact}\n")
+    for finding in detail.findings:
+        _section(text, f"What to do about {harmless(finding.cause)}", _numbered(finding.remedy))
+    return text
+
+
+def _numbered(steps: Sequence[str]) -> list[str]:
+    return ["\n   ".join(f"{number}. {step}".splitlines()) for number, step in enumerate(steps, 1)]
+
+
+def _section(text: Text, title: str, lines: Sequence[str]) -> None:
+    if not lines:
+        return
+    text.append(f"\n{title}\n", "bold underline")
+    for line in lines:
+        text.append("\n".join(map(harmless, line.split("\n"))) + "\n")

@@ -1,0 +1,80 @@
+"""The two lines on top: where we are, how fast it goes, and what is missing."""
+
+from __future__ import annotations
+
+from rich.text import Text
+from textual.reactive import reactive
+from textual.widgets import Static
+
+from tracer.cells import count_text
+from tracer.diagnosis.finding import Severity
+from tracer.plain import harmless
+from tracer.view import Snapshot, ViewQuery
+
+BAD, WARN, GOOD, DIM = "bold red", "yellow", "green", "dim"
+
+
+class StatusLine(Static):
+    """Shows the newest snapshot's figures."""
+
+    title: reactive[str] = reactive("live")
+    snapshot: reactive[Snapshot] = reactive(Snapshot(ViewQuery()))
+    ended: reactive[bool] = reactive(False)
+
+    def render(self) -> Text:
+        """Two lines; the second one holds everything that was lost or is degraded."""
+        return Text("\n").join([self._where(), self._figures()])
+
+    def _where(self) -> Text:
+        shot = self.snapshot
+        line = Text.assemble(("viptrace", "bold"), f" {harmless(self.title)}")
+        if self.ended:
+            line.append(" (ended)", DIM)
+        if shot.node:
+            line.append(f"  node {harmless(shot.node)}")
+        line.append(f"  kube-proxy {harmless(shot.proxy_mode or 'mode unknown')}")
+        if shot.backend:
+            line.append(f"  backend {shot.backend}")
+        line.append(f"  {count_text(shot.matching)} of {count_text(shot.total)} flows")
+        if shot.query.frozen:
+            line.append("  FROZEN", "bold reverse")
+        if shot.query.filter:
+            line.append(f"  filter {harmless(shot.query.filter)}", WARN)
+        return line
+
+    def _figures(self) -> Text:
+        shot = self.snapshot
+        line = _findings(shot)
+        line.append(
+            f"  {count_text(int(shot.event_rate))} events/s  "
+            f"{count_text(int(shot.packet_rate))} packets/s  "
+        )
+        line.append(_loss(shot), BAD if shot.lost else "")
+        if shot.damaged:
+            line.append(f"  damaged {shot.damaged}", BAD)
+        if shot.degraded:
+            line.append(f"  degraded: {harmless(shot.degraded[0])}", WARN)
+        if len(shot.degraded) > 1:
+            line.append(f" (+{len(shot.degraded) - 1}: d)", WARN)
+        return line
+
+
+def _findings(shot: Snapshot) -> Text:
+    critical = sum(finding.severity == Severity.CRITICAL for finding in shot.open)
+    if critical:
+        return Text(f"{critical} CRITICAL of {len(shot.open)} findings", BAD)
+    if shot.open:
+        return Text(f"{len(shot.open)} findings", WARN)
+    return Text("no findings", GOOD)
+
+
+def _loss(shot: Snapshot) -> str:
+    """Names only the places where something was lost."""
+    if not shot.lost:
+        return "lost 0"
+    parts = {
+        "events": shot.lost.kernel,
+        "packets": shot.lost.socket,
+        "batched": shot.lost.queue,
+    }
+    return "lost " + ", ".join(f"{count} {part}" for part, count in parts.items() if count)
