@@ -152,6 +152,8 @@ FLOW = np.dtype(
         ("upstream", "<i8"),  # id of the flow whose translation is this flow's client tuple, 0 none
         ("downstream", "<i8"),
         ("generation", "<u4"),  # cluster generation the names are from
+        ("judged", "<u8"),  # evidence that diagnosis judged last, 0 never; see diagnosis/signs.py
+        ("explained", "<u4"),  # finding that explains the row, 0 none; see diagnosis/engine.py
         ("alive", "?"),
     ]
 )

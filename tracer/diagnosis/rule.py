@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from tracer.cluster.model import Cluster
@@ -13,6 +13,9 @@ from tracer.events import Loss
 from tracer.flow import Rows
 from tracer.flows import FlowTable
 from tracer.node.model import NodeState
+
+Destination = tuple[int, bytes, int]
+"""Protocol, address and port that clients ask for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,8 @@ class Scene:
     """Records lost within the window in which absence is judged."""
     text: Callable[[int], str]
     """Text ids of drop reasons and locations."""
+    answered: Mapping[Destination, int] = field(default_factory=dict)
+    """When the latest request that was answered began, by destinations of open findings."""
 
     def absence_confidence(self, full: float) -> float:
         """``full`` for a conclusion drawn from something not seen; less when records were lost."""
@@ -56,3 +61,11 @@ class FlowRule(Protocol):
 
     def holds(self, scene: Scene, finding: Finding) -> bool:
         """Whether an open finding is still true; False closes it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """All rules, in order of precedence."""
+
+    state: tuple[StateRule, ...] = ()
+    flow: tuple[FlowRule, ...] = ()

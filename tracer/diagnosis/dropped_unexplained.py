@@ -1,0 +1,157 @@
+"""A kernel dropped or refused the request, and no other rule knows why.
+
+Claims: the request did not get through; the kernel's own reason and place are given.
+Evidence: the drop record, a failed conntrack insertion, a missing route, or an ICMP
+error that does not come from the backend.
+Cannot know: which rule or setting was behind it. Not counted: drops of flows that
+were answered all the same, drops that are everyday housekeeping of the kernel, and
+drops of flows whose answers nothing here could have shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+from tracer.diagnosis import signs
+from tracer.diagnosis.causes import DROPPED_UNEXPLAINED as CAUSE
+from tracer.diagnosis.finding import Evidence, Finding
+from tracer.diagnosis.rule import Scene
+from tracer.diagnosis.subjects import (
+    Group,
+    answered_since,
+    by_destination,
+    concerning,
+    flow_finding,
+)
+from tracer.diagnosis.wording import drop_text, flow_lines, refusal_text
+from tracer.events import Protocol
+from tracer.flow import Rows, Seen
+
+QUIET_NS = 10_000_000_000
+
+_HOUSEKEEPING = frozenset(
+    {
+        "ip_rt_send_redirect",
+        "skb_queue_purge",
+        "skb_queue_purge_reason",
+        "sk_stream_kill_queues",
+        "inet_sock_destruct",
+    }
+)
+"""Places where sockets are torn down or redirects are cut: no request is lost there."""
+_STATE_MACHINE = frozenset({"tcp_v4_rcv", "tcp_v6_rcv"})
+"""With NOT_SPECIFIED: TCP discards a segment it has no use for."""
+_OWN_AFFAIR = ("TCP_", "SKB_CONSUMED", "NOT_DROPPED_YET")
+"""Reasons of TCP's own bookkeeping, but for bad checksums."""
+
+
+class DroppedUnexplained:
+    """The fallback for what a kernel says it dropped."""
+
+    name = CAUSE.id
+
+    def check(self, scene: Scene, rows: Rows) -> Iterable[tuple[Finding, Rows]]:
+        """One finding for each destination, reason and place."""
+        flows = scene.table.flows
+        carries = np.isin(flows["protocol"][rows], (Protocol.TCP, Protocol.UDP, Protocol.SCTP))
+        mine = carries & concerning(scene, rows) & ~signs.has(flows, rows, Seen.EXISTING)
+        lost = rows[mine & ~signs.answered(flows, rows)]
+        lost = lost[_refused(scene, lost) | _dropped(scene, lost)]
+        for group in by_destination(scene, lost):
+            for part in _by_drop(scene, group):
+                yield _finding(scene, part), part.rows
+
+    def holds(self, scene: Scene, finding: Finding) -> bool:
+        """Until the destination answers again and nothing was dropped for a while."""
+        return not answered_since(scene, finding, QUIET_NS)
+
+
+def _refused(scene: Scene, rows: Rows) -> signs.Mask:
+    """Refused at once by something that is not the backend."""
+    flows = scene.table.flows
+    here = signs.has(flows, rows, Seen.RST_LOCAL) & signs.has(flows, rows, Seen.RST_BEFORE_ANSWER)
+    unserved = here & (flows["service"][rows] >= 0)
+    return unserved | signs.has(flows, rows, Seen.ICMP_REFUSED | Seen.NO_DESTINATION)
+
+
+def _dropped(scene: Scene, rows: Rows) -> signs.Mask:
+    """Dropped, the retries too: still without answer when one would have come and been seen.
+
+    A request dropped before conntrack took it up needs no more proof; of one that was
+    passed on, only its absent answer says that the drop hit the request.
+    """
+    flows = scene.table.flows
+    late = signs.overdue(flows, rows, scene.now_ns)
+    hurt = signs.has(flows, rows, Seen.NO_ROUTE | Seen.CT_FAILED) | _matters(scene, rows)
+    passed_on = signs.has(flows, rows, Seen.MAPPED | Seen.IPVS_NEW)
+    if not (late & hurt).any():
+        return np.zeros(len(rows), dtype=np.bool_)
+    return late & hurt & (~passed_on | signs.silent(scene, rows))
+
+
+def _matters(scene: Scene, rows: Rows) -> signs.Mask:
+    """Drops that are neither housekeeping nor a closed port nobody promised to serve."""
+    flows = scene.table.flows
+    pairs = np.column_stack((flows["drop_reason"][rows], flows["drop_location"][rows]))
+    unique, inverse = np.unique(pairs, axis=0, return_inverse=True)
+    reasons = [scene.text(int(reason)) for reason, _ in unique]
+    places = [scene.text(int(place)).partition("+")[0] for _, place in unique]
+    benign = np.array(
+        [_benign(reason, place) for reason, place in zip(reasons, places, strict=True)],
+        dtype=np.bool_,
+    )
+    closed = np.array([reason == "NO_SOCKET" for reason in reasons], dtype=np.bool_)
+    which = inverse.reshape(-1)
+    asked = (flows["service"][rows] >= 0) | signs.has(flows, rows, Seen.TRANSLATED)
+    return signs.has(flows, rows, Seen.DROPPED) & ~benign[which] & (~closed[which] | asked)
+
+
+def _benign(reason: str, place: str) -> bool:
+    if place in _HOUSEKEEPING:
+        return True
+    if reason in ("", "NOT_SPECIFIED"):
+        return place in _STATE_MACHINE
+    return reason.startswith(_OWN_AFFAIR) and not reason.endswith("_CSUM")
+
+
+def _by_drop(scene: Scene, group: Group) -> Iterator[Group]:
+    """One part for each reason, place and namespace."""
+    flows, rows = scene.table.flows, group.rows
+    names = ("drop_reason", "drop_location", "drop_netns", "refusal")
+    key = np.column_stack([flows[name][rows] for name in names])
+    _, inverse = np.unique(key, axis=0, return_inverse=True)
+    for number in range(int(inverse.max()) + 1):
+        yield Group(group.hit, group.virtual, group.port, rows[inverse.reshape(-1) == number])
+
+
+def _what(scene: Scene, row: int) -> str:
+    seen = int(scene.table.flows["seen"][row])
+    if seen & Seen.DROPPED:
+        told = f"dropped by the kernel: {drop_text(scene, row)}"
+        return told + (
+            f", and refused with {refusal_text(scene, row)}" if seen & Seen.ICMP_REFUSED else ""
+        )
+    if seen & Seen.NO_DESTINATION:
+        return "refused: IPVS found no usable real server"
+    if seen & (Seen.ICMP_REFUSED | Seen.RST_BEFORE_ANSWER):
+        return f"refused with {refusal_text(scene, row)}"
+    if seen & Seen.CT_FAILED:
+        return "dropped by the kernel: conntrack or IPVS could not take up the connection"
+    return "dropped by the kernel: IPVS found no route to the backend"
+
+
+def _finding(scene: Scene, group: Group) -> Finding:
+    what = _what(scene, int(group.rows[0]))
+    evidence: tuple[Evidence, ...] = flow_lines(scene, group.rows, "kernel", what)
+    return flow_finding(
+        scene,
+        CAUSE,
+        group.subject(scene),
+        group.rows,
+        confidence=0.8,
+        summary=f"requests to {group.name} are {what}; no known cause fits",
+        evidence=evidence,
+        remedy=CAUSE.remedy,
+    )

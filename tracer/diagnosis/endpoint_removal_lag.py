@@ -1,0 +1,133 @@
+"""New connections are translated to an endpoint that is gone.
+
+Claims: the backend chosen is no (usable) endpoint of the Service any more, or its
+pod no longer runs, and the connection was refused, dropped or not answered.
+Evidence: the flow's backend against the EndpointSlices and Pods, and what became of it.
+Cannot know: whether rules lag, or ClientIP affinity or a stale UDP mapping keeps
+the client there; both look the same from one flow, and the evidence names affinity.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+from tracer.address import endpoint, packed_at, text
+from tracer.diagnosis import signs
+from tracer.diagnosis.causes import ENDPOINT_REMOVAL_LAG as CAUSE
+from tracer.diagnosis.finding import Evidence, Finding, Subject
+from tracer.diagnosis.rule import Scene
+from tracer.diagnosis.subjects import Group, by_destination, flow_finding
+from tracer.diagnosis.wording import drop_text, flow_lines, plain, refusal_text, service_word
+from tracer.flow import Rows, Seen
+
+QUIET_NS = 30_000_000_000
+"""Without another such connection for this long the rules have caught up."""
+
+
+class EndpointRemovalLag:
+    """Explains connections to backends that have left."""
+
+    name = CAUSE.id
+
+    def check(self, scene: Scene, rows: Rows) -> Iterable[tuple[Finding, Rows]]:
+        """One finding for each Service and departed backend."""
+        if not scene.cluster.endpoints:
+            return
+        flows = scene.table.flows
+        fresh = signs.has(flows, rows, Seen.TRANSLATED) & ~signs.has(flows, rows, Seen.EXISTING)
+        told = signs.has(flows, rows, signs.REFUSED | signs.HURT)
+        failed = ~signs.answered(flows, rows) & (told | signs.silent(scene, rows))
+        for group in by_destination(scene, rows[fresh & failed]):
+            if group.service(scene) is None:
+                continue
+            for part in _by_backend(scene, group):
+                why = _departed(scene, part)
+                if why:
+                    yield _finding(scene, part, why), part.rows
+
+    def holds(self, scene: Scene, finding: Finding) -> bool:
+        """Until nothing has been sent there for a while, or the endpoint is back."""
+        if scene.now_ns - finding.last_ns >= QUIET_NS:
+            return False
+        service, address = finding.subject.service or "", finding.subject.address
+        usable = scene.cluster.usable_endpoints(service)
+        pod = scene.cluster.pod_by_address.get(address or b"")
+        runs = pod is not None and pod.phase == "Running"
+        return not (runs and any(e.ip == address for e in usable))
+
+
+def _by_backend(scene: Scene, group: Group) -> Iterator[Group]:
+    flows = scene.table.flows
+    ports = flows["backend_port"][group.rows].astype(np.uint64)
+    key = np.column_stack((flows["backend"][group.rows], ports))
+    _, inverse = np.unique(key, axis=0, return_inverse=True)
+    for number in range(int(inverse.max()) + 1):
+        rows = group.rows[inverse.reshape(-1) == number]
+        yield Group(group.hit, group.virtual, group.port, rows)
+
+
+def _departed(scene: Scene, group: Group) -> str:
+    """Why the backend is none any more; empty while it is one."""
+    flows, first = scene.table.flows, int(group.rows[0])
+    ip, port = packed_at(flows["backend"], first), int(flows["backend_port"][first])
+    at = endpoint(ip, port)
+    mine = [e for e in group.usable(scene) if (e.ip, e.port) == (ip, port)]
+    if not mine:
+        return f"{at} is not among the usable endpoints of Service {plain(_key(group))}"
+    named = next((e.pod for e in mine if e.pod), "")
+    if not named or not scene.cluster.pods or ip in scene.cluster.node_by_address:
+        return ""
+    pod = scene.cluster.pod_by_address.get(ip)
+    if pod is None:
+        return f"{at} belongs to pod {plain(named)}, which is no more"
+    return "" if pod.phase == "Running" else f"pod {plain(pod.key)} at {at} is {plain(pod.phase)}"
+
+
+def _key(group: Group) -> str:
+    return group.hit.key if group.hit else ""
+
+
+def _finding(scene: Scene, group: Group, why: str) -> Finding:
+    flows, rows = scene.table.flows, group.rows
+    address = packed_at(flows["backend"], int(rows[0]))
+    namespace, name = service_word(_key(group))
+    subject = group.subject(scene)
+    seen = signs.has(flows, rows, signs.REFUSED | signs.HURT).any()
+    return flow_finding(
+        scene,
+        CAUSE,
+        Subject(subject.service, address, None, subject.flow),
+        rows,
+        confidence=0.9 if seen else scene.absence_confidence(0.75),
+        summary=(
+            f"new connections to {group.name} are still sent to {text(address)}, which is gone"
+        ),
+        evidence=(Evidence("object", why), *_affinity(scene, group), *_fates(scene, rows)),
+        remedy=CAUSE.steps(namespace=namespace, name=name),
+    )
+
+
+def _affinity(scene: Scene, group: Group) -> tuple[Evidence, ...]:
+    service = group.service(scene)
+    if service is None or not service.affinity_seconds:
+        return ()
+    told = f"ClientIP affinity keeps a client on its backend for {service.affinity_seconds} s"
+    return (Evidence("object", told),)
+
+
+def _fates(scene: Scene, rows: Rows) -> tuple[Evidence, ...]:
+    """What became of the flows: refused, dropped or silence."""
+    flows = scene.table.flows
+    refused = rows[signs.has(flows, rows, Seen.RST_BEFORE_ANSWER | Seen.ICMP_REFUSED)]
+    if refused.size:
+        told = f"refused with {refusal_text(scene, int(refused[0]))}"
+        return flow_lines(scene, refused, "kernel", told)
+    dropped = rows[signs.has(flows, rows, Seen.DROPPED)]
+    if dropped.size:
+        told = f"dropped ({drop_text(scene, int(dropped[0]))})"
+        return flow_lines(scene, dropped, "kernel", told)
+    if signs.has(flows, rows, Seen.NO_ROUTE).any():
+        return flow_lines(scene, rows, "ipvs", "no route to the backend")
+    return flow_lines(scene, rows, "packet", "no answer")

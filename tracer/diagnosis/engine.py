@@ -1,0 +1,196 @@
+"""The engine: which rows are judged when, by which rules, and what becomes of it.
+
+Two columns of the flow table belong to it. ``judged`` holds the state of evidence
+a row was last judged in, so that no row is judged twice in the same one.
+``explained`` holds the finding that explains the row: its serial in the ledger,
+shifted left by one, with the lowest bit set when a named cause (not a fallback)
+said so; such an explanation stands until the flow is answered.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from tracer.address import packed_at
+from tracer.diagnosis import signs
+from tracer.diagnosis.catalogue import RULES
+from tracer.diagnosis.causes import CAUSES_BY_ID
+from tracer.diagnosis.finding import Finding
+from tracer.diagnosis.ledger import Changes, Ledger
+from tracer.diagnosis.rule import Destination, FlowRule, Rules, Scene
+from tracer.flow import Rows
+
+__all__ = ["Changes", "Diagnosis"]
+
+DUE_EVERY_NS = 250_000_000
+"""Record time between two looks over the whole table for timers that ran out."""
+CURE_EVERY_NS = 1_000_000_000
+"""Record time between two looks over the open findings."""
+REJUDGE_WITHIN_NS = 60_000_000_000
+"""Record time for which a changed cluster throws new light on a loss: rules lag and
+EndpointSlices lag, but today's endpoints say nothing about an hour ago."""
+
+_NONE: Rows = np.zeros(0, dtype=np.intp)
+Marks = npt.NDArray[np.uint32]
+"""Values of the ``explained`` column."""
+
+
+class Diagnosis:
+    """Runs the rules and keeps the ledger; time is what the scene says it is."""
+
+    def __init__(self, rules: Rules = RULES, ledger: Ledger | None = None) -> None:
+        self.rules = rules
+        self.ledger = ledger or Ledger()
+        self._by_name = {rule.name: rule for rule in rules.flow}
+        self._answered: dict[Destination, int] = {}
+        self._cluster_known = False
+        self._due_ns = self._cured_ns = -CURE_EVERY_NS
+
+    def on_state(self, scene: Scene) -> Changes:
+        """The cluster or the node changed: judge the state, and open questions anew."""
+        found = [finding for rule in self.rules.state for finding in rule.check(scene)]
+        self.ledger.absorb_state(found, scene.now_ns)
+        self._reopen(scene)
+        self._judge_pending(scene, self._overdue(scene))
+        self._cure(scene)
+        return self.ledger.drain()
+
+    def on_flows(self, scene: Scene, rows: Rows) -> Changes:
+        """Judge rows that changed or are due, each once per state of evidence."""
+        self._judge_pending(scene, np.union1d(rows, self.due(scene)))
+        if not 0 <= scene.now_ns - self._cured_ns < CURE_EVERY_NS:
+            self._cure(scene)
+        return self.ledger.drain()
+
+    def on_end(self, scene: Scene) -> Changes:
+        """No more input: judge every wait that is over by now."""
+        self._judge_pending(scene, self._overdue(scene))
+        self._cure(scene)
+        return self.ledger.drain()
+
+    def due(self, scene: Scene) -> Rows:
+        """Rows to judge although nothing new was seen of them; looks at most so often."""
+        if 0 <= scene.now_ns - self._due_ns < DUE_EVERY_NS:
+            return _NONE
+        return self._overdue(scene)
+
+    def _overdue(self, scene: Scene) -> Rows:
+        """Rows whose wait ran out, or that some rule has not judged as they are now."""
+        self._due_ns = scene.now_ns
+        flows = scene.table.flows
+        rows = np.flatnonzero(flows["alive"])
+        rows = rows[signs.suspicious(flows, rows, scene.now_ns)]
+        return self._pending(scene, rows)
+
+    def _reopen(self, scene: Scene) -> None:
+        """Forget judgements that the new state could change."""
+        flows = scene.table.flows
+        again = (flows["explained"] & 1) == 0
+        if self._cluster_known:
+            again &= scene.now_ns - flows["last_ns"] < REJUDGE_WITHIN_NS
+        self._cluster_known = bool(scene.cluster.services or scene.cluster.nodes)
+        flows["judged"][again] = 0
+
+    def _judge_pending(self, scene: Scene, rows: Rows) -> None:
+        flows = scene.table.flows
+        pending = self._pending(scene, rows)
+        if pending.size:
+            flows["judged"][pending] = signs.evidence_state(flows, pending, scene.now_ns)
+            self._note_answers(scene, pending)
+            self._judge(scene, pending)
+
+    def _pending(self, scene: Scene, rows: Rows) -> Rows:
+        flows = scene.table.flows
+        evidence = signs.evidence_state(flows, rows, scene.now_ns)
+        unjudged: Rows = rows[flows["judged"][rows] != evidence]
+        return unjudged
+
+    def _judge(self, scene: Scene, rows: Rows) -> None:
+        """Let the rules explain what is suspicious; take back what is explained no more."""
+        flows = scene.table.flows
+        before = flows["explained"][rows]
+        settled = ((before & 1) != 0) & ~signs.answered(flows, rows)
+        open_question = (before > 0) | signs.suspicious(flows, rows, scene.now_ns)
+        rows = rows[open_question & ~settled]
+        if not rows.size:
+            return
+        before = flows["explained"][rows].copy()
+        flows["explained"][rows] = 0
+        unexplained = rows[signs.suspicious(flows, rows, scene.now_ns)]
+        for rule in self.rules.flow:
+            if not unexplained.size:
+                break
+            unexplained = self._apply(scene, rule, unexplained, rows, before)
+        self._take_back(scene, before, flows["explained"][rows])
+
+    def _apply(self, scene: Scene, rule: FlowRule, rows: Rows, judged: Rows, before: Marks) -> Rows:
+        """Note what one rule explains; the rows it leaves."""
+        explained = scene.table.flows["explained"]
+        taken = np.zeros(len(rows), dtype=np.bool_)
+        named = not CAUSES_BY_ID[rule.name].fallback
+        for finding, where in rule.check(scene, rows):
+            former = before[np.searchsorted(judged, where)] >> np.uint32(1)
+            serial = self.ledger.absorb_flows(finding, former)
+            explained[where] = serial << 1 | named
+            taken |= np.isin(rows, where)
+        return rows[~taken]
+
+    def _take_back(self, scene: Scene, before: Marks, after: Marks) -> None:
+        changed = ((before >> 1) != (after >> 1)) & (before > 0)
+        for serial in np.unique(before[changed] >> 1):
+            mine = changed & ((before >> 1) == serial)
+            superseded = bool((after[mine] > 0).all())
+            self.ledger.withdraw(int(serial), int(mine.sum()), scene.now_ns, superseded=superseded)
+
+    def _note_answers(self, scene: Scene, rows: Rows) -> None:
+        """Remember, for destinations of open findings, when an answered request began."""
+        watched = self._watched()
+        if not watched:
+            self._answered = {}
+            return
+        flows = scene.table.flows
+        rows = rows[signs.answered(flows, rows)]
+        kept = {key: value for key, value in self._answered.items() if key in watched}
+        for row in _latest_by_destination(flows, rows):
+            key = _destination(flows, int(row))
+            if key in watched:
+                began = int(signs.started(flows, np.array([row]))[0])
+                kept[key] = max(began, kept.get(key, 0))
+        self._answered = kept
+
+    def _watched(self) -> set[Destination]:
+        examples = (finding.subject.flow for finding in self.ledger.open_from_flows())
+        return {(flow.protocol, flow.dst, flow.dst_port) for flow in examples if flow}
+
+    def _cure(self, scene: Scene) -> None:
+        self._cured_ns = scene.now_ns
+        informed = replace(scene, answered=self._answered)
+
+        def holds(finding: Finding) -> bool:
+            rule = self._by_name.get(finding.cause)
+            return rule is None or rule.holds(informed, finding)
+
+        self.ledger.close_cured(holds, scene.now_ns)
+
+
+def _destination(flows: signs.Flows, row: int) -> Destination:
+    return (
+        int(flows["protocol"][row]),
+        packed_at(flows["virtual"], row),
+        int(flows["virtual_port"][row]),
+    )
+
+
+def _latest_by_destination(flows: signs.Flows, rows: Rows) -> Rows:
+    """Of the rows with one destination, the one that began last."""
+    rows = rows[np.argsort(signs.started(flows, rows), kind="stable")][::-1]
+    if not rows.size:
+        return rows
+    ports = flows["virtual_port"][rows].astype(np.uint64)
+    protocols = flows["protocol"][rows].astype(np.uint64)
+    key = np.column_stack((flows["virtual"][rows], protocols << np.uint64(16) | ports))
+    _, first = np.unique(key, axis=0, return_index=True)
+    return rows[first]

@@ -1,0 +1,80 @@
+"""A request was sent on, and nothing came back.
+
+Claims: no answer within 3 s, no drop seen, no known cause.
+Evidence: the request (repeated, the better) and the absence of any answer where
+other flows' answers are seen.
+Cannot know: where it was lost. Nothing is said when no answers at all are visible
+where the request was, when the client itself gave up, or of a single datagram.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from tracer.diagnosis import signs
+from tracer.diagnosis.causes import UNANSWERED_UNEXPLAINED as CAUSE
+from tracer.diagnosis.finding import Evidence, Finding, Severity
+from tracer.diagnosis.rule import Scene
+from tracer.diagnosis.subjects import Group, answered_since, by_destination, flow_finding
+from tracer.diagnosis.wording import flow_lines
+from tracer.events import Protocol
+from tracer.flow import Rows, Seen
+
+QUIET_NS = 10_000_000_000
+_ASKED_TWICE = 2
+
+
+class UnansweredUnexplained:
+    """The fallback for silence."""
+
+    name = CAUSE.id
+
+    def check(self, scene: Scene, rows: Rows) -> Iterable[tuple[Finding, Rows]]:
+        """One finding for each destination and transport."""
+        flows = scene.table.flows
+        rows = rows[signs.silent(scene, rows)]
+        ours = (flows["service"][rows] >= 0) | signs.has(flows, rows, Seen.TRANSLATED)
+        ended = signs.has(flows, rows, signs.REFUSED | Seen.RST_CLIENT | Seen.RST_BACKEND)
+        rows = rows[ours & ~ended & signs.answers_visible(flows, rows)]
+        tcp = flows["protocol"][rows] == Protocol.TCP
+        datagrams = np.isin(flows["protocol"][rows], (Protocol.UDP, Protocol.SCTP))
+        repeated = signs.requests(flows, rows) >= _ASKED_TWICE
+        for group in by_destination(scene, rows[tcp]):
+            yield _finding(scene, group, _tcp_confidence(scene, group), CAUSE.severity), group.rows
+        for group in by_destination(scene, rows[datagrams & repeated]):
+            confidence = scene.absence_confidence(0.3)
+            yield _finding(scene, group, confidence, Severity.INFO), group.rows
+
+    def holds(self, scene: Scene, finding: Finding) -> bool:
+        """Until the destination answers again and nothing was lost for a while."""
+        return not answered_since(scene, finding, QUIET_NS)
+
+
+def _tcp_confidence(scene: Scene, group: Group) -> float:
+    """Each repetition of the SYN makes it less likely that an answer was merely missed."""
+    repeated = int(scene.table.flows["retransmits"][group.rows].max())
+    return scene.absence_confidence(0.6 + 0.15 * min(repeated, 2))
+
+
+def _finding(scene: Scene, group: Group, confidence: float, severity: Severity) -> Finding:
+    asked = int(signs.requests(scene.table.flows, group.rows).max())
+    lines = flow_lines(scene, group.rows, "packet", "no answer within 3 s, no drop seen")
+    lost = (
+        (Evidence("kernel", f"{scene.recent_lost} records were lost meanwhile"),)
+        if scene.recent_lost
+        else ()
+    )
+    times = f", asked up to {asked} times" if asked > 1 else ""
+    return flow_finding(
+        scene,
+        CAUSE,
+        group.subject(scene),
+        group.rows,
+        severity=severity,
+        confidence=confidence,
+        summary=f"requests to {group.name} are sent on and never answered{times}",
+        evidence=lines + lost,
+        remedy=CAUSE.remedy,
+    )
