@@ -1,0 +1,170 @@
+"""This node's state, live: netlink and ``/proc`` first, kube-proxy's own word for its mode.
+
+Cheap enough to repeat: a few milliseconds, but for the mode, which is asked for rarely.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from tracer.clock import wall_ns
+from tracer.cluster.model import Cluster
+from tracer.node.existing import PROC, own_netns
+from tracer.node.ipvs_servers import parse_servers
+from tracer.node.lines import Unread
+from tracer.node.model import IPVS_DEVICE, InterfaceAddress, NodeState, VirtualServer
+from tracer.node.netlink import NETLINK_ROUTE, Requests
+from tracer.node.programmed import told_mode, traces
+from tracer.node.proxy_mode import deduce
+from tracer.node.rtnetlink import AddressWatcher, interface_addresses, interface_names
+
+__all__ = ["AddressWatcher", "Collector", "node_of"]
+
+MODE_VALID_NS = 30_000_000_000
+"""kube-proxy changes its mode by a restart only."""
+SYSCTLS = (
+    "net.netfilter.nf_conntrack_max",
+    "net.netfilter.nf_conntrack_count",
+    "net.netfilter.nf_conntrack_acct",
+    "net.netfilter.nf_conntrack_events",
+    "net.netfilter.nf_conntrack_tcp_be_liberal",
+    "net.netfilter.nf_conntrack_udp_timeout",
+    "net.netfilter.nf_conntrack_udp_timeout_stream",
+    "net.ipv4.ip_forward",
+    "net.ipv6.conf.all.forwarding",
+    "net.ipv4.conf.all.rp_filter",
+    "net.ipv4.conf.default.rp_filter",
+    "net.ipv4.conf.all.route_localnet",
+    "net.ipv4.conf.all.arp_ignore",
+    "net.ipv4.conf.all.arp_announce",
+    "net.ipv4.ip_local_port_range",
+    "net.bridge.bridge-nf-call-iptables",
+    "net.bridge.bridge-nf-call-ip6tables",
+)
+"""Read one by one; every ``net.ipv4.vs.*`` and each interface's ``rp_filter`` besides."""
+
+
+class Collector:
+    """Reads the state of the namespace this process is in, again and again."""
+
+    def __init__(self, node_name: str = "", proc: Path = PROC) -> None:
+        """``node_name``: as the user gave it, else it is found from a Cluster's nodes."""
+        self._node_name = node_name
+        self._proc = proc
+        self._mode = ""
+        self._mode_unread = Unread("proxy mode")
+        self._mode_asked_ns = -MODE_VALID_NS
+
+    def collect(self, cluster: Cluster | None = None) -> NodeState:
+        """The state now; what may not be read is not in ``known``, and named in ``unparsed``."""
+        unread = Unread("node")
+        netns = own_netns()
+        addresses, names = self._interfaces(unread)
+        servers = self._servers(unread)
+        sysctls = self._sysctls()
+        mode = self._proxy_mode(addresses or (), servers or ())
+        parts = {
+            "addresses": addresses is not None,
+            "interfaces": names is not None,
+            "virtual_servers": servers is not None,
+            "sysctls": bool(sysctls),
+            "proxy_mode": bool(mode),
+            "netns": bool(netns),
+        }
+        state = NodeState(
+            addresses=addresses or (),
+            interfaces=names or {},
+            virtual_servers=servers or (),
+            sysctls=sysctls,
+            proxy_mode=mode,
+            netns=netns,
+            at_ns=wall_ns(),
+            known=frozenset(name for name, known in parts.items() if known),
+            unparsed=unread.listed() + self._mode_unread.listed(),
+        )
+        name = self._node_name or (node_of(cluster, state) if cluster else "")
+        if not name:
+            return state
+        return replace(state, node_name=name, known=state.known | {"node_name"})
+
+    def _interfaces(
+        self, unread: Unread
+    ) -> tuple[tuple[InterfaceAddress, ...] | None, dict[int, str] | None]:
+        try:
+            requests = Requests(NETLINK_ROUTE)
+            try:
+                names = interface_names(requests)
+                return interface_addresses(requests, names), names
+            finally:
+                requests.close()
+        except OSError as error:
+            unread.add(0, f"interfaces cannot be listed: {error.strerror or error}")
+            return None, None
+
+    def _servers(self, unread: Unread) -> tuple[VirtualServer, ...] | None:
+        path = self._proc / "net/ip_vs"
+        try:
+            return parse_servers(path.read_text("ascii", "replace"), unread)
+        except FileNotFoundError:
+            return ()  # no IPVS in this kernel: there are none
+        except OSError as error:
+            unread.add(0, f"{path} cannot be read: {error.strerror}")
+            return None
+
+    def _sysctls(self) -> dict[str, str]:
+        """Those that exist and can be read; many exist only with their module."""
+        root = self._proc / "sys"
+        values: dict[str, str] = {}
+        for name, path in self._sysctl_paths(root):
+            try:
+                values[name] = path.read_text().strip().replace("\n", " ")
+            except OSError:
+                continue
+        return values
+
+    def _sysctl_paths(self, root: Path) -> Iterator[tuple[str, Path]]:
+        yield from ((name, root.joinpath(*name.split("."))) for name in SYSCTLS)
+        for path in sorted((root / "net/ipv4/vs").glob("*")):
+            yield f"net.ipv4.vs.{path.name}", path
+        for path in sorted((root / "net/ipv4/conf").glob("*/rp_filter")):
+            interface = path.parent.name.replace(".", "/")  # as sysctl(8) writes it
+            yield f"net.ipv4.conf.{interface}.rp_filter", path
+
+    def _proxy_mode(
+        self, addresses: tuple[InterfaceAddress, ...], servers: tuple[VirtualServer, ...]
+    ) -> str:
+        """The mode as told, else deduced; asked again only after ``MODE_VALID_NS``."""
+        now = time.monotonic_ns()
+        if now - self._mode_asked_ns < MODE_VALID_NS:
+            return self._mode
+        self._mode_asked_ns = now
+        self._mode_unread = Unread("proxy mode")
+        self._mode = told_mode() or self._deduced_mode(addresses, servers)
+        return self._mode
+
+    def _deduced_mode(
+        self, addresses: tuple[InterfaceAddress, ...], servers: tuple[VirtualServer, ...]
+    ) -> str:
+        bound = any(entry.interface == IPVS_DEVICE for entry in addresses)
+        found = traces(self._mode_unread)
+        return deduce(
+            ipvs=bound and bool(servers), nft_table=found.nft_table, nat_chain=found.nat_chain
+        )
+
+
+def node_of(cluster: Cluster, state: NodeState) -> str:
+    """Name of the cluster's Node that this machine is; empty if none, or two, fit equally.
+
+    Addresses on kube-ipvs0 do not count: with an externalIP that is another node's address,
+    every machine would be that node.
+    """
+    fitting = [
+        (sum(address in state.local_addresses for address in node.addresses), node.name)
+        for node in cluster.nodes
+    ]
+    best = max((count for count, _ in fitting), default=0)
+    names = [name for count, name in fitting if count == best]
+    return names[0] if best and len(names) == 1 else ""
