@@ -3,14 +3,16 @@
 ``ragged`` gathers and copies byte ranges of differing lengths; ``link`` finds the
 network header behind each link type; ``network`` reads IPv4 and IPv6 with their
 options, extension headers and fragments; ``transport`` reads TCP, UDP, SCTP and
-ICMP; ``decode`` puts the four together. Every byte is hostile: whatever is not
-wholly inside its packet reads as zero or as absent, and nothing raises.
+ICMP; ``decode`` puts the four together; ``queue`` keeps decoded packets in time order.
+Every byte is hostile: whatever is not wholly inside its packet reads as zero or as
+absent, and nothing raises.
 """
 
 from __future__ import annotations
 
 from tracer.packets.decode import decode, decode_spans
 from tracer.packets.link import LinkType
-from tracer.packets.ragged import Spans, joined
+from tracer.packets.queue import PacketQueue
+from tracer.packets.ragged import Spans
 
-__all__ = ["LinkType", "Spans", "decode", "decode_spans", "joined"]
+__all__ = ["LinkType", "PacketQueue", "Spans", "decode", "decode_spans"]

@@ -106,8 +106,21 @@ class Spans:
         return PacketBytes(data, starts, self.wire_lengths, self.link_types)
 
 
+def sliced(packets: PacketBytes, first: int, last: int) -> PacketBytes:
+    """Packets ``first`` to ``last - 1``, sharing memory."""
+    starts = packets.starts[first : last + 1]
+    return PacketBytes(
+        packets.data[starts[0] : starts[-1]],
+        starts - starts[0],
+        packets.wire_lengths[first:last],
+        packets.link_types[first:last],
+    )
+
+
 def joined(parts: Sequence[PacketBytes]) -> PacketBytes:
-    """Several batches' packets as one."""
+    """Several batches' packets as one; a single one stays as it is."""
+    if len(parts) == 1:
+        return parts[0]
     bases = starts_of(np.array([part.data.size for part in parts], dtype=np.int64))
     starts = [part.starts[:-1] + base for part, base in zip(parts, bases.tolist(), strict=False)]
     return PacketBytes(

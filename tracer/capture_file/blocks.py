@@ -1,0 +1,136 @@
+"""pcapng blocks: where they are, which are sound, and where to go on after damage.
+
+Source: draft-ietf-opsawg-pcapng. Every block bears its length at both ends, which
+proves it; blocks of unknown kinds are stepped over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from struct import Struct
+from sys import byteorder
+
+import numpy as np
+import numpy.typing as npt
+
+from tracer.packets.ragged import Bytes, Offsets, windows
+
+SECTION, INTERFACE, OBSOLETE, SIMPLE, NAMES, STATISTICS, ENHANCED = 0x0A0D0D0A, 1, 2, 3, 4, 5, 6
+BYTE_ORDER_MAGIC = 0x1A2B3C4D
+MAX_BLOCK_BYTES = 16 << 20
+_MIN_BLOCK_BYTES = 12
+_PACKETS = frozenset((ENHANCED, OBSOLETE, SIMPLE))
+_DESCRIPTIONS = frozenset((INTERFACE, STATISTICS))
+_FIRST_SEARCH_BYTES = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Sound blocks one after the other, within one section."""
+
+    packets: list[int]
+    """Offsets of the blocks that hold packets."""
+    descriptions: list[int]
+    """Offsets of interface descriptions and statistics."""
+    stop: int
+    faulty: bool
+    """What stands at ``stop`` is no sound block; else it is cut off, or another section."""
+
+
+def section_order(data: bytes) -> str | None:
+    """Byte order (``<`` or ``>``) of the section header that ``data`` begins with."""
+    if len(data) < _MIN_BLOCK_BYTES or int.from_bytes(data[:4], "little") != SECTION:
+        return None
+    magic = data[8:12]
+    orders = {BYTE_ORDER_MAGIC.to_bytes(4, "little"): "<", BYTE_ORDER_MAGIC.to_bytes(4, "big"): ">"}
+    return orders.get(magic)
+
+
+def index(data: Bytes, begin: int, end: int, order: str) -> Run:
+    """The blocks in ``data[begin:end]`` up to a section header, a cut or a fault."""
+    word, words = _reader(data, begin, end, order)
+    packets: list[int] = []
+    descriptions: list[int] = []
+    at, faulty = 0, False
+    while at + 3 <= words:
+        kind = word(at)
+        if kind == SECTION:
+            break
+        length = word(at + 1)
+        size = length >> 2
+        if length & 3 or not _MIN_BLOCK_BYTES <= length <= MAX_BLOCK_BYTES:
+            faulty = True
+            break
+        if at + size > words:
+            break
+        if word(at + size - 1) != length:
+            faulty = True
+            break
+        if kind in _PACKETS:
+            packets.append(begin + at * 4)
+        elif kind in _DESCRIPTIONS:
+            descriptions.append(begin + at * 4)
+        at += size
+    return Run(packets, descriptions, begin + at * 4, faulty)
+
+
+def _reader(data: Bytes, begin: int, end: int, order: str) -> tuple[Callable[[int], int], int]:
+    """The n-th 32-bit word from ``begin``, and how many there are."""
+    count = (end - begin) // 4
+    view = data.data[begin : begin + count * 4]
+    if (order == "<") == (byteorder == "little"):
+        return view.cast("I").__getitem__, count
+    unpack = Struct(f"{order}I").unpack_from
+    return lambda at: int(unpack(view, at * 4)[0]), count
+
+
+def resume(data: Bytes, begin: int, end: int, order: str) -> int | None:
+    """The next sound block or section header after ``begin``, at any byte; None if none is seen.
+
+    The search widens step by step, so that many faults close together stay cheap.
+    """
+    width = _FIRST_SEARCH_BYTES
+    first = begin + 1
+    while first + _MIN_BLOCK_BYTES <= end:
+        last = min(end, first + width)
+        found = _sound(data, first, last, end, order)
+        if found.size:
+            return int(found[0])
+        first, width = max(first + 1, last - _MIN_BLOCK_BYTES), width * 2
+    return None
+
+
+def _sound(data: Bytes, first: int, last: int, end: int, order: str) -> Offsets:
+    """Offsets in ``data[first:last]`` where a whole block of a known kind stands."""
+    every = windows(data[:end], 4).view(f"{order}u4").reshape(-1)
+    kinds = every[first : max(first, last - _MIN_BLOCK_BYTES + 1)]
+    at = np.flatnonzero(((kinds >= INTERFACE) & (kinds <= ENHANCED)) | (kinds == SECTION)) + first
+    sections = at[(every[at] == SECTION) & _has_magic(every, at)]
+    lengths = every[at + 4].astype(np.int64)
+    whole = (lengths % 4 == 0) & (lengths >= _MIN_BLOCK_BYTES) & (at + lengths <= end)
+    whole &= every[at] != SECTION
+    blocks, sizes = at[whole], lengths[whole]
+    blocks = blocks[every[blocks + sizes - 4] == sizes]
+    return np.sort(np.concatenate([sections, blocks]))
+
+
+def _has_magic(every: npt.NDArray[np.uint32], at: Offsets) -> npt.NDArray[np.bool_]:
+    magic = every[at + 8]
+    return (magic == BYTE_ORDER_MAGIC) | (magic == _swapped(BYTE_ORDER_MAGIC))
+
+
+def _swapped(word: int) -> int:
+    return int.from_bytes(word.to_bytes(4, "little"), "big")
+
+
+def options(body: bytes, order: str) -> Iterator[tuple[int, bytes]]:
+    """(code, value) of a block's options; stops at the end mark or at damage."""
+    head = Struct(f"{order}HH").unpack_from
+    at = 0
+    while at + 4 <= len(body):
+        code, length = head(body, at)
+        if code == 0 or at + 4 + length > len(body):
+            return
+        yield code, body[at + 4 : at + 4 + length]
+        at += 4 + (length + 3 & ~3)

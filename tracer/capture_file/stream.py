@@ -1,0 +1,66 @@
+"""A capture's bytes, from a path or standard input, whatever they are compressed with."""
+
+from __future__ import annotations
+
+import gzip
+import importlib
+import io
+import os
+import stat
+from pathlib import Path
+from types import ModuleType
+from typing import cast
+
+from tracer.errors import InputError
+
+_GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+_ZSTD_MODULES = ("compression.zstd", "backports.zstd")
+"""The standard library's from Python 3.14 on, and its backport with the same interface."""
+
+
+class CaptureStream:
+    """An open capture, decompressed; ``-`` is standard input."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self._file = io.FileIO(0, closefd=False) if str(path) == "-" else io.FileIO(path)
+            self._buffered = io.BufferedReader(self._file, 1 << 18)
+            head = self._buffered.peek(4)[:4]
+        except OSError as error:
+            raise InputError(
+                f"cannot open {path}", error.strerror or str(error), "give a readable capture file"
+            ) from error
+        self.is_pipe = not stat.S_ISREG(os.fstat(self._file.fileno()).st_mode)
+        self.bytes: io.BufferedIOBase = self._buffered
+        if head[:2] == _GZIP:
+            self.bytes = gzip.GzipFile(fileobj=self._buffered)
+        elif head == _ZSTD:
+            self.bytes = self._zstd(path)
+
+    def fileno(self) -> int:
+        """To wait on."""
+        return self._file.fileno()
+
+    def close(self) -> None:
+        """Give the file back; safe to call twice."""
+        self.bytes.close()
+        self._buffered.close()
+
+    def _zstd(self, path: Path) -> io.BufferedIOBase:
+        for name in _ZSTD_MODULES:
+            module = _imported(name)
+            if module is not None:
+                return cast(io.BufferedIOBase, module.ZstdFile(self._buffered))
+        self._buffered.close()
+        raise InputError(
+            f"cannot read {path}",
+            "it is compressed with zstd, which this Python cannot read",
+            f"install backports.zstd, or run: zstd -dc {path} | viptrace replay -",
+        )
+
+
+def _imported(name: str) -> ModuleType | None:
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        return None
