@@ -109,7 +109,8 @@ def unique_prefix() -> str:
 def _compile_checkout() -> None:
     """Byte-compile on the host: under emulation it would cost seconds on every start."""
     folders = [str(CHECKOUT / name) for name in ("lab", "tracer", "probes", "tests")]
-    subprocess.run([sys.executable, "-m", "compileall", "-q", *folders], check=False)
+    command = [sys.executable, "-m", "compileall", "-qq", *folders]
+    subprocess.run(command, capture_output=True, check=False)
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from multiprocessing import Pipe
 from types import TracebackType
@@ -119,8 +120,14 @@ class Topology:
 
     def program(self, mode: Mode, cluster: Cluster | None = None) -> None:
         """kube-proxy's first sync on every node."""
-        for node in self.cluster.nodes:
-            apply(cluster or self.cluster, node.name, mode, self.namespace(node.name))
+        wanted = cluster or self.cluster
+        with ThreadPoolExecutor(max_workers=len(wanted.nodes)) as pool:
+            jobs = [
+                pool.submit(apply, wanted, node.name, mode, self.namespace(node.name))
+                for node in wanted.nodes
+            ]
+        for job in jobs:
+            job.result()
 
     def resync(self, mode: Mode, cluster: Cluster) -> None:
         """kube-proxy's next sync on every node, for a changed cluster."""

@@ -29,6 +29,13 @@ MODULES = (
     *("nft_compat", "nf_conntrack_netlink", "ip_set", "xt_set", "dummy", "veth", "bridge"),
 )
 """Loaded before the command: probes need a module's symbols when they attach."""
+ROOT_TAG = "labroot"
+ROOT_DEVICE = (
+    f"-fsdev local,id={ROOT_TAG},path=/,security_model=none,readonly=on,multidevs=remap "
+    f"-device virtio-9p-pci,fsdev={ROOT_TAG},mount_tag={ROOT_TAG}"
+)
+"""The root file system once more, mounted with a cache: warm imports take a third of the time."""
+CACHED = (CHECKOUT, Path(sys.base_prefix), Path("/usr/bin"), Path("/usr/lib/x86_64-linux-gnu"))
 STATUS = ".status"
 OUTPUT = "output.log"
 
@@ -61,6 +68,7 @@ def guest_script(command: Sequence[str], results: Path, hide: Sequence[str] = ()
         "ulimit -l unlimited",
         f"modprobe -a {' '.join(MODULES)}",
         "ip link set lo up",
+        *_cached_mounts(),
         *mounts,
         f"cd {shlex.quote(str(CHECKOUT))}",
         f"{shlex.join(command)} </dev/null >{shlex.quote(str(results / OUTPUT))} 2>&1",
@@ -70,11 +78,23 @@ def guest_script(command: Sequence[str], results: Path, hide: Sequence[str] = ()
     return "\n".join(lines) + "\n"
 
 
+def _cached_mounts() -> list[str]:
+    folder = "/tmp/labroot"
+    options = "trans=virtio,version=9p2000.L,cache=loose,ro,msize=512000"
+    folders = " ".join(shlex.quote(str(path.resolve())) for path in CACHED if path.exists())
+    return [
+        f"mkdir -p {folder}",
+        f"mount -t 9p -o {options} {ROOT_TAG} {folder} && for place in {folders}; do "
+        f'[ "$place" = /usr ] || mount --bind "{folder}$place" "$place"; done',
+    ]
+
+
 def vng_command(image: KernelImage, script: Path, results: Path, settings: VmSettings) -> list[str]:
     """The virtme-ng call; ``-v`` because without it the guest's output was lost."""
     command = [str(Path(sys.executable).with_name("vng")), "-v", "--disable-kvm", "--force-9p"]
     command += ["--run", str(image.vmlinuz), "--cpus", str(settings.cpus)]
     command += ["--memory", settings.memory, "--user", "root", f"--rwdir={results}"]
+    command.append(f"--qemu-opts={ROOT_DEVICE}")
     if settings.append:
         command += ["--append", settings.append]
     return [*command, "--exec", f"sh {script}"]
