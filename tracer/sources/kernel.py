@@ -1,0 +1,176 @@
+"""The bcc probes as a source: drained blocks become event columns with text ids.
+
+Blocks are viewed, never decoded record by record. Only DROP and TABLE records, which
+are few kinds of values, have numbers exchanged for text ids, by distinct value.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Collection, Iterable
+
+import numpy as np
+import numpy.typing as npt
+
+from probes.errors import ProbeError
+from probes.kernel import Kernel
+from probes.loader import Loader, Prefix, Report
+from tracer.clock import monotonic_offset_ns, wall_ns
+from tracer.errors import UnableError
+from tracer.events import EVENT, EventBatch, Hook, Loss, Origin, Records, no_records
+from tracer.names import Names
+from tracer.settings import LiveSettings
+from tracer.sources import Problem
+
+SLOT = np.dtype([("header", "<u8"), ("event", EVENT)])
+"""One slot of the ring as ``probes`` hands it out."""
+
+_INTERVAL_S = 0.02
+"""Between two looks into the ring; submitting wakes nobody, which is why probes are cheap."""
+_SETTLE_NS = 5_000_000
+"""A record stamped earlier than this before a drain has been submitted by then."""
+_RETRY_S = 5.0
+"""Between two looks for modules loaded since."""
+
+
+class KernelSource:
+    """Decisions of the kernel, as its own functions make them."""
+
+    name = "kernel"
+
+    def __init__(self, settings: LiveSettings, texts: Names, loader: Loader | None = None) -> None:
+        self._loader = loader or Loader(deep=settings.deep)
+        if not settings.all_namespaces:
+            self._loader.set_netns([os.stat("/proc/self/ns/net").st_ino])
+        self._translator = Translator(texts, Kernel(), self._loader.label)
+        self._last_drain_s = self._last_retry_s = 0.0
+
+    def problems(self) -> list[Problem]:
+        """Decision hooks that are not attached, by reason."""
+        reasons: dict[str, list[str]] = {}
+        for state in self._loader.report().hooks:
+            # An engine without its module has no rules here: nothing is missing.
+            if state.problem and not state.id.startswith("engine:"):
+                reasons.setdefault(state.problem, []).append(state.id)
+        return [Problem(", ".join(ids), why) for why, ids in reasons.items()]
+
+    def open(self) -> None:
+        """Attach; UnableError says what this kernel or these privileges lack."""
+        try:
+            self._loader.open()
+        except ProbeError as error:
+            raise UnableError(error.what, error.why, error.remedy) from error
+        self._last_retry_s = time.monotonic()
+
+    def read(self, timeout: float) -> EventBatch | None:
+        """What the ring holds; waits for the first record, at most ``timeout`` seconds."""
+        deadline = time.monotonic() + timeout
+        self._retry_missing()
+        while True:
+            pause = self._last_drain_s + _INTERVAL_S - time.monotonic()
+            if pause > 0:
+                time.sleep(min(pause, max(0.0, deadline - time.monotonic())))
+            until_ns = wall_ns() - _SETTLE_NS
+            block = self._loader.drain()
+            self._last_drain_s = time.monotonic()
+            if block or self._last_drain_s >= deadline:
+                return self._batch(block, until_ns)
+
+    def _batch(self, block: bytes, until_ns: int) -> EventBatch:
+        records = self._translator.records(block) if block else no_records()
+        return EventBatch(
+            records,
+            Origin.KERNEL,
+            until_ns,
+            lost=Loss(kernel=self._loader.lost()),
+            texts=self._translator.new_texts(),
+        )
+
+    def _retry_missing(self) -> None:
+        now = time.monotonic()
+        if now - self._last_retry_s >= _RETRY_S:
+            self._last_retry_s = now
+            self._loader.retry_missing()
+
+    def set_watched(self, prefixes: Iterable[Prefix] | None) -> None:
+        """Addresses (16 bytes, bits out of 128) that matter untranslated; None means all."""
+        self._loader.set_watched(prefixes)
+
+    def arm(self, ids: Collection[str]) -> None:
+        """Attach per-packet hooks, for a flow under suspicion."""
+        self._loader.arm(ids)
+
+    def disarm(self, ids: Collection[str]) -> None:
+        """Detach them again."""
+        self._loader.disarm(ids)
+
+    def report(self) -> Report:
+        """Hook by hook, with start-up times and counters."""
+        return self._loader.report()
+
+    def close(self) -> None:
+        """Detach every probe."""
+        self._loader.close()
+
+
+class Translator:
+    """Kernel numbers to the vocabulary: wall time, reason names, locations, labels."""
+
+    def __init__(self, texts: Names, kernel: Kernel, label: Callable[[int], str]) -> None:
+        self._texts, self._kernel, self._label = texts, kernel, label
+        self._reasons: npt.NDArray[np.uint16] | None = None
+        self._addresses: dict[int, int] = {}
+        self._labels: dict[int, int] = {}
+        self._new: dict[int, str] = {}
+
+    def records(self, block: bytes) -> Records:
+        """Whole slots as EVENT rows."""
+        records: Records = np.frombuffer(block, dtype=SLOT)["event"].copy()
+        records["time_ns"] += monotonic_offset_ns()
+        drops = np.flatnonzero(records["hook"] == Hook.DROP)
+        if len(drops):
+            reasons = np.minimum(records["reason"][drops], len(self._reason_ids()) - 1)
+            records["reason"][drops] = self._reason_ids()[reasons]
+            self._exchange(records, drops, self._addresses, self._kernel.locate)
+        tables = np.flatnonzero(records["hook"] == Hook.TABLE)
+        if len(tables):
+            self._exchange(records, tables, self._labels, self._label)
+        return records
+
+    def new_texts(self) -> dict[int, str]:
+        """Text ids given since the last call."""
+        new, self._new = self._new, {}
+        return new
+
+    def _exchange(
+        self,
+        records: Records,
+        rows: npt.NDArray[np.intp],
+        known: dict[int, int],
+        text_of: Callable[[int], str],
+    ) -> None:
+        """Text ids for the addresses in ``detail``; loops over distinct addresses only."""
+        distinct, places = np.unique(records["detail"][rows], return_inverse=True)
+        for address in distinct.tolist():
+            if address not in known:
+                known[address] = self._number(text_of(address))
+        numbers = np.array([known[address] for address in distinct.tolist()], dtype=np.uint64)
+        records["detail"][rows] = numbers[places]
+
+    def _reason_ids(self) -> npt.NDArray[np.uint16]:
+        """Text id by reason number; the last entry serves numbers without a name."""
+        if self._reasons is None:
+            names = self._kernel.drop_reasons
+            core = {number: name for number, name in names.items() if number < 1 << 12}
+            ids = np.zeros(max(core, default=0) + 2, dtype=np.uint16)
+            for number, name in core.items():
+                ids[number] = self._number(name)
+            self._reasons = ids
+        return self._reasons
+
+    def _number(self, text: str) -> int:
+        number = self._texts.number(text)
+        if number:
+            self._new[number] = text
+        return number
