@@ -173,13 +173,15 @@ class Session:
             self._put(error)
 
     def _put(self, item: Input) -> None:
+        if not self._live:
+            self._queue.put(item)
+            return
         while True:
             try:
-                self._queue.put(item, timeout=READ_TIMEOUT_S)
+                self._queue.put_nowait(item)
                 return
             except queue.Full:
-                if self._live:
-                    self._discard_oldest()
+                self._discard_oldest()
 
     def _discard_oldest(self) -> None:
         """Drop the oldest batch, never a state, an error or an end."""
