@@ -58,7 +58,7 @@ def load(path: Path | str) -> Cluster:
 
 def parse(data: bytes, label: str) -> Cluster:
     """The cluster that the bytes of a file describe; ``label`` names them in messages."""
-    text = _decoded(data, label)
+    text, damage = _decoded(data, label)
     broken: list[BrokenError] = []
     documents: list[object] = []
     for document in _documents(text):
@@ -69,6 +69,7 @@ def parse(data: bytes, label: str) -> Cluster:
     if not any(map(_has_kind, documents)):
         raise _not_readable(label, broken)
     reader = ClusterReader()
+    reader.unparsed += damage
     for document in documents:
         for where, value in _objects(document, label):
             reader.add(where, value)
@@ -79,23 +80,26 @@ def parse(data: bytes, label: str) -> Cluster:
     return reader.cluster()
 
 
-def _decoded(data: bytes, label: str) -> str:
-    """The text of a file; PowerShell writes UTF-16, marked as such."""
+def _decoded(data: bytes, label: str) -> tuple[str, list[str]]:
+    """The text of a file, and a line where a byte of it is no text; UTF-16 is PowerShell's."""
     if len(data) > SIZE_LIMIT:
         raise InputError(f"{label} is too large", f"It has more than {SIZE_LIMIT} bytes.", REMEDY)
     wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    encoding = "utf-16" if wide else "utf-8-sig"
+    damage: list[str] = []
     try:
-        text = data.decode("utf-16" if wide else "utf-8-sig")
+        text = data.decode(encoding)
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise InputError(
-            f"{label} is neither YAML nor JSON",
-            f"Line {line}, byte {error.start}: {error.reason}; it is not text.",
-            REMEDY,
-        ) from error
+        problem = f"byte {error.start} is not {encoding[:6].upper()}"
+        if b"\0" in data and not wide:
+            raise InputError(
+                f"{label} is neither YAML nor JSON", f"Line {line}: {problem} text.", REMEDY
+            ) from error
+        text, damage = data.decode(encoding, "replace"), [f"{label}:{line}: {problem}"]
     if not text.strip():
         raise InputError(f"{label} is empty", "The command that wrote it may have failed.", REMEDY)
-    return text
+    return text, damage
 
 
 def _documents(text: str) -> Iterable[object | BrokenError]:

@@ -328,7 +328,7 @@ def test_half_a_surrogate_pair_does_not_reach_the_output():
         (b'{"name": "left-pad"}', "No object in it has a kind"),
         (b"kind: Service\n  metadata: x", "Line 2, column 11"),
         (b"\n{", "Line 2, column 2"),
-        (b"\x1f\x8b\x08\x00\x00", "not text"),
+        (b"\x1f\x8b\x08\x00\x00", "byte 1 is not UTF-8 text"),
         (b"[" * 100_000, "nested|RecursionError"),
         (b"a: " + b"[" * 100_000, "nested more than 100 deep"),
         (b"kind: &a [*a]", "an alias without a finished anchor"),
@@ -349,6 +349,12 @@ def test_a_bomb_of_aliases_is_refused_quickly():
     )
     with pytest.raises(InputError, match="aliases that stand for more than"):
         parse(bomb.encode(), "x")
+
+
+def test_a_byte_that_is_no_text_costs_only_its_character():
+    cluster = parse(POD.encode() + b"# \xff\n", "x")
+    assert cluster.pods == read(POD).pods
+    assert cluster.unparsed == (f"x:{POD.count(chr(10)) + 1}: byte {len(POD) + 2} is not UTF-8",)
 
 
 def test_too_many_endpoints_in_one_object_are_refused():
