@@ -91,7 +91,7 @@ def _decoded(data: bytes, label: str) -> tuple[str, list[str]]:
         text = data.decode(encoding)
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        problem = f"byte {error.start} is not {encoding[:6].upper()}"
+        problem = f"byte {error.start} is not {'UTF-16' if wide else 'UTF-8'}"
         if b"\0" in data and not wide:
             raise InputError(
                 f"{label} is neither YAML nor JSON", f"Line {line}: {problem} text.", REMEDY
