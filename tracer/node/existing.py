@@ -119,13 +119,13 @@ class ConntrackTable:
         return records
 
 
-def ipvs_connections(at_ns: int | None = None) -> tuple[Records, int]:
+def ipvs_connections(proc: Path = PROC, at_ns: int | None = None) -> tuple[Records, int]:
     """The IPVS connections of this namespace, and the lines that were not understood.
 
-    Empty where the kernel has no IPVS loaded; PermissionError where it may not be read.
+    Empty where the kernel has no IPVS loaded; OSError where it may not be read.
     """
     try:
-        data = (PROC / "net/ip_vs_conn").read_bytes()
+        data = (proc / "net/ip_vs_conn").read_bytes()
     except FileNotFoundError:
         return no_records(), 0
     unread = Unread("ip_vs_conn")
@@ -141,6 +141,9 @@ def existing() -> EventBatch:
     """
     with ConntrackTable() as table:
         parts = list(table.entries())
-    connections, damaged = ipvs_connections()
+    try:
+        connections, damaged = ipvs_connections()
+    except OSError as error:
+        raise unable(error) from error
     records = np.concatenate((*parts, connections))
     return EventBatch(records, Origin.CONNTRACK, wall_ns(), damaged=damaged)

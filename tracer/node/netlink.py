@@ -13,6 +13,7 @@ import select
 import socket
 import struct
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -120,6 +121,30 @@ def enlarge(channel: socket.socket, buffer_bytes: int) -> None:
         channel.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer_bytes)
 
 
+def readable(channel: socket.socket, timeout: float) -> bool:
+    """Whether something (also an error) waits at a socket, at the latest after these seconds."""
+    poller = select.poll()
+    poller.register(channel, select.POLLIN)
+    return bool(poller.poll(timeout * 1000))
+
+
+def dropped(channel: socket.socket) -> int:
+    """Datagrams the kernel has dropped at a socket since it was opened; 0 if it does not say.
+
+    To be asked after ENOBUFS, which itself does not tell how many.
+    """
+    wanted = [str(channel.proto), str(channel.getsockname()[0])]
+    try:
+        lines = Path("/proc/net/netlink").read_text().splitlines()
+    except OSError:
+        return 0
+    for line in lines[1:]:
+        fields = line.split()  # sk Eth Pid Groups Rmem Wmem Dump Locks Drops Inode
+        if len(fields) > 8 and fields[1:3] == wanted:
+            return int(fields[8])
+    return 0
+
+
 class Requests:
     """A socket for questions to the kernel: tables, and single objects."""
 
@@ -181,8 +206,7 @@ class Requests:
         return first
 
     def _receive(self) -> bytes:
-        ready, _, _ = select.select([self._socket], [], [], 1.0)
-        if not ready:
+        if not readable(self._socket, 1.0):
             raise TimeoutError("the kernel did not answer a netlink request")
         return self._socket.recv(1 << 18)
 
