@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from tracer import address
+from tracer.address import AddressColumn
 from tracer.clock import rfc3339
 from tracer.cluster.model import KIND_NAMES, ServiceKind
 from tracer.events import PROTOCOL_NAMES, Origin
@@ -32,7 +33,7 @@ class Flows(Protocol):
 class Gathered:
     """Some rows of a table, each column fetched when asked for: a whole copy costs 30 MB."""
 
-    flows: npt.NDArray[np.void]
+    flows: Flows | npt.NDArray[np.void]
     rows: Rows
 
     def __len__(self) -> int:
@@ -42,6 +43,8 @@ class Gathered:
         return self.flows[field][self.rows]
 
 
+T = TypeVar("T")
+_MAPPED = np.frombuffer(address.MAPPED_PREFIX, dtype=np.uint8)
 Keys = npt.NDArray[np.int64] | npt.NDArray[np.uint64] | npt.NDArray[np.intp]
 """Shape (n,): ascending order of a column."""
 
@@ -143,13 +146,22 @@ def endpoint_text(side: str) -> Texts:
     """``1.2.3.4:80`` or ``[fd00::1]:80`` of one side of each flow."""
 
     def texts(flows: Flows, _: Naming) -> list[str]:
-        hosts, ports = address.texts(flows[side]), flows[f"{side}_port"].tolist()
+        hosts, ports = _hosts(flows[side]), flows[f"{side}_port"].tolist()
         return [
             f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
             for host, port in zip(hosts, ports, strict=True)
         ]
 
     return texts
+
+
+def _hosts(addresses: AddressColumn) -> list[str]:
+    """Text of addresses; IPv4 without a look-up each, as clients may all be different."""
+    raw = np.ascontiguousarray(addresses).view(np.uint8).reshape(-1, 16)
+    if not (raw[:, :12] == _MAPPED).all():
+        return address.texts(addresses)
+    octets = raw[:, 12:].T.tolist()
+    return [f"{a}.{b}.{c}.{d}" for a, b, c, d in zip(*octets, strict=True)]
 
 
 def only(texts: Texts, where: Condition) -> Texts:
@@ -162,66 +174,56 @@ def only(texts: Texts, where: Condition) -> Texts:
     return kept
 
 
-def endpoint_json(side: str, where: Condition | None = None, named: str = "") -> Values:
-    """``{"ip", "port"}``, with ``"name"`` if there is a column of names; null elsewhere."""
+class EndpointValue(msgspec.Struct, gc=False, frozen=True):
+    """An address with its port, as JSON."""
 
-    def values(flows: Flows, naming: Naming) -> Sequence[object]:
-        pairs = zip(address.texts(flows[side]), flows[f"{side}_port"].tolist(), strict=True)
-        found: list[object]
-        if named:
-            names = [naming.name(number) or None for number in flows[named].tolist()]
-            found = [
-                {"ip": ip, "port": port, "name": name}
-                for (ip, port), name in zip(pairs, names, strict=True)
-            ]
-        else:
-            found = [{"ip": ip, "port": port} for ip, port in pairs]
-        if where is None:
-            return found
-        kept = where(flows).tolist()
-        return [v if keep else None for v, keep in zip(found, kept, strict=True)]
+    ip: str
+    port: int
+
+
+class NamedEndpointValue(msgspec.Struct, gc=False, frozen=True):
+    """An address with its port and owner, as JSON."""
+
+    ip: str
+    port: int
+    name: str | None
+
+
+def endpoint_json(side: str, named: str = "") -> Values:
+    """``{"ip", "port"}``, with ``"name"`` if there is a column of names."""
+
+    def values(flows: Flows, naming: Naming) -> list[object]:
+        hosts, ports = _hosts(flows[side]), flows[f"{side}_port"].tolist()
+        if not named:
+            return list(map(EndpointValue, hosts, ports))
+        names = _looked_up(flows[named], lambda number: naming.name(number) or None)
+        return list(map(NamedEndpointValue, hosts, ports, names))
 
     return values
 
 
-def endpoint_key(side: str) -> Order:
-    """IPv4 before IPv6, by address, then port."""
+def _looked_up(numbers: npt.NDArray[Any], look_up: Callable[[int], T]) -> list[T]:
+    """What each number means; each distinct one is looked up once."""
+    listed = numbers.tolist()
+    known = {number: look_up(number) for number in set(listed)}
+    return list(map(known.__getitem__, listed))
 
-    def keys(flows: Flows, _: Naming) -> Keys:
-        words = np.ascontiguousarray(flows[side]).view(">u8").astype(np.uint64)
-        port = flows[f"{side}_port"].astype(np.uint64)
-        result = ((words[:, 1] & np.uint64(0xFFFFFFFF)) << np.uint64(16)) | port
-        six = np.flatnonzero(flows["family"] == 10)
-        if six.size:
-            # 128 bits do not fit a key: the place among the distinct ones does.
-            ranks = np.unique(words[six], axis=0, return_inverse=True)[1]
-            place = ranks.reshape(-1).astype(np.uint64) << np.uint64(16)
-            result[six] = np.uint64(1 << 62) | place | port[six]
+
+def null_unless(where: Condition, values: Values) -> Values:
+    """The same values, null where the condition does not hold; only the others are made."""
+
+    def kept(flows: Flows, naming: Naming) -> list[object]:
+        places = np.flatnonzero(where(flows))
+        if len(places) == len(flows):
+            return list(values(flows, naming))
+        result: list[object] = [None] * len(flows)
+        for place, value in zip(
+            places.tolist(), values(Gathered(flows, places), naming), strict=True
+        ):
+            result[place] = value
         return result
 
-    return keys
-
-
-def ranked(field: str, text: Callable[[int, Naming], str]) -> Order:
-    """Order by the text of a number; rows without text come last."""
-
-    def keys(flows: Flows, naming: Naming) -> Keys:
-        numbers, inverse = np.unique(flows[field], return_inverse=True)
-        texts = [text(int(number), naming) for number in numbers]
-        order = {t: rank for rank, t in enumerate(sorted(set(texts), key=lambda t: (t == "", t)))}
-        return np.array([order[t] for t in texts], dtype=np.int64)[inverse.reshape(-1)]
-
-    return keys
-
-
-def plain_key(field: str) -> Order:
-    """Order by a number."""
-    return lambda flows, _: flows[field].astype(np.int64)
-
-
-def sum_key(field: str) -> Order:
-    """Order by both directions together."""
-    return lambda flows, _: flows[field].sum(axis=1).astype(np.int64)
+    return kept
 
 
 def number_in(field: str) -> Callable[[Flows, Naming], list[int]]:
@@ -251,23 +253,24 @@ def link(field: str) -> Callable[[Flows, Naming], list[int | None]]:
 
 def time_in(field: str) -> Texts:
     """RFC 3339 with nanoseconds."""
-    return lambda flows, _: list(map(time_text, flows[field].tolist()))
+
+    def times(flows: Flows, _: Naming) -> list[str]:
+        seconds, rest = np.divmod(flows[field], 1_000_000_000)
+        known = {second: _second(second) for second in np.unique(seconds).tolist()}
+        pairs = zip(seconds.tolist(), rest.tolist(), strict=True)
+        return [f"{known[second]}{nanoseconds:09d}Z" for second, nanoseconds in pairs]
+
+    return times
 
 
-@lru_cache(maxsize=64)
 def _second(seconds: int) -> str:
+    """The part before the nanoseconds, with the dot."""
     return rfc3339(seconds * 1_000_000_000)[:20]
-
-
-def time_text(time_ns: int) -> str:
-    """RFC 3339, the second remembered: flows come many to a second."""
-    seconds, nanoseconds = divmod(time_ns, 1_000_000_000)
-    return f"{_second(seconds)}{nanoseconds:09d}Z"
 
 
 def clock_time(flows: Flows, _: Naming) -> list[str]:
     """Time of day of the first sign, UTC, milliseconds."""
-    return [time_text(time_ns)[11:23] for time_ns in flows["first_ns"].tolist()]
+    return [rfc3339(time_ns)[11:23] for time_ns in flows["first_ns"].tolist()]
 
 
 def span_since(begin: str) -> Texts:
@@ -281,7 +284,7 @@ def span_since(begin: str) -> Texts:
 
 def named_number(field: str, table: Callable[[int], str]) -> Texts:
     """Numbers of an enumeration by name."""
-    return lambda flows, _: [table(number) for number in flows[field].tolist()]
+    return lambda flows, _: _looked_up(flows[field], table)
 
 
 def protocol_name(number: int) -> str:
@@ -301,18 +304,21 @@ def state_name(number: int) -> str:
 
 def name_in(field: str) -> Texts:
     """Names of pods and nodes, made harmless."""
-    return lambda flows, naming: [harmless(naming.name(n)) for n in flows[field].tolist()]
+    return lambda flows, naming: _looked_up(flows[field], lambda n: harmless(naming.name(n)))
 
 
 def services(flows: Flows, naming: Naming) -> list[str]:
     """``namespace/name:port`` of each flow."""
-    return [service_text(naming.hit(number)) for number in flows["service"].tolist()]
+    return _looked_up(flows["service"], lambda number: service_text(naming.hit(number)))
 
 
 def kinds(flows: Flows, naming: Naming) -> list[str]:
     """``ClusterIP``, ``NodePort``, … of each flow."""
-    hits = map(naming.hit, flows["service"].tolist())
-    return ["" if hit is None else KIND_NAMES.get(hit.kind, "") for hit in hits]
+    return _looked_up(flows["service"], lambda number: _kind(naming.hit(number)))
+
+
+def _kind(hit: Hit | None) -> str:
+    return KIND_NAMES.get(hit.kind, "") if hit else ""
 
 
 def service_json(flows: Flows, naming: Naming) -> list[object]:
@@ -323,10 +329,9 @@ def service_json(flows: Flows, naming: Naming) -> list[object]:
         if hit is None:
             return None
         where = {"namespace": hit.namespace, "name": hit.name, "port": hit.port_name}
-        return where | {"kind": KIND_NAMES.get(hit.kind, "")}
+        return where | {"kind": _kind(hit)}
 
-    known = {number: value(number) for number in np.unique(flows["service"]).tolist()}
-    return [known[number] for number in flows["service"].tolist()]
+    return _looked_up(flows["service"], value)
 
 
 def pair_text(field: str) -> Texts:
@@ -339,17 +344,20 @@ def pair_text(field: str) -> Texts:
 
 def pair_json(field: str) -> Values:
     """Null where nothing was counted: without accounting the kernel has no figures."""
-    return lambda flows, _: [pair if any(pair) else None for pair in flows[field].tolist()]
+    return null_unless(
+        lambda flows: np.asarray(flows[field].any(axis=1)),
+        lambda flows, _: flows[field].tolist(),
+    )
 
 
 def drops(flows: Flows, naming: Naming) -> list[str]:
     """Why the kernel dropped a packet of it, made harmless."""
-    return [harmless(naming.text(n)) if n else "" for n in flows["drop_reason"].tolist()]
+    return _looked_up(flows["drop_reason"], lambda n: harmless(naming.text(n)) if n else "")
 
 
 def drops_json(flows: Flows, naming: Naming) -> list[object]:
     """Why the kernel dropped a packet of it, or null."""
-    return [naming.text(n) if n else None for n in flows["drop_reason"].tolist()]
+    return _looked_up(flows["drop_reason"], lambda n: naming.text(n) if n else None)
 
 
 _ORIGIN_BITS = ((Seen.KERNEL, 1), (Seen.CONNTRACK, 2), (Seen.PACKETS, 4))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tracer import cells
+from tracer import cells, orders
 from tracer.cells import Order, Texts, Values
 
 
@@ -43,7 +43,6 @@ COLUMNS: tuple[Column, ...] = (
         width=12,
         text=cells.clock_time,
         json=cells.time_in("first_ns"),
-        key=cells.plain_key("first_ns"),
     ),
     Column("last", "Last", "When it was last seen", json=cells.time_in("last_ns")),
     Column(
@@ -53,7 +52,7 @@ COLUMNS: tuple[Column, ...] = (
         width=5,
         text=_PROTOCOL,
         json=_PROTOCOL,
-        key=cells.plain_key("protocol"),
+        key=orders.by_number("protocol"),
     ),
     Column(
         "client",
@@ -62,7 +61,7 @@ COLUMNS: tuple[Column, ...] = (
         width=21,
         text=cells.endpoint_text("client"),
         json=cells.endpoint_json("client", named="client_name"),
-        key=cells.endpoint_key("client"),
+        key=orders.by_endpoint("client"),
     ),
     Column(
         "client_name",
@@ -70,7 +69,7 @@ COLUMNS: tuple[Column, ...] = (
         "Pod or node with the client's address",
         width=20,
         text=cells.name_in("client_name"),
-        key=cells.ranked("client_name", lambda number, naming: naming.name(number)),
+        key=orders.by_text("client_name", lambda number, naming: naming.name(number)),
     ),
     Column(
         "virtual",
@@ -79,7 +78,7 @@ COLUMNS: tuple[Column, ...] = (
         width=21,
         text=cells.endpoint_text("virtual"),
         json=cells.endpoint_json("virtual"),
-        key=cells.endpoint_key("virtual"),
+        key=orders.by_endpoint("virtual"),
     ),
     Column(
         "service",
@@ -88,7 +87,7 @@ COLUMNS: tuple[Column, ...] = (
         width=24,
         text=cells.services,
         json=cells.service_json,
-        key=cells.ranked("service", lambda number, n: cells.service_text(n.hit(number))),
+        key=orders.by_text("service", lambda number, n: cells.service_text(n.hit(number))),
     ),
     Column(
         "kind",
@@ -103,8 +102,10 @@ COLUMNS: tuple[Column, ...] = (
         "The address it was translated to",
         width=21,
         text=cells.only(cells.endpoint_text("backend"), cells.redirected),
-        json=cells.endpoint_json("backend", cells.redirected, named="backend_name"),
-        key=cells.endpoint_key("backend"),
+        json=cells.null_unless(
+            cells.redirected, cells.endpoint_json("backend", named="backend_name")
+        ),
+        key=orders.by_endpoint("backend"),
     ),
     Column(
         "backend_name",
@@ -112,7 +113,7 @@ COLUMNS: tuple[Column, ...] = (
         "Pod or node with the backend's address",
         width=20,
         text=cells.only(cells.name_in("backend_name"), cells.redirected),
-        key=cells.ranked("backend_name", lambda number, naming: naming.name(number)),
+        key=orders.by_text("backend_name", lambda number, naming: naming.name(number)),
     ),
     Column(
         "source_nat",
@@ -120,8 +121,8 @@ COLUMNS: tuple[Column, ...] = (
         "The source address the backend sees, if it is not the client's",
         width=21,
         text=cells.only(cells.endpoint_text("source"), cells.source_changed),
-        json=cells.endpoint_json("source", cells.source_changed),
-        key=cells.endpoint_key("source"),
+        json=cells.null_unless(cells.source_changed, cells.endpoint_json("source")),
+        key=orders.by_endpoint("source"),
     ),
     Column(
         "engine",
@@ -130,7 +131,7 @@ COLUMNS: tuple[Column, ...] = (
         width=8,
         text=_ENGINE,
         json=_ENGINE,
-        key=cells.plain_key("engine"),
+        key=orders.by_number("engine"),
     ),
     Column(
         "state",
@@ -139,7 +140,7 @@ COLUMNS: tuple[Column, ...] = (
         width=11,
         text=_STATE,
         json=_STATE,
-        key=cells.plain_key("state"),
+        key=orders.by_number("state"),
     ),
     Column(
         "packets",
@@ -148,7 +149,7 @@ COLUMNS: tuple[Column, ...] = (
         width=11,
         text=cells.pair_text("packets"),
         json=cells.pair_json("packets"),
-        key=cells.sum_key("packets"),
+        key=orders.by_sum("packets"),
         right=True,
     ),
     Column(
@@ -158,7 +159,7 @@ COLUMNS: tuple[Column, ...] = (
         width=13,
         text=cells.pair_text("bytes"),
         json=cells.pair_json("bytes"),
-        key=cells.sum_key("bytes"),
+        key=orders.by_sum("bytes"),
         right=True,
     ),
     Column(
@@ -168,7 +169,7 @@ COLUMNS: tuple[Column, ...] = (
         width=4,
         text=cells.count_in("retransmits"),
         json=cells.number_in("retransmits"),
-        key=cells.plain_key("retransmits"),
+        key=orders.by_number("retransmits"),
         right=True,
     ),
     Column(
@@ -177,6 +178,7 @@ COLUMNS: tuple[Column, ...] = (
         "Time since it was first seen",
         width=6,
         text=cells.span_since("first_ns"),
+        key=orders.by_time_since("first_ns"),
         right=True,
     ),
     Column(
@@ -185,7 +187,7 @@ COLUMNS: tuple[Column, ...] = (
         "Time since it was last seen",
         width=6,
         text=cells.span_since("last_ns"),
-        key=cells.plain_key("last_ns"),
+        key=orders.by_time_since("last_ns"),
         right=True,
     ),
     Column(
@@ -195,7 +197,7 @@ COLUMNS: tuple[Column, ...] = (
         width=16,
         text=cells.drops,
         json=cells.drops_json,
-        key=cells.ranked("drop_reason", lambda number, naming: naming.text(number)),
+        key=orders.by_text("drop_reason", lambda number, naming: naming.text(number)),
     ),
     Column("upstream", "From", "Flow whose translation this flow is", json=cells.link("upstream")),
     Column("downstream", "To", "Flow this one goes on as", json=cells.link("downstream")),

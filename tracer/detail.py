@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from tracer import address, cells
 from tracer.cells import Naming
+from tracer.clock import rfc3339
 from tracer.columns import BY_NAME
 from tracer.diagnosis.finding import Finding, FlowSubject
 from tracer.flow import Leg, Seen
@@ -129,9 +130,9 @@ def _times(flow: npt.NDArray[np.void]) -> list[tuple[str, str]]:
     )
     waited = f"{(answer - request) / 1e6:.3f} ms" if answer and request else ""
     return [
-        ("First seen", cells.time_text(first)),
-        ("Last seen", cells.time_text(last)),
-        ("Ended", cells.time_text(ended) if ended else ""),
+        ("First seen", rfc3339(first)),
+        ("Last seen", rfc3339(last)),
+        ("Ended", rfc3339(ended) if ended else ""),
         ("Answer after", waited),
     ]
 

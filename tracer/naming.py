@@ -11,7 +11,7 @@ def naming_of(pipeline: Pipeline) -> Naming:
     return Naming(
         hit=pipeline.enricher.hit,
         name=pipeline.names.text,
-        text=lambda number: pipeline.texts.get(number, ""),
+        text=pipeline.texts.text,
         node=pipeline.node.node_name,
         now_ns=pipeline.now_ns,
     )

@@ -14,15 +14,15 @@ import numpy.typing as npt
 from tracer.cells import Flows, Gathered, Keys, Naming, translated
 from tracer.columns import BY_NAME, SCREEN_COLUMNS
 from tracer.detail import FlowDetail, detail_of
-from tracer.diagnosis.finding import Finding
+from tracer.diagnosis.finding import Finding, Severity
 from tracer.errors import InputError
 from tracer.events import Loss
 from tracer.filters import Filter, parse
 from tracer.naming import naming_of
 from tracer.pipeline import Pipeline
 
-CLOSED_SHOWN = 50
-"""Closed findings kept on the screen."""
+OPEN_SHOWN, CLOSED_SHOWN = 200, 50
+"""Findings kept on the screen; all are counted."""
 _RATE_WINDOW_NS = 1_000_000_000
 
 
@@ -31,9 +31,9 @@ class ViewQuery:
     """What the screen wants to see."""
 
     filter: str = ""
-    order: str = "first"
+    order: str = "age"
     """Name of a column that has an order."""
-    descending: bool = True
+    descending: bool = False
     start: int = 0
     """First position of the window of rows wanted as text."""
     height: int = 50
@@ -65,6 +65,10 @@ class Snapshot:
     """Position of the selected flow among the matching ones, -1 if not there."""
     detail: FlowDetail | None = None
     open: tuple[Finding, ...] = ()
+    """The gravest ones, then the oldest."""
+    open_count: int = 0
+    critical_count: int = 0
+    """Open findings of that severity."""
     closed: tuple[Finding, ...] = ()
     packets: int = 0
     events: int = 0
@@ -107,10 +111,13 @@ class View:
         self, pipeline: Pipeline, query: ViewQuery, backend: str, degraded: tuple[str, ...]
     ) -> Snapshot:
         event_rate, packet_rate = self._rates(pipeline)
+        found = pipeline.findings.open()
         return Snapshot(
             query,
             now_ns=pipeline.now_ns,
-            open=tuple(pipeline.findings.open()),
+            open=tuple(found[:OPEN_SHOWN]),
+            open_count=len(found),
+            critical_count=sum(finding.severity == Severity.CRITICAL for finding in found),
             closed=tuple(pipeline.findings.closed()[-CLOSED_SHOWN:]),
             packets=pipeline.packets,
             events=pipeline.events,
@@ -133,7 +140,7 @@ class View:
         total = len(rows)
         chosen, error = self._compiled(query.filter)
         if chosen is not None:
-            rows = rows[chosen.mask(flows[rows], naming)]
+            rows = rows[chosen.mask(Gathered(flows, rows), naming)]
         window = _window(Gathered(flows, rows), naming, query)
         shown = flows[rows[window.places]]
         texts = [column.text(shown, naming) for column in SCREEN_COLUMNS if column.text]
@@ -209,7 +216,7 @@ def _window(flows: Flows, naming: Naming, query: ViewQuery) -> _Window:
 def _keys(flows: Flows, naming: Naming, query: ViewQuery) -> tuple[Keys, npt.NDArray[np.intp]]:
     """Keys to sort ascending, and the row each belongs to; rows are arranged by id."""
     by_age = np.argsort(flows["id"])
-    order = BY_NAME[query.order].key or BY_NAME["first"].key
+    order = BY_NAME[query.order].key
     keys = order(flows, naming)[by_age] if order else by_age
     return (~keys[::-1], by_age[::-1]) if query.descending else (keys, by_age)
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from tracer.cells import Gathered, translated
+from tracer.cells import Gathered, Naming, translated
 from tracer.diagnosis.finding import Finding
+from tracer.filters import Filter
 from tracer.flow import Rows, State
 
 PATIENCE_NS = 1_000_000_000
@@ -26,44 +27,53 @@ _SETTLED[
 class DueFlows:
     """Decides which rows to print; remembers by row and id, never an object per flow."""
 
-    def __init__(self, all_flows: bool = False, updates: bool = False) -> None:
+    def __init__(
+        self, all_flows: bool = False, updates: bool = False, chosen: Filter | None = None
+    ) -> None:
         self._all_flows = all_flows
         self._updates = updates
+        self._chosen = chosen
         self._printed: npt.NDArray[np.uint64] = np.zeros(0, dtype=np.uint64)
         """By row: id of the flow whose line is out."""
         self._waiting: Rows = np.zeros(0, dtype=np.intp)
 
-    def take(self, flows: Table, changed: Rows, now_ns: int) -> Rows:
+    def take(self, flows: Table, changed: Rows, naming: Naming) -> Rows:
         """Rows to print now: settled ones, and those that have waited long enough.
 
         With updates every change of a flow is due.
         """
         self._reserve(len(flows))
         if self._updates:
-            return self._mark(flows, self._wanted(flows, changed))
+            return self._mark(flows, self._wanted(flows, changed, naming))
         fresh = changed[self._printed[changed] != flows["id"][changed]]
-        candidates = self._wanted(flows, np.union1d(self._waiting, fresh).astype(np.intp))
+        candidates = np.union1d(self._waiting, fresh).astype(np.intp)
         candidates = candidates[self._printed[candidates] != flows["id"][candidates]]
         ready = _SETTLED[flows["state"][candidates]]
-        ready |= flows["first_ns"][candidates] + PATIENCE_NS <= now_ns
+        ready |= flows["first_ns"][candidates] + PATIENCE_NS <= naming.now_ns
         self._waiting = candidates[~ready]
-        return self._mark(flows, candidates[ready])
+        return self._mark(flows, self._wanted(flows, candidates[ready], naming))
 
-    def rest(self, flows: Table, alive: Rows) -> Rows:
+    def rest(self, flows: Table, alive: Rows, naming: Naming) -> Rows:
         """Rows to print at the end: those still unprinted, and with updates every living one."""
         self._reserve(len(flows))
-        wanted = self._wanted(flows, alive)
+        wanted = self._wanted(flows, alive, naming)
         self._waiting = self._waiting[:0]
         if self._updates:
-            return wanted[flows["ended_ns"][wanted] == 0]
+            unfinished: Rows = wanted[flows["ended_ns"][wanted] == 0]
+            return unfinished
         return self._mark(flows, wanted[self._printed[wanted] != flows["id"][wanted]])
 
-    def _wanted(self, flows: Table, rows: Rows) -> Rows:
-        return rows if self._all_flows else rows[translated(Gathered(flows, rows))]
+    def _wanted(self, flows: Table, rows: Rows, naming: Naming) -> Rows:
+        if not self._all_flows:
+            rows = rows[translated(Gathered(flows, rows))]
+        if self._chosen is not None and rows.size:
+            rows = rows[self._chosen.mask(Gathered(flows, rows), naming)]
+        return rows
 
     def _mark(self, flows: Table, rows: Rows) -> Rows:
         self._printed[rows] = flows["id"][rows]
-        return rows[np.argsort(flows["id"][rows])]
+        by_age: Rows = rows[np.argsort(flows["id"][rows])]
+        return by_age
 
     def _reserve(self, capacity: int) -> None:
         if capacity > len(self._printed):

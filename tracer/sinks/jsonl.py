@@ -7,15 +7,19 @@ from typing import IO
 import msgspec
 
 from tracer import address
-from tracer.cells import Flows, Naming, time_text
+from tracer.cells import Flows, Gathered, Naming
+from tracer.clock import rfc3339
 from tracer.columns import JSON_COLUMNS
 from tracer.diagnosis.finding import Finding, FlowSubject, Subject
 from tracer.events import PROTOCOL_NAMES
+from tracer.filters import Filter
 from tracer.flow import Rows
 from tracer.naming import naming_of
 from tracer.pipeline import Pipeline, Update
 from tracer.sinks.due import DueFindings, DueFlows, Table
 
+_LINES_AT_ONCE = 4096
+"""Objects that live at the same time; many more only feed the garbage collector."""
 _FIELDS = [(column.name, object) for column in JSON_COLUMNS]
 _LINE = msgspec.defstruct(
     "TranslationLine", _FIELDS, tag_field="type", tag="translation", gc=False, frozen=True
@@ -33,34 +37,41 @@ _UPDATE_LINE = msgspec.defstruct(
 class JsonLines:
     """Writes one object a line; the file belongs to the caller."""
 
-    def __init__(self, file: IO[bytes], all_flows: bool = False, updates: bool = False) -> None:
+    def __init__(
+        self,
+        file: IO[bytes],
+        all_flows: bool = False,
+        updates: bool = False,
+        chosen: Filter | None = None,
+    ) -> None:
         self._file = file
         self._updates = updates
-        self._flows = DueFlows(all_flows, updates)
+        self._flows = DueFlows(all_flows, updates, chosen)
         self._findings = DueFindings()
         self._encoder = msgspec.json.Encoder()
 
     def write(self, pipeline: Pipeline, update: Update) -> None:
         """Lines that this update makes due, handed to the operating system at once."""
-        flows = pipeline.table.flows
-        rows = self._flows.take(flows, update.changed, pipeline.now_ns)
-        self._write_flows(flows, rows, naming_of(pipeline), final=False)
+        flows, naming = pipeline.table.flows, naming_of(pipeline)
+        rows = self._flows.take(flows, update.changed, naming)
+        self._write_flows(flows, rows, naming, final=False)
         news = (*update.opened, *update.updated, *update.closed)
         self._write_findings(self._findings.take(news, pipeline.now_ns))
         self._file.flush()
 
     def close(self, pipeline: Pipeline, summary: dict[str, object]) -> None:
         """Lines still owed, then the summary."""
-        flows = pipeline.table.flows
-        rows = self._flows.rest(flows, pipeline.table.alive())
-        self._write_flows(flows, rows, naming_of(pipeline), final=True)
+        flows, naming = pipeline.table.flows, naming_of(pipeline)
+        rows = self._flows.rest(flows, pipeline.table.alive(), naming)
+        self._write_flows(flows, rows, naming, final=True)
         self._write_findings(self._findings.rest())
         self._file.write(self._encoder.encode_lines([{"type": "summary"} | summary]))
         self._file.flush()
 
     def _write_flows(self, flows: Table, rows: Rows, naming: Naming, final: bool) -> None:
-        if rows.size:
-            self._file.write(self._encoder.encode_lines(self._lines(flows[rows], naming, final)))
+        for begin in range(0, len(rows), _LINES_AT_ONCE):
+            part = Gathered(flows, rows[begin : begin + _LINES_AT_ONCE])
+            self._file.write(self._encoder.encode_lines(self._lines(part, naming, final)))
 
     def _lines(self, flows: Flows, naming: Naming, final: bool) -> list[msgspec.Struct]:
         values = [column.json(flows, naming) for column in JSON_COLUMNS if column.json]
@@ -81,14 +92,14 @@ def finding_json(finding: Finding) -> dict[str, object]:
         "cause": finding.cause,
         "severity": finding.severity.label,
         "confidence": round(finding.confidence, 3),
-        "since": time_text(finding.since_ns),
+        "since": rfc3339(finding.since_ns),
         "subject": _subject(finding.subject),
         "summary": finding.summary,
         "evidence": [{"kind": fact.kind, "text": fact.text} for fact in finding.evidence],
         "remedy": list(finding.remedy),
         "status": "open" if finding.open else "closed",
         "count": finding.count,
-        "last": time_text(finding.last_ns) if finding.last_ns else None,
+        "last": rfc3339(finding.last_ns) if finding.last_ns else None,
         "consequence_of": finding.consequence_of or None,
     }
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import IO
 
-from tracer.cells import Flows, Naming, time_text
+from tracer.cells import Flows, Naming
+from tracer.clock import rfc3339
 from tracer.columns import LINE_COLUMNS
 from tracer.diagnosis.finding import Finding, Severity
+from tracer.filters import Filter
 from tracer.flow import Rows, State
 from tracer.naming import naming_of
 from tracer.pipeline import Pipeline, Update
@@ -22,28 +24,33 @@ class TextLines:
     """Writes for people and for ``grep``; colours only where the caller allows them."""
 
     def __init__(
-        self, file: IO[str], colour: bool = False, all_flows: bool = False, updates: bool = False
+        self,
+        file: IO[str],
+        colour: bool = False,
+        all_flows: bool = False,
+        updates: bool = False,
+        chosen: Filter | None = None,
     ) -> None:
         self._file = file
         self._colour = colour
-        self._flows = DueFlows(all_flows, updates)
+        self._flows = DueFlows(all_flows, updates, chosen)
         self._findings = DueFindings()
         self._titled = False
 
     def write(self, pipeline: Pipeline, update: Update) -> None:
         """Lines that this update makes due."""
-        flows = pipeline.table.flows
-        rows = self._flows.take(flows, update.changed, pipeline.now_ns)
-        self._write_flows(flows, rows, naming_of(pipeline))
+        flows, naming = pipeline.table.flows, naming_of(pipeline)
+        rows = self._flows.take(flows, update.changed, naming)
+        self._write_flows(flows, rows, naming)
         news = (*update.opened, *update.updated, *update.closed)
         self._write_findings(self._findings.take(news, pipeline.now_ns))
         self._file.flush()
 
     def close(self, pipeline: Pipeline, summary: dict[str, object]) -> None:
         """Lines still owed, then the summary."""
-        flows = pipeline.table.flows
-        rows = self._flows.rest(flows, pipeline.table.alive())
-        self._write_flows(flows, rows, naming_of(pipeline))
+        flows, naming = pipeline.table.flows, naming_of(pipeline)
+        rows = self._flows.rest(flows, pipeline.table.alive(), naming)
+        self._write_flows(flows, rows, naming)
         self._write_findings(self._findings.rest())
         self._file.write("\n" + "\n".join(summary_lines(summary)) + "\n")
         self._file.flush()
@@ -84,10 +91,14 @@ def finding_lines(finding: Finding) -> list[str]:
     """Severity, cause and summary, then evidence, then numbered steps."""
     status = finding.severity.label.upper() if finding.open else "CLOSED"
     seen = f" ({finding.count}×)" if finding.count > 1 else ""
-    since = f"since {time_text(finding.since_ns)[:19]}Z, confidence {finding.confidence:.0%}"
+    since = f"since {rfc3339(finding.since_ns)[:19]}Z, confidence {finding.confidence:.0%}"
     head = f"{status} {finding.cause}: {finding.summary}{seen}"
     facts = [f"  {fact.kind + ':':<11}{fact.text}" for fact in finding.evidence]
-    steps = [f"  {number}. {step}" for number, step in enumerate(finding.remedy, 1)]
+    steps = [
+        f"  {number}. {line}" if place == 0 else f"     {line}"
+        for number, step in enumerate(finding.remedy, 1)
+        for place, line in enumerate(step.splitlines())
+    ]
     remedy = ["  What to do:", *steps] if steps and finding.open else []
     root = [f"  A consequence of {finding.consequence_of}."] if finding.consequence_of else []
     return [harmless(line) for line in [head, f"  {since}", *root, *facts, *remedy]]

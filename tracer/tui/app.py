@@ -35,7 +35,7 @@ from tracer.view import Snapshot, ViewQuery
 REFRESH_S = 0.25
 """Never more than one question in this time."""
 INTERRUPTED = 130
-_ORDERS = ("first", *(column.name for column in SCREEN_COLUMNS if column.key))
+_ORDERS = tuple(column.name for column in SCREEN_COLUMNS if column.key)
 
 
 class TracerApp(App[int]):
@@ -43,17 +43,14 @@ class TracerApp(App[int]):
 
     CSS_PATH = "tracer.tcss"
     ENABLE_COMMAND_PALETTE = False
-    HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [
-        (0, "-narrow"),
-        (140, "-wide"),
-    ]
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (140, "-wide")]  # noqa: RUF012  declared by App
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("slash", "filter", "Filter", key_display="/", id="filter"),
         Binding("o", "order(1)", "Order", id="order.next", tooltip="Order by the next column"),
         Binding("O", "order(-1)", "Order by the column before", id="order.before", show=False),
-        Binding("r", "reverse", "Reverse", id="order.reverse", tooltip="Reverse the order"),
+        Binding("r", "reverse", "Reverse the order", id="order.reverse", show=False),
         Binding("space", "freeze", "Freeze", id="freeze", priority=True, tooltip="Hold the list"),
-        Binding("a", "all_flows", "All flows", id="all", tooltip="Untranslated flows, too"),
+        Binding("a", "all_flows", "Untranslated flows, too", id="all", show=False),
         Binding("d", "degraded", "What is degraded or missing", id="degraded", show=False),
         Binding("tab", "app.focus_next", "Next table", id="focus.next", show=False),
         Binding("shift+tab", "app.focus_previous", "Table before", id="focus.before", show=False),
@@ -152,7 +149,8 @@ class TracerApp(App[int]):
     def on_filter_submitted(self, message: FilterSubmitted) -> None:
         """Apply a filter that can be understood; say what is wrong with another."""
         complaint = _complaint(message.text)
-        self.query_one("#filter-error", Static).update(harmless(complaint))
+        lines = map(harmless, complaint.splitlines())
+        self.query_one("#filter-error", Static).update("\n".join(lines))
         self.set_class(bool(complaint), "-filter-error")
         if not complaint:
             self._close_filter()
@@ -171,9 +169,8 @@ class TracerApp(App[int]):
 
     def action_order(self, step: int) -> None:
         """Order by another column."""
-        at = _ORDERS.index(self._query.order) if self._query.order in _ORDERS else 0
-        order = _ORDERS[(at + step) % len(_ORDERS)]
-        self._change(replace(self._query, order=order, descending=order in ("first", "idle")))
+        order = _ORDERS[(_ORDERS.index(self._query.order) + step) % len(_ORDERS)]
+        self._change(replace(self._query, order=order, descending=False))
 
     def action_reverse(self) -> None:
         """Turn the order round."""

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from rich.text import Text
+from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.widgets import Static
 
-from tracer.cells import time_text
+from tracer.clock import rfc3339
 from tracer.detail import FlowDetail
 from tracer.diagnosis.finding import Finding, Severity
 from tracer.plain import harmless
+from tracer.tui.messages import DetailWanted
 from tracer.tui.widgets.blackholes import whom
 
 _STYLE = {
@@ -25,6 +28,10 @@ Subject = FlowDetail | Finding | None
 class DetailPane(VerticalScroll, can_focus=True):
     """Shows what is selected; scrolls where it is longer than the pane."""
 
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "details", "Whole page", id="detail.page"),
+    ]
+
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._static = Static("", markup=False)
@@ -33,6 +40,10 @@ class DetailPane(VerticalScroll, can_focus=True):
     def on_mount(self) -> None:
         """Its one child holds the text."""
         self.mount(self._static)
+
+    def action_details(self) -> None:
+        """The same on a whole page."""
+        self.post_message(DetailWanted())
 
     def show(self, subject: Subject) -> None:
         """Show this one from now on."""
@@ -63,7 +74,7 @@ def finding_text(finding: Finding) -> Text:
     _section(text, "Evidence", [f"{fact.kind}: {harmless(fact.text)}" for fact in finding.evidence])
     text.append(
         f"\n{harmless(finding.cause)}, confidence {finding.confidence:.0%}, seen "
-        f"{finding.count}×, since {time_text(finding.since_ns)[:19]}Z",
+        f"{finding.count}×, since {rfc3339(finding.since_ns)[:19]}Z",
         "dim",
     )
     return text

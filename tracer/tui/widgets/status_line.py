@@ -7,7 +7,6 @@ from textual.reactive import reactive
 from textual.widgets import Static
 
 from tracer.cells import count_text
-from tracer.diagnosis.finding import Severity
 from tracer.plain import harmless
 from tracer.view import Snapshot, ViewQuery
 
@@ -38,6 +37,7 @@ class StatusLine(Static):
         line.append(f"  {count_text(shot.matching)} of {count_text(shot.total)} flows")
         if shot.query.frozen:
             line.append("  FROZEN", "bold reverse")
+        line.append(f"  by {shot.query.order} {'▼' if shot.query.descending else '▲'}", DIM)
         if shot.query.filter:
             line.append(f"  filter {harmless(shot.query.filter)}", WARN)
         return line
@@ -60,11 +60,10 @@ class StatusLine(Static):
 
 
 def _findings(shot: Snapshot) -> Text:
-    critical = sum(finding.severity == Severity.CRITICAL for finding in shot.open)
-    if critical:
-        return Text(f"{critical} CRITICAL of {len(shot.open)} findings", BAD)
-    if shot.open:
-        return Text(f"{len(shot.open)} findings", WARN)
+    if shot.critical_count:
+        return Text(f"{shot.critical_count} CRITICAL of {shot.open_count} findings", BAD)
+    if shot.open_count:
+        return Text(f"{shot.open_count} findings", WARN)
     return Text("no findings", GOOD)
 
 
