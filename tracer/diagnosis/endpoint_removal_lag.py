@@ -33,7 +33,7 @@ class EndpointRemovalLag:
 
     def check(self, scene: Scene, rows: Rows) -> Iterable[tuple[Finding, Rows]]:
         """One finding for each Service and departed backend."""
-        if not scene.cluster.endpoints:
+        if "endpoints" not in scene.cluster.known:
             return
         flows = scene.table.flows
         fresh = signs.has(flows, rows, Seen.TRANSLATED) & ~signs.has(flows, rows, Seen.EXISTING)
@@ -77,7 +77,7 @@ def _departed(scene: Scene, group: Group) -> str:
     if not mine:
         return f"{at} is not among the usable endpoints of Service {plain(_key(group))}"
     named = next((e.pod for e in mine if e.pod), "")
-    if not named or not scene.cluster.pods or ip in scene.cluster.node_by_address:
+    if not named or "pods" not in scene.cluster.known or ip in scene.cluster.node_by_address:
         return ""
     pod = scene.cluster.pod_by_address.get(ip)
     if pod is None:
@@ -86,7 +86,7 @@ def _departed(scene: Scene, group: Group) -> str:
 
 
 def _key(group: Group) -> str:
-    return group.hit.key if group.hit else ""
+    return group.service_key or ""
 
 
 def _finding(scene: Scene, group: Group, why: str) -> Finding:

@@ -59,7 +59,9 @@ def _finding(scene: Scene, group: Group) -> Finding:
         else ()
     )
     told = f"answered with {refusal_text(scene, first)}"
-    namespace, name = service_word(group.hit.key) if group.hit else ("<namespace>", "<service>")
+    namespace, name = (
+        service_word(group.service_key) if group.service_key else ("<namespace>", "<service>")
+    )
     return flow_finding(
         scene,
         CAUSE,

@@ -38,7 +38,7 @@ def started(flows: Flows, rows: Rows) -> npt.NDArray[np.int64]:
 def requests(flows: Flows, rows: Rows) -> npt.NDArray[np.int64]:
     """Packets seen from the client on one interface, or counted by conntrack."""
     seen = np.maximum(flows["leg_packets"][rows, Leg.CLIENT_OUT], flows["packets"][rows, 0])
-    return seen.astype(np.int64)
+    return np.asarray(seen, dtype=np.int64)
 
 
 def answered(flows: Flows, rows: Rows) -> Mask:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tracer.address import endpoint, packed_at
-from tracer.cluster.model import Endpoint, Service
+from tracer.cluster.model import Endpoint, Service, ServiceKind
 from tracer.diagnosis import signs
 from tracer.diagnosis.causes import Cause
 from tracer.diagnosis.finding import Evidence, Finding, Severity, Subject
@@ -32,21 +32,31 @@ class Group:
     def name(self) -> str:
         """What the group asks for, in words."""
         asked = endpoint(self.virtual, self.port)
-        return f"Service {plain(self.hit.key)} ({asked})" if self.hit else asked
+        if self.hit is None:
+            return asked
+        what = "Service" if self.service_key else "the host port of pod"
+        return f"{what} {plain(self.hit.key)} ({asked})"
+
+    @property
+    def service_key(self) -> str | None:
+        """``namespace/name`` of the Service; None for host ports and where none is known."""
+        if self.hit is None or self.hit.kind == ServiceKind.HOST_PORT:
+            return None
+        return self.hit.key
 
     def service(self, scene: Scene) -> Service | None:
         """The Service asked for."""
-        return scene.cluster.services_by_key.get(self.hit.key) if self.hit else None
+        return scene.cluster.services_by_key.get(self.service_key or "")
 
     def usable(self, scene: Scene) -> tuple[Endpoint, ...]:
         """What kube-proxy can choose from for this port."""
-        if self.hit is None:
+        if self.hit is None or self.service_key is None:
             return ()
-        return scene.cluster.usable_endpoints(self.hit.key, self.hit.port_name)
+        return scene.cluster.usable_endpoints(self.service_key, self.hit.port_name)
 
     def subject(self, scene: Scene, address: bytes | None = None) -> Subject:
         """The Service, or the address where no Service is known; with an example flow."""
-        service = self.hit.key if self.hit else None
+        service = self.service_key
         known = address if service else (address or self.virtual)
         flow = flow_subject(scene, int(self.rows[0]))
         return Subject(service=service, address=known, flow=flow)

@@ -35,7 +35,7 @@ class NoEndpoints:
         for group in by_destination(scene, rows[refused]):
             if group.hit is None:
                 yield from _without_cluster(scene, group)
-            elif group.service(scene) is not None and not group.usable(scene):
+            elif _has_none(scene, group):
                 yield _finding(scene, group, _confidence(scene, group)), group.rows
 
     def holds(self, scene: Scene, finding: Finding) -> bool:
@@ -49,6 +49,12 @@ class NoEndpoints:
         return ports is not None and any(
             not scene.cluster.usable_endpoints(service, port.name) for port in ports.ports
         )
+
+
+def _has_none(scene: Scene, group: Group) -> bool:
+    """A known Service of which the known EndpointSlices offer nothing."""
+    known = "endpoints" in scene.cluster.known and group.service(scene) is not None
+    return known and not group.usable(scene)
 
 
 def _without_cluster(scene: Scene, group: Group) -> Iterable[tuple[Finding, Rows]]:
@@ -71,8 +77,10 @@ def _confidence(scene: Scene, group: Group) -> float:
 
 
 def _finding(scene: Scene, group: Group, confidence: float) -> Finding:
-    hit, service = group.hit, group.service(scene)
-    namespace, name = service_word(hit.key) if hit else ("<namespace>", "<service>")
+    service = group.service(scene)
+    namespace, name = (
+        service_word(group.service_key) if group.service_key else ("<namespace>", "<service>")
+    )
     labels = (
         ",".join(f"{key}={value}" for key, value in sorted(service.selector.items()))
         if service
