@@ -41,7 +41,8 @@ LAYERS = (
     # The edges: sockets, files, threads.
     ("tracer.node.netlink",),
     ("tracer.node.programmed", "tracer.node.rtnetlink", "tracer.node.existing"),
-    ("tracer.node.collect",),
+    ("tracer.node.collect", "tracer.node.ipvs_poll"),
+    ("tracer.node.reader",),
     ("tracer.sources", "tracer.sinks", "tracer.sinks.due"),
     ("tracer.sources.*", "tracer.sinks.*"),
     ("tracer.session",),

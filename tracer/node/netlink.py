@@ -14,6 +14,7 @@ import socket
 import struct
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -121,7 +122,14 @@ def enlarge(channel: socket.socket, buffer_bytes: int) -> None:
         channel.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer_bytes)
 
 
-def readable(channel: socket.socket, timeout: float) -> bool:
+class HasDescriptor(Protocol):
+    """A socket, or something around one."""
+
+    def fileno(self) -> int:
+        """Its descriptor."""
+
+
+def readable(channel: HasDescriptor, timeout: float) -> bool:
     """Whether something (also an error) waits at a socket, at the latest after these seconds."""
     poller = select.poll()
     poller.register(channel, select.POLLIN)
