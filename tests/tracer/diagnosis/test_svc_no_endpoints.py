@@ -18,7 +18,7 @@ from tests.tracer.diagnosis.story import (
     words,
 )
 from tracer.diagnosis.finding import Severity
-from tracer.events import Hook, TcpFlag
+from tracer.events import Flag, Hook, Protocol, TcpFlag
 
 CAUSE = "svc-no-endpoints"
 ASK = f"{CLIENT_POD}:40000", f"{VIP}:80"
@@ -76,13 +76,15 @@ def test_an_icmp_seen_on_the_wire_is_enough():
         "172.18.0.3:0",
         f"{CLIENT_POD}:0",
         nat=ASK,
-        protocol=1,
+        protocol=Protocol.ICMP,
         detail=3 << 8 | 3,
-        flags=0x20,
+        reason=Protocol.TCP,
+        flags=Flag.QUOTED,
         ifindex=2,
     )
     story.tell(packet(1, *ASK, "S"), icmp)
     assert story.only.cause == CAUSE
+    assert "refused with ICMP 3/3 from 172.18.0.3" in words(story.only)
 
 
 def test_silence_is_weaker_evidence_and_loss_weakens_it_further():

@@ -1,0 +1,47 @@
+import re
+
+import pytest
+
+from tracer.diagnosis.catalogue import RULES
+from tracer.diagnosis.causes import CAUSES, CAUSES_BY_ID
+
+WORDS = {
+    name: f"<{name}>"
+    for name in ["masters", "workers", "remove", "namespace", "name", "selector", "health", "field"]
+}
+
+
+def test_every_rule_has_its_cause_and_every_cause_its_rule():
+    names = [rule.name for rule in (*RULES.state, *RULES.flow)]
+    assert set(names) == set(CAUSES_BY_ID)
+
+
+def test_fallbacks_come_last():
+    fallback = [CAUSES_BY_ID[rule.name].fallback for rule in RULES.flow]
+    assert fallback == sorted(fallback)
+
+
+def test_causes_stand_in_order_of_precedence():
+    assert [cause.id for cause in CAUSES] == [rule.name for rule in RULES.flow]
+
+
+@pytest.mark.parametrize("cause", CAUSES, ids=lambda cause: cause.id)
+def test_a_cause_explains_itself(cause):
+    assert cause.title
+    assert cause.summary
+    assert cause.remedy
+    assert all(source.startswith("https://") for source in cause.sources)
+    assert cause.sources or cause.fallback
+
+
+@pytest.mark.parametrize("cause", CAUSES, ids=lambda cause: cause.id)
+def test_remedies_are_filled_in_completely(cause):
+    for step in cause.steps(**WORDS):
+        assert re.search(r"\{\w+\}|\{\{", step) is None
+
+
+def test_words_filled_in_are_no_templates():
+    cause = CAUSES_BY_ID["endpoint-removal-lag"]
+    steps = cause.steps(namespace="{name}", name="{0.__class__}")
+    assert "{name}" in steps[0]
+    assert "{0.__class__}" in steps[0]
