@@ -13,12 +13,15 @@ import click
 
 from lab.kernels import SUITES, ensure_kernel
 from lab.reach import COUNT, try_all
+from lab.record import record, write_truth
 from lab.rules.apply import MODES, Mode
+from lab.scenario import Scenario
+from lab.scenarios import BY_NAME, SCENARIOS
 from lab.tools import ensure_tools
 from lab.topology import Topology
 from lab.vm import CHECKOUT, VmSettings, run_in_vm
 from tracer.cluster.file import load
-from tracer.errors import TracerError
+from tracer.errors import InputError, TracerError
 
 CLUSTERS = Path(__file__).parent / "clusters"
 KERNEL = click.option(
@@ -99,6 +102,40 @@ def reach(mode: Mode, cluster: Path, count: int) -> None:
             print(outcome.line(), flush=True)
             outcomes.append(outcome)
     sys.exit(0 if all(outcome.good for outcome in outcomes) else 1)
+
+
+@cli.command("scenarios")
+def list_scenarios() -> None:
+    """List every scenario."""
+    for scenario in SCENARIOS:
+        where = "VM" if scenario.kernel_only else "any kernel"
+        print(f"{scenario.name:30} {scenario.mode:9} {where:11} {scenario.title}")
+
+
+@cli.command("record")
+@click.argument("names", nargs=-1, required=True)
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), required=True, help="parent folder"
+)
+@click.option("--backend", default="", help="also run viptrace: auto, bpf or conntrack")
+def record_scenarios(names: tuple[str, ...], output: Path, backend: str) -> None:
+    """Run scenarios (all: every one this kernel can run) and keep each in a folder of its name."""
+    for scenario in chosen(names):
+        recording = record(scenario, output / scenario.name, unique_prefix(), say, backend=backend)
+        write_truth(recording)
+        found = ", ".join(recording.causes) or "nothing"
+        say(f"{scenario.name}: found {found}" if backend else f"{scenario.name}: recorded")
+
+
+def chosen(names: tuple[str, ...]) -> list[Scenario]:
+    """Scenarios by name; ``all`` leaves those out that this kernel cannot run."""
+    if names == ("all",):
+        has_ipvs = Path("/proc/net/ip_vs").exists()
+        return [item for item in SCENARIOS if has_ipvs or not item.kernel_only]
+    unknown = [name for name in names if name not in BY_NAME]
+    if unknown:
+        raise InputError(f"no scenario {', '.join(unknown)}", "", "see: python -m lab scenarios")
+    return [BY_NAME[name] for name in names]
 
 
 def unique_prefix() -> str:

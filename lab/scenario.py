@@ -1,0 +1,75 @@
+"""One incident: cluster, mode, fault, traffic, and what viptrace must say about it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from lab.objects import Change, read, to_cluster, unchanged
+from lab.rules.apply import Mode
+from lab.topology import Topology
+from lab.traffic import Exchange, Load
+from tracer.cluster.model import Cluster
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """A load from one place, and how it must go."""
+
+    source: str
+    """A node, a pod by its bare name, or ``client``."""
+    load: Load
+    failures: frozenset[str] = frozenset()
+    """Kinds of failure that must be seen, and no others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """An incident that can be set up, traced and recorded."""
+
+    name: str
+    """Folder name; a scenario that is a cause bears its id."""
+    title: str
+    cluster: str
+    """``clusters/<cluster>.yaml``: what is built, and what kube-proxy last saw."""
+    mode: Mode
+    node: str
+    """Where viptrace runs and packets are captured."""
+    traffic: tuple[Traffic, ...]
+    findings: tuple[str, ...] = ()
+    """Causes that must be found, and no others."""
+    change: Change = unchanged
+    """From what kube-proxy saw to what Kubernetes says now."""
+    fault: Callable[[Topology], None] | None = None
+    """Done after the rules, before tracing."""
+    recovery: Callable[[Topology], None] | None = None
+    """The remedy's steps; afterwards ``healed`` must go well and the finding closes."""
+    healed: tuple[Traffic, ...] = ()
+    kernel_only: bool = False
+    """Needs IPVS: the VM."""
+    gateway: str = ""
+
+    def programmed(self) -> Cluster:
+        """What kube-proxy saw when it last wrote rules."""
+        return to_cluster(read(self.cluster))
+
+    def prepare(self, topology: Topology) -> None:
+        """Rules, then the fault."""
+        topology.program(self.mode)
+        if self.fault:
+            self.fault(topology)
+
+
+def drive_all(topology: Topology, traffic: Iterable[Traffic]) -> list[Exchange]:
+    """Run each load; AssertionError when one goes otherwise than the scenario says."""
+    found = []
+    for item in traffic:
+        exchanges = topology.traffic(item.source, item.load)
+        seen = frozenset(exchange.failure for exchange in exchanges if exchange.failure)
+        if seen != item.failures:
+            raise AssertionError(
+                f"{item.source} -> {item.load.ip}:{item.load.port}: "
+                f"failures {sorted(seen)}, expected {sorted(item.failures)}"
+            )
+        found += exchanges
+    return found

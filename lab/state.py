@@ -1,0 +1,43 @@
+"""A node's state as plain files: the public tools' own output, as the state directory has it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lab.rules.apply import Mode
+from lab.shell import run_in
+
+SYSCTLS = (
+    r"^net\.(ipv4\.(ip_forward|vs\.|conf\.[^.]+\.(rp_filter|route_localnet|arp_|forwarding))"
+    r"|ipv6\.conf\.all\.forwarding|bridge\.|netfilter\.nf_conntrack_(max|acct|count|tcp_be))"
+)
+COMMANDS: dict[str, tuple[tuple[str, ...], ...]] = {
+    "addr.json": (("ip", "-j", "addr"),),
+    "route.json": (("ip", "-j", "route", "show", "table", "all"),),
+    "rule.json": (("ip", "-j", "rule"),),
+    "conntrack.txt": (("conntrack", "-L"), ("conntrack", "-L", "-f", "ipv6")),
+    "sysctl.txt": (("sysctl", "-a", "-r", SYSCTLS),),
+}
+BY_MODE: dict[Mode, dict[str, tuple[tuple[str, ...], ...]]] = {
+    "ipvs": {
+        "iptables-save.txt": (("iptables-save", "-c"),),
+        "ip6tables-save.txt": (("ip6tables-save", "-c"),),
+        "ipset-save.txt": (("ipset", "save"),),
+        "ipvsadm-save.txt": (("ipvsadm", "-Sn"),),
+        "ipvsadm-conn.txt": (("ipvsadm", "-Lnc"),),
+    },
+    "iptables": {
+        "iptables-save.txt": (("iptables-save", "-c"),),
+        "ip6tables-save.txt": (("ip6tables-save", "-c"),),
+    },
+    "nftables": {"nft.json": (("nft", "-j", "list", "ruleset"),)},
+}
+
+
+def collect(namespace: str, mode: Mode, folder: Path) -> None:
+    """Write every file of the state directory for this mode."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, commands in {**COMMANDS, **BY_MODE[mode]}.items():
+        texts = [run_in(namespace, command, check=False) for command in commands]
+        (folder / name).write_text("".join(texts))
+    (folder / "proxy-mode.txt").write_text(f"{mode}\n")

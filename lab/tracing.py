@@ -1,0 +1,120 @@
+"""viptrace as a process in a node's namespace: start, wait until attached, stop, read its lines."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from tracer.errors import UnableError
+
+READY_TIMEOUT_S = 300.0
+"""Compiling the probes under emulation is slow."""
+STOP_TIMEOUT_S = 120.0
+POLL_S = 0.05
+
+Line = dict[str, Any]
+
+
+@dataclass
+class Tracing:
+    """One ``viptrace live --json``; output and errors go to files of ``folder``."""
+
+    namespace: str
+    folder: Path
+    cluster: Path
+    node: str
+    backend: str = "auto"
+    options: Sequence[str] = ()
+    ready_s: float = 0.0
+    """From start to the ready file."""
+    _process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+    _streams: list[IO[bytes]] = field(default_factory=list, repr=False)
+
+    @property
+    def output(self) -> Path:
+        """The JSON lines."""
+        return self.folder / "viptrace.ndjson"
+
+    @property
+    def errors(self) -> Path:
+        """Standard error."""
+        return self.folder / "viptrace.err"
+
+    def command(self) -> list[str]:
+        """What is run."""
+        return [
+            *("ip", "netns", "exec", self.namespace),
+            *(str(Path(sys.executable).with_name("viptrace")), "live", "--json"),
+            *("--backend", self.backend, "--cluster", str(self.cluster), "--node", self.node),
+            *("--ready-file", str(self.folder / "ready"), *self.options),
+        ]
+
+    def start(self) -> None:
+        """Start it and wait for the ready file; UnableError with its own words if it ends."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        ready = self.folder / "ready"
+        ready.unlink(missing_ok=True)
+        self._streams = [self.output.open("wb"), self.errors.open("wb")]
+        started = time.monotonic()
+        self._process = subprocess.Popen(
+            self.command(),
+            stdin=subprocess.DEVNULL,
+            stdout=self._streams[0],
+            stderr=self._streams[1],
+        )
+        self._wait(ready.exists, READY_TIMEOUT_S, "it did not become ready")
+        self.ready_s = time.monotonic() - started
+
+    def wait_for(self, wanted: Callable[[Line], bool], timeout_s: float, what: str) -> Line:
+        """The first line that matches, as soon as it is printed."""
+        found: list[Line] = []
+
+        def seen() -> bool:
+            found.extend(line for line in self.lines() if wanted(line))
+            return bool(found)
+
+        self._wait(seen, timeout_s, f"it did not print {what}")
+        return found[0]
+
+    def lines(self) -> Iterator[Line]:
+        """What it has printed so far; a half-written last line is left out."""
+        text = self.output.read_text(errors="replace")
+        for line in text[: text.rfind("\n") + 1].splitlines():
+            yield json.loads(line)
+
+    def stop(self) -> int:
+        """Interrupt it as Ctrl-C does; its exit status."""
+        assert self._process is not None
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGINT)
+        try:
+            return self._process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired as error:
+            self._process.kill()
+            self._process.wait()
+            raise self._failed("it did not stop when interrupted") from error
+        finally:
+            for stream in self._streams:
+                stream.close()
+
+    def _wait(self, reached: Callable[[], bool], timeout_s: float, why: str) -> None:
+        assert self._process is not None
+        deadline = time.monotonic() + timeout_s
+        while not reached():
+            if self._process.poll() is not None:
+                raise self._failed(f"it ended with status {self._process.returncode}")
+            if time.monotonic() > deadline:
+                self._process.kill()
+                raise self._failed(f"{why} within {timeout_s:.0f} s")
+            time.sleep(POLL_S)
+
+    def _failed(self, why: str) -> UnableError:
+        said = self.errors.read_text(errors="replace")[-2000:]
+        return UnableError(f"viptrace in {self.namespace} failed", why, said)
