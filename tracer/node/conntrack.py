@@ -20,17 +20,16 @@ from tracer.node.mapping import mark_changes
 _BLOCK = 1 << 19
 """Bytes read at a time: more only makes the garbage collector slower."""
 
-_TUPLE = (
+_ENDS = (
     rb"src=([^ \n]++) dst=([^ \n]++)"
     rb"(?: sport=(\d{1,9}+) dport=(\d{1,9}+)| type=\d++ code=\d++(?: id=(\d{1,9}+))?+)?+"
-    rb"(?: (?!src=|packets=)[a-z-]++=[^ \n]++)*+"
-    rb"(?: packets=(\d++) bytes=\d++)?+"
 )
+_COUNTERS = rb"(?: packets=(\d++) bytes=\d++)?+"
 _LINE = re.compile(
     rb"^(?:(?:ipv[46] ++\d++ ++)?+[^ \n]++ ++(\d{1,9}+) ++(?:[^ \n=]++ ++)*+"
-    + _TUPLE
+    + (_ENDS + rb"(?: (?!src=|packets=)[a-z-]++=[^ \n]++)*+" + _COUNTERS)
     + rb" (\[UNREPLIED\] )?+"
-    + _TUPLE
+    + (_ENDS + rb"(?: (?:[a-z]++key|zone-[a-z]++)=[^ \n]++)*+" + _COUNTERS)
     + rb"((?: [^\n]*+)?+)|([^\n]*+))$",
     re.MULTILINE,
 )
