@@ -188,6 +188,7 @@ class DeliveredToItself:
         if not diverted:
             return
         addresses = frozenset(claim.address for claim in diverted)
+        rows = signs.in_order(scene.table.flows, rows)
         inbound = _taken_for_spoofed(scene, rows, addresses)
         outbound = _kept_here(scene, rows) & ~inbound
         flows = scene.table.flows
@@ -195,7 +196,7 @@ class DeliveredToItself:
             only = frozenset((claim.address,))
             out = rows[outbound & signs.among(flows["virtual"][rows], only)]
             come = rows[inbound & signs.among(flows["client"][rows], only)]
-            hit = np.union1d(out, come)
+            hit = np.concatenate((out, come))
             if hit.size:
                 yield _about(scene, claim, hit, out, come), hit
 

@@ -67,6 +67,7 @@ def by_destination(scene: Scene, rows: Rows) -> Iterator[Group]:
     if not rows.size:
         return
     flows = scene.table.flows
+    rows = signs.in_order(flows, rows)
     numbers = flows["service"][rows]
     key = np.column_stack(
         (
