@@ -1,0 +1,163 @@
+"""Live: choose sources, give them and the pipeline what is known of node and cluster."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from tracer.clock import wall_ns
+from tracer.cluster.file import load as load_cluster
+from tracer.cluster.model import Cluster
+from tracer.commands.output import Output
+from tracer.commands.play import Run, play
+from tracer.errors import InputError, UnableError
+from tracer.events import EventBatch
+from tracer.names import Names
+from tracer.node.collect import Collector
+from tracer.node.existing import existing, own_netns
+from tracer.node.reader import NodeReader
+from tracer.pipeline import Pipeline
+from tracer.session import Session
+from tracer.settings import LiveSettings
+from tracer.sources import Problem, Source
+from tracer.sources.conntrack import ConntrackSource
+from tracer.sources.kernel import KernelSource
+from tracer.sources.sniff import SniffSource
+
+
+def trace(settings: LiveSettings, output: Output) -> int:
+    """Trace until interrupted or for the time asked; answers with the exit code."""
+    cluster = load_cluster(settings.cluster) if settings.cluster else Cluster()
+    decisions = Decisions(settings)
+    sources: list[Source] = [decisions]
+    if settings.packets:
+        sniff = SniffSource(settings.interfaces)
+        sources.append(sniff if settings.interfaces else Welcome(sniff))
+    pipeline = Pipeline(home_netns=own_netns())
+    collector = Collector(settings.node)
+
+    def begin(session: Session) -> None:
+        session.step(pipeline.set_node(collector.collect(cluster), wall_ns()))
+        session.step(pipeline.set_cluster(replace(cluster, at_ns=wall_ns()), wall_ns()))
+        decisions.watch(pipeline.enricher.watched_prefixes() if settings.cluster else None)
+        for batch in decisions.existing():
+            session.step(pipeline.feed(batch))
+        _say_ready(settings.ready_file)
+
+    run = Run(
+        sources,
+        pipeline,
+        live=True,
+        title="live",
+        begin=begin,
+        backend=lambda: decisions.backend,
+        notes=() if settings.cluster else ("no names: no cluster file (--cluster FILE)",),
+        duration_s=settings.duration_s,
+        state_reader=NodeReader(collector, cluster),
+    )
+    return play(run, output)
+
+
+class Decisions:
+    """The source of the kernel's decisions: probes where they can run, else conntrack."""
+
+    name = "decisions"
+
+    def __init__(self, settings: LiveSettings) -> None:
+        self.backend = ""
+        """``bpf`` or ``conntrack``, once open."""
+        self._settings = settings
+        self._source: KernelSource | ConntrackSource | None = None
+        self._missing: list[Problem] = []
+
+    def problems(self) -> list[Problem]:
+        """Why it is the lesser mode, and what the chosen source lacks."""
+        return self._missing + (self._source.problems() if self._source else [])
+
+    def open(self) -> None:
+        """Attach the probes; where that cannot be and need not be, follow conntrack."""
+        if self._settings.backend != "conntrack":
+            kernel = KernelSource(self._settings, Names())
+            try:
+                kernel.open()
+            except UnableError as error:
+                kernel.close()
+                if self._settings.backend == "bpf":
+                    raise
+                self._missing = [Problem(error.what, error.why, error.remedy)]
+            else:
+                self._source, self.backend = kernel, "bpf"
+                return
+        source = ConntrackSource(self._settings)
+        source.open()
+        self._source, self.backend = source, "conntrack"
+
+    def read(self, timeout: float) -> EventBatch | None:
+        """What the chosen source has."""
+        return self._source.read(timeout) if self._source else None
+
+    def watch(self, prefixes: Iterable[tuple[bytes, int]] | None) -> None:
+        """Addresses that matter even untranslated; None means all."""
+        if isinstance(self._source, KernelSource):
+            self._source.set_watched(prefixes)
+
+    def existing(self) -> list[EventBatch]:
+        """Connections older than the probes; conntrack's source lists them itself."""
+        if not isinstance(self._source, KernelSource):
+            return []
+        try:
+            return [existing()]
+        except UnableError as error:
+            self._missing.append(Problem(error.what, error.why, error.remedy))
+            return []
+
+    def close(self) -> None:
+        """Give everything back."""
+        if self._source is not None:
+            self._source.close()
+
+
+class Welcome:
+    """A source nobody asked for by name: where it cannot run, that is said and no more."""
+
+    def __init__(self, source: Source) -> None:
+        self.name = source.name
+        self._source = source
+        self._missing: list[Problem] = []
+
+    def problems(self) -> list[Problem]:
+        """Why it does not run, or what it lacks."""
+        return self._missing or self._source.problems()
+
+    def open(self) -> None:
+        """Open the source if that can be."""
+        try:
+            self._source.open()
+        except UnableError as error:
+            self._missing = [Problem(error.what, error.why, error.remedy)]
+
+    def read(self, timeout: float) -> EventBatch | None:
+        """What the source has; finished at once if it does not run."""
+        return None if self._missing else self._source.read(timeout)
+
+    def close(self) -> None:
+        """Give everything back."""
+        self._source.close()
+
+
+def _say_ready(path: Path | None) -> None:
+    """Written whole or not at all: someone waits for it to appear."""
+    if path is None:
+        return
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        partial.write_text(f"{os.getpid()}\n")
+        partial.replace(path)
+    except OSError as error:
+        raise InputError(
+            f"Cannot write the ready file {path}.",
+            error.strerror or "",
+            "Name a file in a folder that exists and can be written to.",
+        ) from error

@@ -1,0 +1,158 @@
+"""One run from sources to output: sinks or the screen, signals, summary, exit code."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+
+from tracer.commands.output import Output
+from tracer.diagnosis.finding import Severity
+from tracer.filters import parse
+from tracer.pipeline import Pipeline, Update
+from tracer.session import Session, StateReader, Verifier
+from tracer.sinks import Sink
+from tracer.sinks.jsonl import JsonLines
+from tracer.sinks.text import TextLines
+from tracer.sources import Source
+
+DONE, FAILED, INTERRUPTED = 0, 1, 130
+_LOOK_EVERY_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What is traced, wherever it goes."""
+
+    sources: list[Source]
+    pipeline: Pipeline
+    live: bool
+    title: str
+    begin: Callable[[Session], None]
+    """Called when every source is open: state that is known from the start."""
+    backend: Callable[[], str]
+    """Where decisions come from; known once the sources are open."""
+    notes: tuple[str, ...] = ()
+    """What is missing beside what the sources say."""
+    duration_s: float = 0.0
+    verifier: Verifier | None = None
+    state_reader: StateReader | None = None
+
+
+def play(run: Run, output: Output) -> int:
+    """Run to the end; answers with the exit code."""
+    chronicle = _Chronicle(run)
+    session = Session(
+        run.sources,
+        run.pipeline,
+        _sinks(output),
+        live=run.live,
+        duration_s=run.duration_s,
+        verifier=run.verifier,
+        state_reader=run.state_reader,
+        summary=chronicle.summary,
+    )
+    chronicle.follow(session)
+    code = _run(session, run, output)
+    if output.fail_on and _has(run.pipeline, Severity[output.fail_on.upper()]):
+        return FAILED
+    return code
+
+
+def _run(session: Session, run: Run, output: Output) -> int:
+    if output.form == "screen":
+        # Textual takes a third of a second to import, and only the screen needs it.
+        from tracer.commands.screen import run_screen
+        from tracer.view import ViewQuery
+
+        query = ViewQuery(filter=output.filter, all_flows=output.all_flows)
+        return run_screen(session, run.title, query)
+    with _stopped_by_signals(session) as caught:
+        session.run()
+    return INTERRUPTED if caught else DONE
+
+
+def _sinks(output: Output) -> list[Sink]:
+    chosen = parse(output.filter) if output.filter else None
+    if output.form == "json":
+        return [JsonLines(sys.stdout.buffer, output.all_flows, output.updates, chosen)]
+    if output.form == "text":
+        colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+        return [TextLines(sys.stdout, colour, output.all_flows, output.updates, chosen)]
+    return []
+
+
+class _Chronicle:
+    """Keeps what the summary says beside the pipeline's own figures."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._degraded: list[str] = list(run.notes)
+        self._looked_at = 0.0
+        self._session: Session | None = None
+
+    def follow(self, session: Session) -> None:
+        """Look at this session's problems while its sources are open."""
+        self._session = session
+        session.on_ready = self._begin
+        session.on_step = self._look
+
+    def summary(self) -> dict[str, object]:
+        """The last line's figures, in the order of the contract."""
+        pipeline = self._run.pipeline
+        span_ns = max(pipeline.now_ns - pipeline.started_ns, 0)
+        return {
+            "packets": pipeline.packets,
+            "events": pipeline.events,
+            "translations": len(pipeline.table.translated()),
+            "findings": dict(pipeline.findings.counts()),
+            "lost": {
+                "kernel": pipeline.lost.kernel,
+                "socket": pipeline.lost.socket,
+                "queue": pipeline.lost.queue,
+            },
+            "damaged": pipeline.damaged,
+            "unparsed": len(pipeline.cluster.unparsed) + len(pipeline.node.unparsed),
+            "duration_s": round(span_ns / 1e9, 3) if pipeline.started_ns else 0.0,
+            "backend": self._run.backend(),
+            "degraded": self._degraded,
+        }
+
+    def _begin(self) -> None:
+        assert self._session is not None
+        self._session.backend = self._run.backend()
+        self._run.begin(self._session)
+
+    def _look(self, _: Update) -> None:
+        now = time.monotonic()
+        if self._session is None or now - self._looked_at < _LOOK_EVERY_S:
+            return
+        self._looked_at = now
+        self._degraded = [*self._run.notes, *map(str, self._session.problems())]
+
+
+@contextmanager
+def _stopped_by_signals(session: Session) -> Iterator[list[int]]:
+    """SIGINT and SIGTERM end the run in order; the list holds those that came."""
+    caught: list[int] = []
+
+    def stop(number: int, _: FrameType | None) -> None:
+        caught.append(number)
+        session.stop()
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield caught
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _has(pipeline: Pipeline, severity: Severity) -> bool:
+    found = pipeline.findings.open() + pipeline.findings.closed()
+    return any(finding.severity >= severity for finding in found)

@@ -1,0 +1,190 @@
+"""Replay: which files belong together, and what they say before the first packet."""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from tracer.cluster.file import load as load_cluster
+from tracer.cluster.model import Cluster
+from tracer.commands.output import Output
+from tracer.commands.play import Run, play
+from tracer.errors import InputError
+from tracer.events import EventBatch
+from tracer.node.collect import node_of
+from tracer.node.model import NodeState
+from tracer.node.state_dir import load as load_state
+from tracer.pipeline import Pipeline
+from tracer.plain import harmless
+from tracer.session import Session
+from tracer.sources import Problem, Source
+from tracer.sources.capture import CaptureSource
+from tracer.sources.events_file import EventsSource
+from tracer.sources.merge import MergedSource
+from tracer.sources.paced import Paced
+
+_CAPTURES = tuple(
+    f"capture{kind}{packed}" for kind in (".pcapng", ".pcap") for packed in ("", ".gz", ".zst")
+)
+_CLUSTERS = ("cluster.yaml", "cluster.yml", "cluster.json")
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """What ``viptrace replay`` was asked to do."""
+
+    paths: tuple[Path, ...]
+    cluster: Path | None = None
+    no_cluster: bool = False
+    state: Path | None = None
+    pace: float = 0.0
+    """Seconds of the recording in one second; 0 as fast as possible."""
+
+
+def replay_files(request: Replay, output: Output) -> int:
+    """Diagnose recorded traffic; answers with the exit code."""
+    sets = [_FileSet.of(path) for path in request.paths]
+    cluster_file = (
+        None if request.no_cluster else request.cluster or _first(s.cluster for s in sets)
+    )
+    state = request.state or _first(s.state for s in sets)
+    _say_what_was_found(request, cluster_file, state, sets)
+    start = _Primed(_source(sets, request.pace))
+    cluster = load_cluster(cluster_file) if cluster_file else Cluster()
+    pipeline = Pipeline(home_netns=_home(sets))
+
+    def begin(session: Session) -> None:
+        node, existing = _known(state, start.first_ns, cluster)
+        session.step(pipeline.set_node(node, start.first_ns))
+        session.step(pipeline.set_cluster(cluster, start.first_ns))
+        if existing is not None:
+            session.step(pipeline.feed(existing))
+
+    notes = () if cluster_file else ("no names: no cluster file (--cluster FILE)",)
+    names = ", ".join(path.name or str(path) for path in request.paths)
+    title = f"replay {harmless(names)}"
+    return play(Run([start], pipeline, False, title, begin, lambda: "replay", notes), output)
+
+
+@dataclass(frozen=True, slots=True)
+class _FileSet:
+    """The files that describe one recording."""
+
+    capture: Path | None = None
+    events: Path | None = None
+    cluster: Path | None = None
+    state: Path | None = None
+
+    @classmethod
+    def of(cls, path: Path) -> _FileSet:
+        """A folder's files, or a file with those beside it."""
+        if str(path) == "-" or not (path.is_dir() or path.is_file()):
+            return cls(capture=path)
+        folder = path if path.is_dir() else path.parent
+        found = cls(
+            capture=_first(_present(folder, _CAPTURES)),
+            events=_first(_present(folder, ("events.npy",))),
+            cluster=_first(_present(folder, _CLUSTERS)),
+            state=folder / "state" if (folder / "state").is_dir() else None,
+        )
+        if path.is_file():
+            if path.suffix == ".npy":
+                return replace(found, capture=None, events=path)
+            beside = found.events if path.name in _CAPTURES else None
+            return replace(found, capture=path, events=beside)
+        if found.capture is None and found.events is None:
+            raise InputError(
+                f"{path} holds no recording.",
+                f"There is neither {_CAPTURES[0]} nor events.npy in it.",
+                "Name the capture file itself.",
+            )
+        return found
+
+
+def _present(folder: Path, names: Iterable[str]) -> Iterable[Path]:
+    return (folder / name for name in names if (folder / name).is_file())
+
+
+def _first(paths: Iterable[Path | None]) -> Path | None:
+    return next((path for path in paths if path is not None), None)
+
+
+def _source(sets: list[_FileSet], pace: float) -> Source:
+    captures = [files.capture for files in sets if files.capture]
+    sources: list[Source] = [CaptureSource(captures)] if captures else []
+    for files in sets:
+        if files.events:
+            texts = files.events.with_name("texts.json")
+            sources.append(EventsSource(files.events, texts if texts.is_file() else None))
+    source = sources[0] if len(sources) == 1 else MergedSource(sources)
+    return Paced(source, pace) if pace else source
+
+
+def _say_what_was_found(
+    request: Replay, cluster: Path | None, state: Path | None, sets: list[_FileSet]
+) -> None:
+    """Files that nobody named are named now."""
+    found = [cluster if not request.cluster else None, state if not request.state else None]
+    found += [files.events for files in sets if files.events not in request.paths]
+    used = ", ".join(str(path) for path in found if path)
+    if used:
+        sys.stderr.write(harmless(f"viptrace: also using {used}") + "\n")
+
+
+def _home(sets: list[_FileSet]) -> int:
+    """The namespace that most kernel records are of: packets tell none."""
+    for files in sets:
+        if files.events:
+            try:
+                namespaces = np.load(files.events, mmap_mode="r")["netns"]
+            except (OSError, ValueError, IndexError):
+                continue
+            values, counts = np.unique(namespaces[namespaces != 0], return_counts=True)
+            if len(values):
+                return int(values[counts.argmax()])
+    return 0
+
+
+def _known(state: Path | None, at_ns: int, cluster: Cluster) -> tuple[NodeState, EventBatch | None]:
+    """The node's state and connections as they were at the start of the recording."""
+    if state is None:
+        return NodeState(), None
+    node, existing = load_state(state, at_ns)
+    name = node.node_name or node_of(cluster, node)
+    return replace(node, node_name=name), existing
+
+
+class _Primed:
+    """A source whose first batch is read when it is opened: its time is that of the state."""
+
+    def __init__(self, source: Source) -> None:
+        self.name = source.name
+        self.first_ns = 0
+        self._source = source
+        self._read: deque[EventBatch] = deque()
+
+    def problems(self) -> list[Problem]:
+        """Those of the source."""
+        return self._source.problems()
+
+    def open(self) -> None:
+        """Open the source and wait for its first record, or its end."""
+        self._source.open()
+        while (batch := self._source.read(0.1)) is not None:
+            self._read.append(batch)
+            if len(batch.records):
+                self.first_ns = int(batch.records["time_ns"].min())
+                return
+
+    def read(self, timeout: float) -> EventBatch | None:
+        """What was read when it was opened, then the rest."""
+        return self._read.popleft() if self._read else self._source.read(timeout)
+
+    def close(self) -> None:
+        """Close the source."""
+        self._source.close()

@@ -1,0 +1,63 @@
+"""A session under the screen: Textual has the main thread, so the session gets another."""
+
+from __future__ import annotations
+
+import queue
+import threading
+
+from tracer.session import Session
+from tracer.tui.app import TracerApp
+from tracer.view import View, ViewQuery
+
+
+def run_screen(session: Session, title: str, query: ViewQuery) -> int:
+    """Show a session until its user quits; answers with the exit code."""
+    desk = _Desk(session)
+    app = TracerApp(desk.ask, title, query, handle_signals=True)
+    session.on_snapshot = app.show
+    thread = threading.Thread(target=desk.work, args=(app,), name="session")
+    thread.start()
+    try:
+        code = app.run()
+    finally:
+        session.stop()
+        desk.close()
+        thread.join()
+    if app.failure is not None:
+        raise app.failure
+    return code or 0
+
+
+class _Desk:
+    """Takes questions; the session answers them, and after its end the desk itself."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._ended = threading.Event()
+        self._questions: queue.SimpleQueue[ViewQuery | None] = queue.SimpleQueue()
+
+    def ask(self, query: ViewQuery) -> None:
+        """Called by the app."""
+        if self._ended.is_set():
+            self._questions.put(query)
+        else:
+            self._session.request(query)
+
+    def close(self) -> None:
+        """No more questions."""
+        self._questions.put(None)
+
+    def work(self, app: TracerApp) -> None:
+        """The session's thread: a replay ends, but what it found stays to be looked at."""
+        try:
+            self._session.run()
+        except BaseException as error:  # a thread boundary: handed over, not lost
+            app.end(error)
+            return
+        self._ended.set()
+        app.end(None)
+        view = View()
+        problems = tuple(map(str, self._session.problems()))
+        while (query := self._questions.get()) is not None:
+            pipeline, backend = self._session.pipeline, self._session.backend
+            app.show(view.answer(pipeline, query, backend, problems))
