@@ -15,8 +15,8 @@ from tracer.node import conntrack, iproute, ipvs, ipvs_servers, proxy_mode, sysc
 from tracer.node.lines import Unread
 from tracer.node.model import IPVS_DEVICE, NodeState, VirtualServer
 
-_NAT_CHAIN = re.compile(rf"^(?::|-N ){proxy_mode.NAT_CHAIN}\b", re.MULTILINE)
-_NFT_TABLE = re.compile(rf"^table (?:ip6?|inet) {proxy_mode.NFT_TABLE}\b", re.MULTILINE)
+_NAT_CHAIN = re.compile(rf"^(?::|-N ){proxy_mode.NAT_CHAIN}(?!\S)", re.MULTILINE)
+_NFT_TABLE = re.compile(rf"^table (?:ip6?|inet) {proxy_mode.NFT_TABLE}(?!\S)", re.MULTILINE)
 
 
 def load(path: Path, at_ns: int | None = None) -> tuple[NodeState, EventBatch]:
