@@ -36,6 +36,7 @@ def trace(settings: LiveSettings, output: Output) -> int:
         sniff = SniffSource(settings.interfaces)
         sources.append(sniff if settings.interfaces else Welcome(sniff))
     pipeline = Pipeline(home_netns=own_netns())
+    pipeline.table.sees_requests_only()
     collector = Collector(settings.node)
 
     def begin(session: Session) -> None:

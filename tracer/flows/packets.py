@@ -146,7 +146,7 @@ def _count(store: FlowStore, records: Records, rows: Rows, legs: Legs) -> None:
     repeated = (flows["seen"][rows[syn]] & np.uint32(Seen.SYN)) == 0
     first_asked = np.unique(rows[syn][repeated])
     flows["retransmits"][first_asked] -= 1
-    client_side = here & (legs <= Leg.CLIENT_IN)
+    client_side = here & (legs <= Leg.CLIENT_IN) & store.counts_packets
     np.add.at(flows["packets"], (rows[client_side], legs[client_side]), 1)
     np.add.at(
         flows["bytes"], (rows[client_side], legs[client_side]), records["length"][client_side]

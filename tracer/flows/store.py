@@ -20,6 +20,8 @@ class FlowStore:
         self.max_rows = max_rows
         self.evicted = 0
         """Rows given up to stay within ``max_rows``."""
+        self.counts_packets = True
+        """Whether every packet is seen, so that counting them means something."""
         self._hash = TupleHash(seed)
         self._index = HashIndex()
         self._free = np.arange(len(self.flows) - 1, -1, -1)

@@ -49,6 +49,10 @@ class FlowTable:
     def __len__(self) -> int:
         return len(self._store)
 
+    def sees_requests_only(self) -> None:
+        """Packets come through a filter: leave counting them to the kernel."""
+        self._store.counts_packets = False
+
     @property
     def evicted(self) -> int:
         """Rows given up because the table was full."""
