@@ -38,13 +38,25 @@ _HOUSEKEEPING = frozenset(
         "skb_queue_purge_reason",
         "sk_stream_kill_queues",
         "inet_sock_destruct",
+        "packet_rcv",
+        "tpacket_rcv",
+        "raw_rcv",
     }
 )
-"""Places where sockets are torn down or redirects are cut: no request is lost there."""
+"""Places where sockets are torn down, redirects are cut or copies for listeners end."""
 _STATE_MACHINE = frozenset({"tcp_v4_rcv", "tcp_v6_rcv"})
 """With NOT_SPECIFIED: TCP discards a segment it has no use for."""
-_OWN_AFFAIR = ("TCP_", "SKB_CONSUMED", "NOT_DROPPED_YET")
-"""Reasons of TCP's own bookkeeping, but for bad checksums."""
+_BOOKKEEPING = frozenset(
+    {
+        *("SKB_CONSUMED", "SKB_NOT_DROPPED_YET", "QUEUE_PURGE", "SOCKET_CLOSE", "OTHERHOST"),
+        *("TCP_OFOMERGE", "TCP_OFO_DROP", "TCP_OFO_QUEUE_PRUNE", "TCP_OLD_DATA", "TCP_OLD_ACK"),
+        *("TCP_OLD_SEQUENCE", "TCP_INVALID_SEQUENCE", "TCP_INVALID_ACK_SEQUENCE", "TCP_CLOSE"),
+        *("TCP_INVALID_END_SEQUENCE", "TCP_TOO_OLD_ACK", "TCP_ACK_UNSENT_DATA", "TCP_RESET"),
+        *("TCP_OVERWINDOW", "TCP_ZEROWINDOW", "TCP_FASTOPEN", "TCP_RFC7323_PAWS"),
+        *("TCP_RFC7323_PAWS_ACK", "TCP_RFC7323_TW_PAWS", "TCP_RFC7323_TSECR"),
+    }
+)
+"""Reasons (``enum skb_drop_reason``, Linux 6.18) that go with connections that work."""
 
 
 class DroppedUnexplained:
@@ -113,7 +125,7 @@ def _benign(reason: str, place: str) -> bool:
         return True
     if reason in ("", "NOT_SPECIFIED"):
         return place in _STATE_MACHINE
-    return reason.startswith(_OWN_AFFAIR) and not reason.endswith("_CSUM")
+    return reason in _BOOKKEEPING
 
 
 def _by_drop(scene: Scene, group: Group) -> Iterator[Group]:

@@ -21,11 +21,11 @@ from tracer.diagnosis.causes import CAUSES_BY_ID
 from tracer.diagnosis.finding import Finding
 from tracer.diagnosis.ledger import Changes, Ledger
 from tracer.diagnosis.rule import Destination, FlowRule, Rules, Scene
-from tracer.flow import Rows
+from tracer.flow import Rows, Seen
 
 __all__ = ["Changes", "Diagnosis"]
 
-DUE_EVERY_NS = 250_000_000
+DUE_EVERY_NS = 500_000_000
 """Record time between two looks over the whole table for timers that ran out."""
 CURE_EVERY_NS = 1_000_000_000
 """Record time between two looks over the open findings."""
@@ -46,6 +46,8 @@ class Diagnosis:
         self.ledger = ledger or Ledger()
         self._by_name = {rule.name: rule for rule in rules.flow}
         self._answered: dict[Destination, int] = {}
+        self._heard_on: frozenset[int] = frozenset()
+        self._heard_replies = False
         self._cluster_known = False
         self._due_ns = self._cured_ns = -CURE_EVERY_NS
 
@@ -54,7 +56,7 @@ class Diagnosis:
         found = [finding for rule in self.rules.state for finding in rule.check(scene)]
         self.ledger.absorb_state(found, scene.now_ns)
         self._reopen(scene)
-        self._judge_pending(scene, self._overdue(scene))
+        self._judge_pending(scene, _unjudged(scene))
         self._cure(scene)
         return self.ledger.drain()
 
@@ -78,21 +80,28 @@ class Diagnosis:
         return self._overdue(scene)
 
     def _overdue(self, scene: Scene) -> Rows:
-        """Rows whose wait ran out, or that some rule has not judged as they are now."""
+        """Unanswered rows that were not judged as they are now."""
         self._due_ns = scene.now_ns
         flows = scene.table.flows
-        rows = np.flatnonzero(flows["alive"])
+        rows = signs.unanswered(flows)
         rows = rows[signs.suspicious(flows, rows, scene.now_ns)]
         return self._pending(scene, rows)
 
     def _reopen(self, scene: Scene) -> None:
         """Forget judgements that the new state could change."""
         flows = scene.table.flows
-        again = (flows["explained"] & 1) == 0
+        again = self._open_questions(flows)
         if self._cluster_known:
             again &= scene.now_ns - flows["last_ns"] < REJUDGE_WITHIN_NS
         self._cluster_known = bool(scene.cluster.services or scene.cluster.nodes)
         flows["judged"][again] = 0
+
+    def _open_questions(self, flows: signs.Flows) -> signs.Mask:
+        """Rows without an answer, or delivered here, that no named cause explains."""
+        seen = flows["seen"]
+        silent = (seen & np.uint32(signs.SPOKE)) == 0
+        local = (seen & np.uint32(Seen.LOCAL_IN)) != 0
+        return np.asarray((silent | local) & ((flows["explained"] & 1) == 0))
 
     def _judge_pending(self, scene: Scene, rows: Rows) -> None:
         flows = scene.table.flows
@@ -100,7 +109,7 @@ class Diagnosis:
         if pending.size:
             flows["judged"][pending] = signs.evidence_state(flows, pending, scene.now_ns)
             self._note_answers(scene, pending)
-            self._judge(scene, pending)
+            self._judge(self._informed(scene), pending)
 
     def _pending(self, scene: Scene, rows: Rows) -> Rows:
         flows = scene.table.flows
@@ -146,12 +155,17 @@ class Diagnosis:
             self.ledger.withdraw(int(serial), int(mine.sum()), scene.now_ns, superseded=superseded)
 
     def _note_answers(self, scene: Scene, rows: Rows) -> None:
-        """Remember, for destinations of open findings, when an answered request began."""
+        """Remember where answers are heard, and when requests to failing destinations were."""
+        flows = scene.table.flows
+        heard_on = self._heard_on | signs.interfaces_heard(flows, rows)
+        heard_replies = self._heard_replies or bool(signs.has(flows, rows, Seen.REPLIED).any())
+        if (heard_on, heard_replies) != (self._heard_on, self._heard_replies):
+            self._heard_on, self._heard_replies = heard_on, heard_replies
+            flows["judged"][self._open_questions(flows)] = 0
         watched = self._watched()
         if not watched:
             self._answered = {}
             return
-        flows = scene.table.flows
         rows = rows[signs.answered(flows, rows)]
         kept = {key: value for key, value in self._answered.items() if key in watched}
         for row in _latest_by_destination(flows, rows):
@@ -165,9 +179,18 @@ class Diagnosis:
         examples = (finding.subject.flow for finding in self.ledger.open_from_flows())
         return {(flow.protocol, flow.dst, flow.dst_port) for flow in examples if flow}
 
+    def _informed(self, scene: Scene) -> Scene:
+        """The scene with what the engine remembers."""
+        return replace(
+            scene,
+            answered=self._answered,
+            heard_on=self._heard_on,
+            heard_replies=self._heard_replies,
+        )
+
     def _cure(self, scene: Scene) -> None:
         self._cured_ns = scene.now_ns
-        informed = replace(scene, answered=self._answered)
+        informed = self._informed(scene)
 
         def holds(finding: Finding) -> bool:
             rule = self._by_name.get(finding.cause)
@@ -194,3 +217,8 @@ def _latest_by_destination(flows: signs.Flows, rows: Rows) -> Rows:
     key = np.column_stack((flows["virtual"][rows], protocols << np.uint64(16) | ports))
     _, first = np.unique(key, axis=0, return_index=True)
     return rows[first]
+
+
+def _unjudged(scene: Scene) -> Rows:
+    flows = scene.table.flows
+    return np.flatnonzero(flows["alive"] & (flows["judged"] == 0))

@@ -36,6 +36,10 @@ class Scene:
     """Text ids of drop reasons and locations."""
     answered: Mapping[Destination, int] = field(default_factory=dict)
     """When the latest request that was answered began, by destinations of open findings."""
+    heard_on: frozenset[int] = frozenset()
+    """Interfaces on which some flow's answer was seen."""
+    heard_replies: bool = False
+    """Whether conntrack has told of any reply at all."""
 
     def absence_confidence(self, full: float) -> float:
         """``full`` for a conclusion drawn from something not seen; less when records were lost."""

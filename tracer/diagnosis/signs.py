@@ -19,7 +19,7 @@ WAIT_NS = 3_000_000_000
 STARTED = Seen.SYN | Seen.SYN_TRANSLATED | Seen.TRANSLATED | Seen.IPVS_NEW | Seen.MAPPED
 REFUSED = Seen.RST_BEFORE_ANSWER | Seen.ICMP_REFUSED | Seen.NO_DESTINATION
 HURT = Seen.DROPPED | Seen.CT_FAILED | Seen.NO_ROUTE
-_SPOKE = Seen.ANSWER_BACKEND | Seen.ANSWER_CLIENT
+SPOKE = Seen.ANSWER_BACKEND | Seen.ANSWER_CLIENT
 _PORT_UNREACHABLE = (3 << 8 | 3, 1 << 8 | 4)
 """ICMPv4 3/3 and ICMPv6 1/4: what REJECT and IPVS send for a Service without endpoints."""
 
@@ -52,19 +52,28 @@ def requests(flows: Flows, rows: Rows) -> npt.NDArray[np.int64]:
     return np.asarray(seen, dtype=np.int64)
 
 
+def _any(seen: npt.NDArray[np.uint32], bits: Seen) -> Mask:
+    return np.asarray((seen & np.uint32(bits)) != 0)
+
+
 def answered(flows: Flows, rows: Rows) -> Mask:
     """Whether anything but a refusal came back, by direct or by indirect evidence.
 
     Conntrack calls a reset a reply too. A TCP client that sends more than its
     SYNs has been answered, wherever the answer passed.
     """
-    spoke = has(flows, rows, _SPOKE)
-    reset = has(flows, rows, Seen.RST_BEFORE_ANSWER)
-    replied = has(flows, rows, Seen.REPLIED | Seen.ASSURED) & ~reset
-    asked_by_syn = (flows["protocol"][rows] == Protocol.TCP) & has(flows, rows, Seen.SYN)
+    seen = flows["seen"][rows]
+    reset = _any(seen, Seen.RST_BEFORE_ANSWER)
+    came_back = _any(seen, SPOKE) | (_any(seen, Seen.REPLIED | Seen.ASSURED) & ~reset)
+    doubtful = np.flatnonzero(~came_back & _any(seen, Seen.SYN) & ~_any(seen, Seen.RST_CLIENT))
+    came_back[doubtful] = _went_on(flows, rows[doubtful])
+    return came_back
+
+
+def _went_on(flows: Flows, rows: Rows) -> Mask:
     syns = flows["retransmits"][rows].astype(np.int64) + 1
-    went_on = asked_by_syn & (flows["leg_packets"][rows, Leg.CLIENT_OUT] > syns)
-    return np.asarray(spoke | replied | (went_on & ~has(flows, rows, Seen.RST_CLIENT)))
+    tcp = flows["protocol"][rows] == Protocol.TCP
+    return np.asarray(tcp & (flows["leg_packets"][rows, Leg.CLIENT_OUT] > syns))
 
 
 def overdue(flows: Flows, rows: Rows, now_ns: int) -> Mask:
@@ -73,10 +82,20 @@ def overdue(flows: Flows, rows: Rows, now_ns: int) -> Mask:
     return begun & (now_ns - started(flows, rows) >= WAIT_NS)
 
 
+def unanswered(flows: Flows) -> Rows:
+    """All living rows without a direct answer: a cheap first look over the whole table."""
+    silent = (flows["seen"] & np.uint32(SPOKE)) == 0
+    return np.flatnonzero(silent & flows["alive"])
+
+
 def suspicious(flows: Flows, rows: Rows, now_ns: int) -> Mask:
     """Rows that some rule could have to say something about."""
-    failing = has(flows, rows, REFUSED | HURT) | overdue(flows, rows, now_ns)
-    return (failing & ~answered(flows, rows)) | has(flows, rows, Seen.LOCAL_IN)
+    local = has(flows, rows, Seen.LOCAL_IN)
+    silent = np.flatnonzero(~local & ~answered(flows, rows))
+    asked = rows[silent]
+    failing = has(flows, asked, REFUSED | HURT) | overdue(flows, asked, now_ns)
+    local[silent] = failing
+    return local
 
 
 def evidence_state(flows: Flows, rows: Rows, now_ns: int) -> npt.NDArray[np.uint64]:
@@ -85,48 +104,40 @@ def evidence_state(flows: Flows, rows: Rows, now_ns: int) -> npt.NDArray[np.uint
     Holds the Seen bits and, while unanswered, whether the wait is over and how
     often the client asked (up to 7: a row is judged a handful of times at most).
     """
-    silent = ~answered(flows, rows)
-    asked = np.minimum(requests(flows, rows), 7) * silent
-    late = overdue(flows, rows, now_ns) & silent
-    state = flows["seen"][rows].astype(np.uint64)
-    state |= asked.astype(np.uint64) << np.uint64(32)
-    state |= late.astype(np.uint64) << np.uint64(36)
-    return state | np.uint64(1 << 40)
+    state = flows["seen"][rows].astype(np.uint64) | np.uint64(1 << 40)
+    silent = np.flatnonzero(~answered(flows, rows))
+    asking = rows[silent]
+    asked = np.minimum(requests(flows, asking), 7).astype(np.uint64)
+    late = overdue(flows, asking, now_ns).astype(np.uint64)
+    state[silent] |= asked << np.uint64(32) | late << np.uint64(36)
+    return state
 
 
-def answers_visible(flows: Flows, rows: Rows) -> Mask:
+def answers_visible(scene: Scene, rows: Rows) -> Mask:
     """Whether an answer, had there been one, would have been witnessed.
 
     On packets: some flow's answer was seen on an interface where this one's request
-    was. From the kernel: conntrack events tell of replies, or the mapping ended
-    and the kernel itself says that none came.
+    was. From the kernel: conntrack was heard or asked about the flow (answers to a
+    translated request must pass it), or the mapping ended and the kernel itself
+    says that none came.
     """
-    alive = np.flatnonzero(flows["alive"])
-    return (
-        _answers_on_wire(flows, rows, alive)
-        | _conntrack_tells(flows, rows, alive)
-        | (has(flows, rows, Seen.ENDED) & has(flows, rows, Seen.MAPPED))
-    )
-
-
-def _answers_on_wire(flows: Flows, rows: Rows, alive: Rows) -> Mask:
-    legs = (Leg.CLIENT_IN, Leg.BACKEND_IN)
-    heard = np.concatenate(
-        [flows["leg_ifindex"][alive, leg][flows["leg_packets"][alive, leg] > 0] for leg in legs]
-    )
-    interfaces = np.unique(heard)
-    visible = np.zeros(len(rows), dtype=np.bool_)
+    flows = scene.table.flows
+    heard_on = np.array(sorted(scene.heard_on), dtype=np.uint32)
+    visible = has(flows, rows, Seen.ENDED) & has(flows, rows, Seen.MAPPED)
     for leg in (Leg.CLIENT_OUT, Leg.BACKEND_OUT):
         asked = flows["leg_packets"][rows, leg] > 0
-        visible |= asked & np.isin(flows["leg_ifindex"][rows, leg], interfaces)
-    return visible
+        visible |= asked & np.isin(flows["leg_ifindex"][rows, leg], heard_on)
+    must_pass = has(flows, rows, Seen.TRANSLATED) | scene.heard_replies
+    return visible | (has(flows, rows, Seen.CONNTRACK) & must_pass)
 
 
-def _conntrack_tells(flows: Flows, rows: Rows, alive: Rows) -> Mask:
-    """Conntrack was heard or asked about these; answers to a translated request must pass it."""
-    must_pass = has(flows, rows, Seen.TRANSLATED)
-    some = bool(has(flows, alive, Seen.REPLIED).any())
-    return has(flows, rows, Seen.CONNTRACK) & (must_pass | some)
+def interfaces_heard(flows: Flows, rows: Rows) -> frozenset[int]:
+    """Interfaces on which answers of these rows were seen."""
+    heard: set[int] = set()
+    for leg in (Leg.CLIENT_IN, Leg.BACKEND_IN):
+        seen = flows["leg_packets"][rows, leg] > 0
+        heard.update(np.unique(flows["leg_ifindex"][rows[seen], leg]).tolist())
+    return frozenset(heard)
 
 
 def silent(scene: Scene, rows: Rows) -> Mask:
@@ -139,7 +150,7 @@ def silent(scene: Scene, rows: Rows) -> Mask:
     waiting = overdue(flows, rows, scene.now_ns) & ~answered(flows, rows) & witnessed
     if not waiting.any():
         return waiting
-    return waiting & (has(flows, rows, Seen.RETRANSMITTED) | answers_visible(flows, rows))
+    return waiting & (has(flows, rows, Seen.RETRANSMITTED) | answers_visible(scene, rows))
 
 
 def port_unreachable(flows: Flows, rows: Rows) -> Mask:

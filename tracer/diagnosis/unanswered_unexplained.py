@@ -37,7 +37,7 @@ class UnansweredUnexplained:
         rows = rows[signs.silent(scene, rows)]
         ours = (flows["service"][rows] >= 0) | signs.has(flows, rows, Seen.TRANSLATED)
         ended = signs.has(flows, rows, signs.REFUSED | Seen.RST_CLIENT | Seen.RST_BACKEND)
-        rows = rows[ours & ~ended & signs.answers_visible(flows, rows)]
+        rows = rows[ours & ~ended & signs.answers_visible(scene, rows)]
         tcp = flows["protocol"][rows] == Protocol.TCP
         datagrams = np.isin(flows["protocol"][rows], (Protocol.UDP, Protocol.SCTP))
         repeated = signs.requests(flows, rows) >= _ASKED_TWICE

@@ -15,7 +15,7 @@ from tracer.pipeline import Pipeline
 MASTER_1, MASTER_2, WORKER = "172.18.0.3", "172.18.0.4", "172.18.0.5"
 CLIENT, CLIENT_POD, VIP = "192.168.50.100", "10.10.1.9", "10.200.1.10"
 POD_HERE, POD_THERE = "10.10.1.3", "10.10.2.3"
-NETFILTER, IN_NFT, NO_SOCKET, IN_TCP, UNSPECIFIED, IN_PURGE, RPFILTER, IN_RCV = range(1, 9)
+NETFILTER, IN_NFT, NO_SOCKET, IN_TCP, UNSPECIFIED, IN_PURGE, RPFILTER, IN_RCV, MERGED = range(1, 10)
 TEXTS = {
     NETFILTER: "NETFILTER_DROP",
     IN_NFT: "nft_do_chain+0x1c2",
@@ -25,6 +25,7 @@ TEXTS = {
     IN_PURGE: "skb_queue_purge+0x10",
     RPFILTER: "IP_RPFILTER",
     IN_RCV: "ip_rcv_finish_core+0x9",
+    MERGED: "TCP_OFOMERGE",
 }
 
 NODES = tuple(

@@ -9,6 +9,7 @@ from tests.tracer.diagnosis.story import (
     IN_RCV,
     IN_TCP,
     MASTER_1,
+    MERGED,
     NETFILTER,
     NO_SOCKET,
     POD_THERE,
@@ -77,7 +78,9 @@ def test_other_reasons_are_told_by_name(reason, place):
     assert story.only.cause == CAUSE
 
 
-@pytest.mark.parametrize(("reason", "place"), [(UNSPECIFIED, IN_PURGE), (UNSPECIFIED, IN_TCP)])
+@pytest.mark.parametrize(
+    ("reason", "place"), [(UNSPECIFIED, IN_PURGE), (UNSPECIFIED, IN_TCP), (MERGED, IN_TCP)]
+)
 def test_housekeeping_is_no_loss(reason, place):
     assert told(drop(1, reason=reason, place=place)).found == []
 

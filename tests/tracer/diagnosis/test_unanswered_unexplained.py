@@ -63,6 +63,13 @@ def test_where_no_answer_is_visible_at_all_nothing_is_said():
     assert told(*asking(1, 2, 4), wait=20).found == []
 
 
+def test_answers_seen_later_make_the_silence_before_tell():
+    story = told(*asking(1), wait=10)
+    story.tell(*handshake(12, f"{CLIENT_POD}:39999", f"{VIP}:80"))
+    story.wait(1)
+    assert story.causes == [CAUSE]
+
+
 def test_answers_on_another_interface_make_nothing_visible():
     assert told(*OTHERS, *asking(1, ifindex=9), wait=20).found == []
 
