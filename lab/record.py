@@ -47,6 +47,9 @@ def record(
         scenario.prepare(topology)
         exchanges, causes = _traced(scenario, topology, folder, backend, options)
         say(f"{scenario.name}: {len(exchanges)} connections")
+        scenario.heal(topology)
+        if scenario.recovery:
+            say(f"{scenario.name}: the recovery mends it")
     return Recording(folder, tuple(exchanges), causes)
 
 

@@ -42,6 +42,8 @@ class Scenario:
     """From what kube-proxy saw to what Kubernetes says now."""
     fault: Callable[[Topology], None] | None = None
     """Done after the rules, before tracing."""
+    before: tuple[Traffic, ...] = ()
+    """Must go well before there are any rules."""
     recovery: Callable[[Topology], None] | None = None
     """The remedy's steps; afterwards ``healed`` must go well and the finding closes."""
     healed: tuple[Traffic, ...] = ()
@@ -54,10 +56,17 @@ class Scenario:
         return to_cluster(read(self.cluster))
 
     def prepare(self, topology: Topology) -> None:
-        """Rules, then the fault."""
+        """The healthy state, then rules, then the fault."""
+        drive_all(topology, self.before)
         topology.program(self.mode)
         if self.fault:
             self.fault(topology)
+
+    def heal(self, topology: Topology) -> None:
+        """The recovery steps, and proof that they mend it; nothing without any."""
+        if self.recovery:
+            self.recovery(topology)
+        drive_all(topology, self.healed)
 
 
 def drive_all(topology: Topology, traffic: Iterable[Traffic]) -> list[Exchange]:

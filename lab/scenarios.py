@@ -13,6 +13,9 @@ TIMEOUT = frozenset({"timeout"})
 SOME_REFUSED = Load("10.96.0.10", 80, tcp=24)
 """Enough that the dead third is hit: a chance of 1 in 16,000 that it is not."""
 
+PEERS_TALK = tuple(Traffic("master-1", Load(ip, 2380, tcp=1)) for ip in MASTERS[1:])
+"""etcd on one control-plane node reaches its peers."""
+
 
 def remove_external_ips(topology: Topology) -> None:
     """The documents' recovery with kube-proxy stopped: the addresses off, on every node."""
@@ -49,11 +52,9 @@ SCENARIOS: tuple[Scenario, ...] = (
             Traffic("master-1", Load(MASTERS[2], 2380, tcp=3), REFUSED),
         ),
         findings=("ipvs-external-ip-is-node-ip",),
+        before=PEERS_TALK,
         recovery=remove_external_ips,
-        healed=(
-            Traffic("master-1", Load(MASTERS[1], 2380, tcp=1)),
-            Traffic("master-1", Load(MASTERS[2], 2380, tcp=1)),
-        ),
+        healed=PEERS_TALK,
         kernel_only=True,
     ),
     Scenario(

@@ -204,11 +204,11 @@ class Topology:
         for pod in self._routed_pods():
             if pod.node == node.name:
                 name = veth_name(pod)
-                yield f"addr add {GATEWAY[False]}/32 dev {name}"
+                yield f"addr add {GATEWAY[False]}/32 dev {name} scope link"
                 yield f"addr add {GATEWAY[True]}/64 dev {name} nodad"
                 yield f"link set {name} up"
                 for ip in texts(pod.ips):
-                    yield f"route add {_single(ip)} dev {name}"
+                    yield f"route add {_single(ip)} dev {name}{_source(node, ip)}"
         for other in self.cluster.nodes:
             if other.name != node.name:
                 yield from _pod_routes(other)
@@ -251,6 +251,14 @@ def _addresses(addresses: Iterable[str], device: str) -> Iterable[str]:
     for ip in addresses:
         nodad = " nodad" if ":" in ip else ""
         yield f"addr add {ip}/{LAN_PREFIX[':' in ip]} dev {device}{nodad}"
+
+
+def _source(node: Node, ip: str) -> str:
+    """The node speaks to its pods with its own address, not with the gateway's."""
+    for own in texts(node.addresses):
+        if (":" in own) == (":" in ip):
+            return f" src {own}"
+    return ""
 
 
 def _pod_routes(node: Node) -> Iterable[str]:
