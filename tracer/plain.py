@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Sequence
 
 _RIGHT_TO_LEFT = frozenset({"R", "AL", "AN"})
 
@@ -30,6 +31,17 @@ def shortened(text: str, width: int) -> str:
     head = (width - 1) // 2
     tail = width - 1 - head
     return f"{text[:head]}…{text[len(text) - tail :]}" if width > 1 else "…"[:width]
+
+
+def numbered(steps: Sequence[str]) -> list[str]:
+    """Harmless lines of numbered steps; a step of several lines goes on under its own text."""
+    lines = []
+    for number, step in enumerate(steps, 1):
+        mark = f"{number}. "
+        first, *rest = step.removeprefix(mark).splitlines() or [""]
+        lines.append(mark + harmless(first))
+        lines += [" " * len(mark) + harmless(line) for line in rest]
+    return lines
 
 
 def _visible(character: str) -> str:

@@ -72,7 +72,7 @@ class DueFlows:
 
     def _mark(self, flows: Table, rows: Rows) -> Rows:
         self._printed[rows] = flows["id"][rows]
-        by_age: Rows = rows[np.argsort(flows["id"][rows])]
+        by_age: Rows = rows[np.lexsort((flows["id"][rows], flows["first_ns"][rows]))]
         return by_age
 
     def _reserve(self, capacity: int) -> None:

@@ -13,7 +13,7 @@ from tracer.filters import Filter
 from tracer.flow import Rows, State
 from tracer.naming import naming_of
 from tracer.pipeline import Pipeline, Update
-from tracer.plain import harmless
+from tracer.plain import harmless, numbered
 from tracer.sinks.due import DueFindings, DueFlows, Table
 
 _SEVERITY_STYLE = {Severity.CRITICAL: "1;31", Severity.WARNING: "33", Severity.INFO: "36"}
@@ -70,7 +70,7 @@ class TextLines:
         for finding in findings:
             head, *rest = finding_lines(finding)
             style = _SEVERITY_STYLE[finding.severity] if finding.open else "32"
-            self._file.write("\n".join(["", self._styled(head, style), *rest, "", ""]))
+            self._file.write("\n".join(["", self._styled(head, style), *rest, ""]))
 
     def _styled(self, text: str, code: str) -> str:
         return f"\x1b[{code}m{text}\x1b[0m" if self._colour else text
@@ -94,11 +94,7 @@ def finding_lines(finding: Finding) -> list[str]:
     since = f"since {rfc3339(finding.since_ns)[:19]}Z, confidence {finding.confidence:.0%}"
     head = f"{status} {finding.cause}: {finding.summary}{seen}"
     facts = [f"  {fact.kind + ':':<11}{fact.text}" for fact in finding.evidence]
-    steps = [
-        f"  {number}. {line}" if place == 0 else f"     {line}"
-        for number, step in enumerate(finding.remedy, 1)
-        for place, line in enumerate(step.splitlines())
-    ]
+    steps = [f"  {line}" for line in numbered(finding.remedy)]
     remedy = ["  What to do:", *steps] if steps and finding.open else []
     root = [f"  A consequence of {finding.consequence_of}."] if finding.consequence_of else []
     return [harmless(line) for line in [head, f"  {since}", *root, *facts, *remedy]]

@@ -13,7 +13,7 @@ from textual.widgets import Static
 from tracer.clock import rfc3339
 from tracer.detail import FlowDetail
 from tracer.diagnosis.finding import Finding, Severity
-from tracer.plain import harmless
+from tracer.plain import harmless, numbered
 from tracer.tui.messages import DetailWanted
 from tracer.tui.widgets.blackholes import whom
 
@@ -70,8 +70,8 @@ def finding_text(finding: Finding) -> Text:
     text.append(f"{harmless(finding.summary)}\n")
     if finding.consequence_of:
         text.append(f"A consequence of {harmless(finding.consequence_of)}.\n")
-    _section(text, "What to do", _numbered(finding.remedy))
-    _section(text, "Evidence", [f"{fact.kind}: {harmless(fact.text)}" for fact in finding.evidence])
+    _section(text, "What to do", numbered(finding.remedy))
+    _section(text, "Evidence", [harmless(f"{fact.kind}: {fact.text}") for fact in finding.evidence])
     text.append(
         f"\n{harmless(finding.cause)}, confidence {finding.confidence:.0%}, seen "
         f"{finding.count}×, since {rfc3339(finding.since_ns)[:19]}Z",
@@ -92,12 +92,8 @@ def flow_text(detail: FlowDetail) -> Text:
         text.append(f"{label:<{wide}}  ", "dim")
         text.append(f"{fact}\n")
     for finding in detail.findings:
-        _section(text, f"What to do about {harmless(finding.cause)}", _numbered(finding.remedy))
+        _section(text, f"What to do about {harmless(finding.cause)}", numbered(finding.remedy))
     return text
-
-
-def _numbered(steps: Sequence[str]) -> list[str]:
-    return ["\n   ".join(f"{number}. {step}".splitlines()) for number, step in enumerate(steps, 1)]
 
 
 def _section(text: Text, title: str, lines: Sequence[str]) -> None:
@@ -105,4 +101,4 @@ def _section(text: Text, title: str, lines: Sequence[str]) -> None:
         return
     text.append(f"\n{title}\n", "bold underline")
     for line in lines:
-        text.append("\n".join(map(harmless, line.split("\n"))) + "\n")
+        text.append(f"{line}\n")
