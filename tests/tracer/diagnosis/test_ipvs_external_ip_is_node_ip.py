@@ -16,7 +16,7 @@ from tests.tracer.diagnosis.story import (
     words,
 )
 from tracer.address import parse
-from tracer.cluster.model import ServicePort
+from tracer.cluster.model import Cluster, Node, ServicePort
 from tracer.diagnosis.finding import Severity
 from tracer.events import Flag, Hook, TcpFlag
 from tracer.node.model import NodeState
@@ -173,3 +173,10 @@ def test_names_are_plain_text_and_one_word_in_commands():
         step.endswith("kubectl delete service 'x; reboot' -n '\\x1b[31mred'")
         for step in finding.remedy
     )
+
+
+def test_ipv6_addresses_are_removed_with_their_own_prefix():
+    node = Node("master-2", (parse("fd00:18::4"),), control_plane=True)
+    taken = service(external_ips=(parse("fd00:18::4"),))
+    story = Story(Cluster((taken,), nodes=(node,)), node_state("fd00:18::4", mode="ipvs"))
+    assert "ip addr del fd00:18::4/128 dev kube-ipvs0" in words(story.only)

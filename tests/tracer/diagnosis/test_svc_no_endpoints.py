@@ -17,6 +17,7 @@ from tests.tracer.diagnosis.story import (
     with_endpoints,
     words,
 )
+from tracer.address import parse
 from tracer.diagnosis.finding import Severity
 from tracer.events import Flag, Hook, Protocol, TcpFlag
 
@@ -144,3 +145,13 @@ def test_a_cluster_that_arrives_late_replaces_the_fallback():
     assert story.causes == [CAUSE]
     assert story.closed == []
     assert story.pipeline.findings.counts() == {CAUSE: 1}
+
+
+def test_ipv6_is_refused_with_its_own_code():
+    known = cluster(service(cluster_ips=(parse("fd00:96::10"),)))
+    ends = "[fd00:10::9]:40000", "[fd00:96::10]:80"
+    story = Story(known, node_state())
+    story.tell(record(Hook.ICMP_SENT, 1, *ends, detail=1 << 8 | 4, **SYN))
+    assert story.only.cause == CAUSE
+    assert "[fd00:10::9]:40000 -> [fd00:96::10]:80/tcp" in words(story.only)
+    assert "ICMP 1/4" in words(story.only)
