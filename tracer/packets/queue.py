@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tracer.events import PacketBytes, Records, no_records
+from tracer.events import EVENT, PacketBytes, Records, no_records
 from tracer.packets.ragged import Spans, joined, sliced
 
 Packets = tuple[Records, PacketBytes]
@@ -40,12 +40,13 @@ class PacketQueue:
         if not len(records):
             return
         if len(self):
-            records = np.concatenate([self._records, records])
+            records = np.concatenate([self._records, records], dtype=EVENT)
             packets = joined([self._packets, packets])
         self._records, self._packets = in_time_order(records, packets)
 
     def take(self, count: int) -> Packets:
-        """Take the ``count`` earliest rows out."""
+        """Take the ``count`` earliest rows out, or as many as there are."""
+        count = min(count, len(self))
         records, packets = self._records[:count], sliced(self._packets, 0, count)
         self._packets = sliced(self._packets, count, len(self))
         self._records = self._records[count:]

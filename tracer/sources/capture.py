@@ -75,7 +75,7 @@ class CaptureSource:
             self._ready.add(*file.queue.take_until(self._frontier_ns))
 
     def _batch(self, limit: int) -> EventBatch:
-        records, packets = self._ready.take(min(limit, len(self._ready)))
+        records, packets = self._ready.take(limit)
         come = [self._until_ns]
         if len(records):
             come.append(int(records["time_ns"][-1]))
