@@ -68,7 +68,7 @@ class DroppedUnexplained:
         """One finding for each destination, reason and place."""
         flows = scene.table.flows
         carries = np.isin(flows["protocol"][rows], (Protocol.TCP, Protocol.UDP, Protocol.SCTP))
-        mine = carries & concerning(scene, rows) & ~signs.has(flows, rows, Seen.EXISTING)
+        mine = carries & concerning(scene, rows) & signs.witnessed(flows, rows)
         lost = rows[mine & ~signs.answered(flows, rows)]
         lost = lost[_refused(scene, lost) | _dropped(scene, lost)]
         for group in by_destination(scene, lost):

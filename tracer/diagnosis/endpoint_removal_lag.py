@@ -36,7 +36,7 @@ class EndpointRemovalLag:
         if "endpoints" not in scene.cluster.known:
             return
         flows = scene.table.flows
-        fresh = signs.has(flows, rows, Seen.TRANSLATED) & ~signs.has(flows, rows, Seen.EXISTING)
+        fresh = signs.has(flows, rows, Seen.TRANSLATED) & signs.witnessed(flows, rows)
         told = signs.has(flows, rows, signs.REFUSED | signs.HURT)
         failed = ~signs.answered(flows, rows) & (told | signs.silent(scene, rows))
         for group in by_destination(scene, rows[fresh & failed]):

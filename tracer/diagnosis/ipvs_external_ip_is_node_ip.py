@@ -208,12 +208,13 @@ class DeliveredToItself:
 def _kept_here(scene: Scene, rows: Rows) -> signs.Mask:
     """Not balanced by IPVS, and delivered or refused by this machine, or never answered."""
     flows = scene.table.flows
-    balanced = signs.has(flows, rows, Seen.TRANSLATED | Seen.IPVS_NEW | Seen.EXISTING)
+    balanced = signs.has(flows, rows, Seen.TRANSLATED | Seen.IPVS_NEW)
     answered = signs.answered(flows, rows)
     to_itself = signs.same(flows["client"][rows], flows["virtual"][rows])
     served = answered & (flows["service"][rows] >= 0)
     witnessed = (signs.has(flows, rows, _LOCALLY) | to_itself) & ~served
-    return ~balanced & (witnessed | signs.silent(scene, rows))
+    stayed = ~balanced & (witnessed | signs.silent(scene, rows))
+    return stayed & signs.witnessed(flows, rows)
 
 
 def _taken_for_spoofed(scene: Scene, rows: Rows, addresses: frozenset[bytes]) -> signs.Mask:

@@ -82,6 +82,14 @@ def overdue(flows: Flows, rows: Rows, now_ns: int) -> Mask:
     return begun & (now_ns - started(flows, rows) >= WAIT_NS)
 
 
+def witnessed(flows: Flows, rows: Rows) -> Mask:
+    """Whether anything of these was seen to happen, and not only read from a table.
+
+    A flow the kernel told of is marked as read, too, once its entry has been looked up.
+    """
+    return ~has(flows, rows, Seen.EXISTING) | has(flows, rows, Seen.SYN | Seen.KERNEL)
+
+
 def unanswered(flows: Flows) -> Rows:
     """All living rows without a direct answer: a cheap first look over the whole table."""
     silent = (flows["seen"] & np.uint32(SPOKE)) == 0
@@ -146,8 +154,7 @@ def silent(scene: Scene, rows: Rows) -> Mask:
     A repeated SYN proves that the client heard nothing, even where answers are invisible.
     """
     flows = scene.table.flows
-    witnessed = ~has(flows, rows, Seen.EXISTING) | has(flows, rows, Seen.SYN)
-    waiting = overdue(flows, rows, scene.now_ns) & ~answered(flows, rows) & witnessed
+    waiting = overdue(flows, rows, scene.now_ns) & ~answered(flows, rows) & witnessed(flows, rows)
     if not waiting.any():
         return waiting
     return waiting & (has(flows, rows, Seen.RETRANSMITTED) | answers_visible(scene, rows))

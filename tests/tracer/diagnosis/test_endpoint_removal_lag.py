@@ -20,7 +20,7 @@ from tests.tracer.diagnosis.story import (
     words,
 )
 from tracer.address import parse
-from tracer.events import Flag, Hook, TcpFlag
+from tracer.events import Flag, Hook, Origin, TcpFlag
 
 CAUSE = "endpoint-removal-lag"
 CLIENT = f"{CLIENT_POD}:40000"
@@ -93,7 +93,8 @@ def test_a_departed_backend_that_still_answers_is_fine():
 
 def test_connections_from_before_are_not_new():
     story = Story(GONE, node_state())
-    story.tell(translated(1, CLIENT, flags=Flag.DST_NAT | Flag.EXISTING))
+    flags = Flag.DST_NAT | Flag.EXISTING | Flag.REPLIED | Flag.ASSURED
+    story.tell(translated(1, CLIENT, flags=flags), origin=Origin.CONNTRACK)
     ends = CLIENT, f"{VIP}:80"
     story.tell(record(Hook.DROP, 2, *ends, reason=NO_SOCKET, detail=IN_TCP, tcp_flags=TcpFlag.ACK))
     story.wait(10)

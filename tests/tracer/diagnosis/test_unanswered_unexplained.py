@@ -128,8 +128,19 @@ def test_a_mapping_that_ends_unreplied_is_absence():
 
 
 def test_connections_from_before_are_not_judged():
-    story = told(*OTHERS, translated(1, ASK[0], flags=Flag.DST_NAT | Flag.EXISTING), wait=60)
+    story = told(*OTHERS)
+    before = translated(1, ASK[0], flags=Flag.DST_NAT | Flag.EXISTING)
+    story.tell(before, origin=Origin.CONNTRACK)
+    story.wait(60)
     assert story.found == []
+
+
+def test_a_flow_looked_up_in_the_table_was_still_seen_to_begin():
+    story = Story(KNOWN, node_state())
+    story.tell(translated(1, ASK[0]))
+    looked_up = translated(4.5, ASK[0], hook=Hook.CT_UPDATE, flags=Flag.DST_NAT | Flag.EXISTING)
+    story.tell(looked_up, origin=Origin.CONNTRACK)
+    assert story.causes == [CAUSE]
 
 
 def datagrams(*seconds):
