@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+from collections.abc import Sequence
 from typing import IO
 
 import msgspec
@@ -18,6 +21,10 @@ from tracer.naming import naming_of
 from tracer.pipeline import Pipeline, Update
 from tracer.sinks.due import DueFindings, DueFlows, Table
 
+_ENCODER = msgspec.json.Encoder()
+_UNSAFE = re.compile(
+    "[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\U000e0000-\U000e007f]"
+)
 _LINES_AT_ONCE = 4096
 """Objects that live at the same time; many more only feed the garbage collector."""
 _FIELDS = [(column.name, object) for column in JSON_COLUMNS]
@@ -48,7 +55,6 @@ class JsonLines:
         self._updates = updates
         self._flows = DueFlows(all_flows, updates, chosen)
         self._findings = DueFindings()
-        self._encoder = msgspec.json.Encoder()
 
     def write(self, pipeline: Pipeline, update: Update) -> None:
         """Lines that this update makes due, handed to the operating system at once."""
@@ -65,13 +71,13 @@ class JsonLines:
         rows = self._flows.rest(flows, pipeline.table.alive(), naming)
         self._write_flows(flows, rows, naming, final=True)
         self._write_findings(self._findings.rest())
-        self._file.write(self._encoder.encode_lines([{"type": "summary"} | summary]))
+        self._file.write(encode_lines([{"type": "summary"} | summary]))
         self._file.flush()
 
     def _write_flows(self, flows: Table, rows: Rows, naming: Naming, final: bool) -> None:
         for begin in range(0, len(rows), _LINES_AT_ONCE):
             part = Gathered(flows, rows[begin : begin + _LINES_AT_ONCE])
-            self._file.write(self._encoder.encode_lines(self._lines(part, naming, final)))
+            self._file.write(encode_lines(self._lines(part, naming, final)))
 
     def _lines(self, flows: Flows, naming: Naming, final: bool) -> list[msgspec.Struct]:
         values = [column.json(flows, naming) for column in JSON_COLUMNS if column.json]
@@ -82,7 +88,27 @@ class JsonLines:
 
     def _write_findings(self, findings: list[Finding]) -> None:
         if findings:
-            self._file.write(self._encoder.encode_lines(list(map(finding_json, findings))))
+            self._file.write(encode_lines(list(map(finding_json, findings))))
+
+
+def encode_lines(objects: Sequence[object]) -> bytes:
+    """One line an object, whatever the reader takes for a line end and whatever names hold.
+
+    JSON leaves C1 controls, line separators and bidirectional marks as they are; here
+    they are escaped. Lone surrogates, which UTF-8 cannot hold, are escaped too.
+    """
+    try:
+        encoded = _ENCODER.encode_lines(objects)
+    except UnicodeEncodeError:
+        plain = (msgspec.to_builtins(value) for value in objects)
+        return "".join(f"{json.dumps(value)}\n" for value in plain).encode()
+    if encoded.isascii():
+        return encoded
+    return _UNSAFE.sub(_escaped, encoded.decode()).encode()
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return json.dumps(found[0])[1:-1]
 
 
 def finding_json(finding: Finding) -> dict[str, object]:
