@@ -42,10 +42,11 @@ class IpvsPoll:
         began = time.monotonic()
         try:
             records, damaged = ipvs_connections(self._proc, time_ns)
-            self.failure = ""
         except OSError as error:
-            records, damaged = no_records(), 0
+            self._due = now + EVERY_S
             self.failure = error.strerror or str(error)
+            return no_records(), 0
+        self.failure = ""
         changes = self._changes(records, time_ns)
         self._due = now + max(EVERY_S, SHARE * (time.monotonic() - began))
         return changes, damaged

@@ -193,8 +193,8 @@ class ConntrackSource:
         return records, bad
 
     def _list(self, *, recheck: bool) -> None:
-        """Begin to list the table; a full listing replaces one that only rechecks."""
-        if self._table is None or (self._listing is not None and not self._recheck):
+        """Begin to list the table; events wait meanwhile, so no listing interrupts another."""
+        if self._table is None:
             return
         self._listing_began = time.monotonic()
         self._listing, self._listed, self._recheck = self._table.entries(), [], recheck

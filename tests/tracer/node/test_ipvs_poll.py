@@ -60,6 +60,18 @@ def test_a_list_that_cannot_be_read_is_said_to_be_so(tmp_path):
     assert poll.failure != ""
 
 
+def test_a_failed_reading_ends_no_connection(tmp_path):
+    poll = IpvsPoll(tmp_path)
+    write(tmp_path, ONE)
+    poll.poll(0.0, 1)
+    (tmp_path / "net/ip_vs_conn").unlink()
+    (tmp_path / "net/ip_vs_conn").mkdir()
+    assert len(poll.poll(10.0, 2)[0]) == 0
+    (tmp_path / "net/ip_vs_conn").rmdir()
+    write(tmp_path, ONE)
+    assert len(poll.poll(20.0, 3)[0]) == 0
+
+
 def test_bad_lines_are_counted(tmp_path):
     write(tmp_path, ONE, "garbage\n")
     assert IpvsPoll(tmp_path).poll(0.0, 1)[1] == 1
