@@ -273,3 +273,16 @@ BY_ID: Mapping[str, Hook] = {hook.id: hook for hook in HOOKS}
 DECISIONS: tuple[str, ...] = tuple(hook.id for hook in HOOKS if hook.cost is Cost.DECISION)
 """The default set: none of these runs for a packet of an established, healthy flow."""
 PER_PACKET: tuple[str, ...] = tuple(hook.id for hook in HOOKS if hook.cost is Cost.PACKET)
+
+CLEANUP_FUNCTIONS: frozenset[str] = frozenset(
+    {
+        *("sk_stream_kill_queues", "inet_sock_destruct", "tcp_write_queue_purge"),
+        *(
+            "skb_queue_purge",
+            "skb_queue_purge_reason",
+            "skb_rbtree_purge",
+            "tcp_rbtree_queue_purge",
+        ),
+    }
+)
+"""Functions that free what a closed socket leaves behind, such as its FIN: nothing is lost."""

@@ -46,6 +46,11 @@ class Kernel:
         return frozenset(b"\n".join(names).decode(errors="replace").split("\n"))
 
     @cached_property
+    def clones(self) -> Mapping[str, str]:
+        """Functions that the compiler has split or specialised, by their own name."""
+        return {name.partition(".")[0]: name for name in self.symbols if "." in name}
+
+    @cached_property
     def modules(self) -> frozenset[str]:
         """Modules present, loaded or built in with parameters."""
         folder = self.root / "sys/module"

@@ -111,7 +111,7 @@ GROUPS: tuple[Group, ...] = (
             Want("ip_vs_conn", "flags", 4),
             Want("ip_vs_conn", "protocol", 2),
             Want("ip_vs_conn", "ipvs", 8),
-            Want("ip_vs_conn", "rcu_head", 16),
+            Want("ip_vs_conn", "callback_head", 16),  # rcu_head, which a macro renames
             Want("ip_vs_conn", "daf", 2, optional=True),
             Want("netns_ipvs", "net", 8),
         ),

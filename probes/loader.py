@@ -66,9 +66,10 @@ class Loader:
         self._modules_seen: frozenset[str] = frozenset()
         self._watched: frozenset[Prefix] | None = None
         self._netns: frozenset[int] = frozenset()
+        self._quiet: set[int] = set()
         self._way = ""
         self._left_over = b""
-        self._lost_told = 0
+        self._lost_before = self._lost_told = 0
 
     def open(self) -> None:
         """Compile, attach all, open the gate last; ProbeError when nothing can be probed."""
@@ -85,7 +86,8 @@ class Loader:
     def _prepare(self, kernel: Kernel) -> Program:
         self._modules_seen = kernel.modules_seen
         pages = self._ring_bytes // os.sysconf("SC_PAGE_SIZE")
-        return prepare(kernel, pages, syscalls.has_ring_buffer())
+        deep = not self._wish.isdisjoint(PER_PACKET)
+        return prepare(kernel, pages, syscalls.has_ring_buffer(), deep)
 
     def _start(self, kernel: Kernel, program: Program) -> Attachments:
         """Compiled, attached and with its gate open; nothing stays when it fails."""
@@ -102,6 +104,8 @@ class Loader:
                 module.update("namespaces", struct.pack("=I", inode), b"\1")
             for prefix in self._watched or ():
                 module.update("watched", _prefix_key(prefix), b"\1")
+            for location in self._quiet:
+                module.update("quiet", struct.pack("=Q", location), b"\1")
             self._open_gate(module)
         except BaseException:
             attachments.close()
@@ -160,10 +164,12 @@ class Loader:
             module.delete("namespaces", struct.pack("=I", inode))
 
     def arm(self, ids: Collection[str]) -> None:
-        """Attach more hooks (of ``PER_PACKET``) while running."""
+        """Attach more hooks (of ``PER_PACKET``) while running.
+
+        The first time this compiles the functions that ``open`` left out.
+        """
         self._wish |= {hook.id for hook in with_partners(ids)}
-        if self._attachments is not None:
-            self._attachments.attach(ids)
+        self._update(Kernel(self._root))
 
     def disarm(self, ids: Collection[str]) -> None:
         """Detach hooks again."""
@@ -176,20 +182,23 @@ class Loader:
         kernel = Kernel(self._root)
         if self._attachments is None or kernel.modules_seen == self._modules_seen:
             return []
-        before, program = self._attached(), self._prepare(kernel)
+        before = self._attached()
+        self._update(kernel)
+        return sorted(self._attached() - before)
+
+    def _update(self, kernel: Kernel) -> None:
+        """Attach what is wished for; with a new C text, change over to a new module."""
+        if self._attachments is None:
+            return
+        program = self._prepare(kernel)
         if program.text == self._attachments.program.text:
             self._attachments.program = program
             self._attachments.attach(self._wish)
-        else:
-            self._replace(self._start(kernel, program))
-        return sorted(self._attached() - before)
-
-    def _replace(self, new: Attachments) -> None:
-        """Change over to a module that knows more types; what the old one holds is kept."""
-        assert self._attachments is not None
-        old = self._attachments
+            return
+        new, old = self._start(kernel, program), self._attachments
         old.module.update("settings", bytes(4), bytes(16))
         self._left_over += old.module.drain()
+        self._lost_before += self._loss_of(old)
         old.close()
         self._attachments = new
 
@@ -206,10 +215,21 @@ class Loader:
 
     def lost(self) -> int:
         """Records lost since the last call, by a full ring or a return probe that never came."""
-        counters = self._counters()
-        total = counters["lost"] + counters["missed"]
-        new, self._lost_told = max(0, total - self._lost_told), total
+        total = self._lost_before
+        if self._attachments is not None:
+            total += self._loss_of(self._attachments)
+        new, self._lost_told = total - self._lost_told, total
         return new
+
+    def _loss_of(self, attachments: Attachments) -> int:
+        counters = self._counters(attachments)
+        return counters["lost"] + counters["missed"]
+
+    def quieten(self, location: int) -> None:
+        """No DROP record any more from this code address."""
+        self._quiet.add(location)
+        if self._attachments is not None:
+            self._attachments.module.update("quiet", struct.pack("=Q", location), b"\1")
 
     def label(self, address: int) -> str:
         """Name of the table or chain that a TABLE record carries in ``detail``."""
@@ -218,20 +238,22 @@ class Loader:
         found = self._attachments.module.lookup("labels", struct.pack("=Q", address), 64)
         return found.split(b"\0", 1)[0].decode(errors="replace") if found else ""
 
-    def _counters(self) -> dict[str, int]:
-        if self._attachments is None:
+    def _counters(self, attachments: Attachments | None) -> dict[str, int]:
+        if attachments is None:
             return dict.fromkeys(_COUNTERS, 0)
         size = 8 * syscalls.possible_cpus(self._root)
         sums = {}
         for index, name in enumerate(_COUNTERS):
-            values = self._attachments.module.lookup("counters", struct.pack("=I", index), size)
+            values = attachments.module.lookup("counters", struct.pack("=I", index), size)
             sums[name] = sum(memoryview(values or b"").cast("Q"))
         return sums
 
     def report(self) -> Report:
         """How it stands now."""
         states = self._attachments.states() if self._attachments else ()
-        return Report(self._way, states, dict(self._stopwatch.seconds), self._counters())
+        return Report(
+            self._way, states, dict(self._stopwatch.seconds), self._counters(self._attachments)
+        )
 
     def close(self) -> None:
         """Detach everything; safe to call twice."""

@@ -16,10 +16,9 @@ from probes.kernel import Kernel
 from probes.layout import Layout, from_btf, from_headers
 
 FOLDER = Path(__file__).parent / "bpf"
-FILES = (
-    *("event.h", "common.h", "packet.h", "conntrack.h"),
-    *("nat.c", "ipvs.c", "drop.c", "path.c"),
-)
+FILES = ("event.h", "common.h", "packet.h", "conntrack.h", "nat.c", "ipvs.c", "drop.c")
+DEEP_FILES = ("ipvs_path.c", "path.c")
+"""Functions of per-packet hooks: they double the compile time, so only on demand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +32,14 @@ class Planned:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """What is compiled, and the plan for its functions."""
+    """What is compiled, and the plan for the functions (also for those left out)."""
 
     text: str
     plan: tuple[Planned, ...]
     layout: Layout
 
 
-def prepare(kernel: Kernel, ring_pages: int, has_ring: bool) -> Program:
+def prepare(kernel: Kernel, ring_pages: int, has_ring: bool, deep: bool = True) -> Program:
     """Everything that can be known before compiling."""
     types = kernel.types
     layout = from_btf(types) if types else from_headers(kernel.modules)
@@ -53,7 +52,8 @@ def prepare(kernel: Kernel, ring_pages: int, has_ring: bool) -> Program:
         macros.append("#define HAVE_RINGBUF 1")
     if kernel.has_helper("BPF_FUNC_probe_read_kernel") is False:
         macros.append("#define OLD_READ 1")
-    sources = [(FOLDER / name).read_text() for name in FILES]
+    files = FILES + DEEP_FILES if deep else FILES
+    sources = [(FOLDER / name).read_text() for name in files]
     return Program("\n".join((layout.text, *macros, *sources)), plan, layout)
 
 
@@ -91,9 +91,9 @@ def _absent(hook: Hook, kernel: Kernel) -> str:
         return "not in IPVS mode (module ip_vs is not loaded)"
     if hook.module and hook.module not in kernel.modules:
         return f"module {hook.module} is not loaded"
-    clone = next((n for s in hook.symbols for n in kernel.symbols if n.startswith(s + ".")), "")
-    if clone:
-        return f"the compiler made {clone} of it, with other arguments"
+    clones = [kernel.clones[name] for name in hook.symbols if name in kernel.clones]
+    if clones:
+        return f"the compiler made {clones[0]} of it, with other arguments"
     return f"this kernel has no function {' or '.join(hook.symbols)}"
 
 

@@ -64,16 +64,25 @@ int reject_sent(void *ctx)
 	return 0;
 }
 
+/* Places where packets are freed that were not lost: user space knows their names. */
+BPF_HASH(quiet, u64, u8, 1024);
+
+/* Neighbour discovery is freed as dropped after it has been taken in (until 6.2). */
+INLINE bool is_neighbour_talk(const struct viptrace_event *e)
+{
+	return e->protocol == IP_ICMPV6 && (e->ttl == 255 || e->ttl == 1);
+}
+
 /* Raw tracepoint kfree_skb(skb, location[, reason[, rx_sk]]): reasons since 5.17.
  * The packet may have been parsed no further than L3, and carries no namespace. */
 int skb_dropped(struct bpf_raw_tracepoint_args *ctx)
 {
 	struct settings *now = gate();
 	struct viptrace_event e = {};
-	u64 skb = ctx->args[0];
+	u64 skb = ctx->args[0], location = ctx->args[1];
 	bool translated = false;
 
-	if (!now || !read_packet(&e, skb))
+	if (!now || quiet.lookup(&location) || !read_packet(&e, skb) || is_neighbour_talk(&e))
 		return 0;
 #ifdef HAVE_conntrack
 	u64 ct = conntrack_of(skb);
@@ -88,7 +97,7 @@ int skb_dropped(struct bpf_raw_tracepoint_args *ctx)
 		return 0;
 	read_place(&e, skb, 0);
 	e.hook = HOOK_DROP;
-	e.detail = ctx->args[1];
+	e.detail = location;
 #if KFREE_SKB_ARGUMENTS >= 3
 	e.reason = (u32)ctx->args[2] > 0xffff ? 0xffff : (u16)ctx->args[2];
 #endif

@@ -31,6 +31,11 @@ struct tcp_header {
 	u8 flags;
 };
 
+INLINE bool is_echo(u8 protocol, u8 type)
+{
+	return protocol == IP_ICMP ? type == 0 || type == 8 : type == 128 || type == 129;
+}
+
 /* Ports and TCP fields from the transport header at this address. */
 INLINE void read_transport(struct viptrace_event *e, u64 at)
 {
@@ -55,9 +60,8 @@ INLINE void read_transport(struct viptrace_event *e, u64 at)
 		break;
 	case IP_ICMP:
 	case IP_ICMPV6:
-		/* echo and reply only: type 8 and 0, 128 and 129; the identifier is at byte 4 */
-		if ((header.src_port & 0x77) == 0) {
-			e->src_port = (u16)header.seq;
+		if (is_echo(e->protocol, header.src_port & 0xff)) {
+			e->src_port = (u16)header.seq; /* the identifier, at byte 4 */
 			e->dst_port = (u16)header.seq;
 		}
 		break;

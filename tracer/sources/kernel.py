@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from probes.errors import ProbeError
+from probes.hooks import CLEANUP_FUNCTIONS
 from probes.kernel import Kernel
 from probes.loader import Loader, Prefix, Report
 from tracer.clock import monotonic_offset_ns, wall_ns
@@ -43,7 +44,7 @@ class KernelSource:
         self._loader = loader or Loader(deep=settings.deep)
         if not settings.all_namespaces:
             self._loader.set_netns([os.stat("/proc/self/ns/net").st_ino])
-        self._translator = Translator(texts, Kernel(), self._loader.label)
+        self._translator = Translator(texts, Kernel(), self._loader)
         self._last_drain_s = self._last_retry_s = 0.0
 
     def problems(self) -> list[Problem]:
@@ -117,8 +118,8 @@ class KernelSource:
 class Translator:
     """Kernel numbers to the vocabulary: wall time, reason names, locations, labels."""
 
-    def __init__(self, texts: Names, kernel: Kernel, label: Callable[[int], str]) -> None:
-        self._texts, self._kernel, self._label = texts, kernel, label
+    def __init__(self, texts: Names, kernel: Kernel, loader: Loader) -> None:
+        self._texts, self._kernel, self._loader = texts, kernel, loader
         self._reasons: npt.NDArray[np.uint16] | None = None
         self._addresses: dict[int, int] = {}
         self._labels: dict[int, int] = {}
@@ -128,6 +129,7 @@ class Translator:
         """Whole slots as EVENT rows."""
         records: Records = np.frombuffer(block, dtype=SLOT)["event"].copy()
         records["time_ns"] += monotonic_offset_ns()
+        records = self._without_cleanup(records)
         drops = np.flatnonzero(records["hook"] == Hook.DROP)
         if len(drops):
             reasons = np.minimum(records["reason"][drops], len(self._reason_ids()) - 1)
@@ -135,13 +137,24 @@ class Translator:
             self._exchange(records, drops, self._addresses, self._kernel.locate)
         tables = np.flatnonzero(records["hook"] == Hook.TABLE)
         if len(tables):
-            self._exchange(records, tables, self._labels, self._label)
+            self._exchange(records, tables, self._labels, self._loader.label)
         return records
 
     def new_texts(self) -> dict[int, str]:
         """Text ids given since the last call."""
         new, self._new = self._new, {}
         return new
+
+    def _without_cleanup(self, records: Records) -> Records:
+        """Without packets freed by a socket's end; the probe learns not to tell them again."""
+        is_drop = records["hook"] == Hook.DROP
+        locations = np.unique(records["detail"][is_drop]).tolist()
+        quiet = [a for a in locations if self._kernel.locate(a) in CLEANUP_FUNCTIONS]
+        for address in quiet:
+            self._loader.quieten(address)
+        if not quiet:
+            return records
+        return records[~(is_drop & np.isin(records["detail"], np.array(quiet, dtype=np.uint64)))]
 
     def _exchange(
         self,
