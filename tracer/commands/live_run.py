@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from tracer.clock import wall_ns
 from tracer.cluster.file import load as load_cluster
 from tracer.cluster.model import Cluster
 from tracer.commands.output import Output
-from tracer.commands.play import Run, play
+from tracer.commands.play import Run, filter_of, play
 from tracer.errors import InputError, UnableError
 from tracer.events import EventBatch
 from tracer.names import Names
@@ -29,6 +30,7 @@ from tracer.sources.sniff import SniffSource
 
 def trace(settings: LiveSettings, output: Output) -> int:
     """Trace until interrupted or for the time asked; answers with the exit code."""
+    filter_of(output)
     cluster = load_cluster(settings.cluster) if settings.cluster else Cluster()
     decisions = Decisions(settings)
     sources: list[Source] = [decisions]
@@ -47,6 +49,7 @@ def trace(settings: LiveSettings, output: Output) -> int:
             session.step(pipeline.feed(batch))
         _say_ready(settings.ready_file)
 
+    reader = NodeReader(collector, cluster)
     run = Run(
         sources,
         pipeline,
@@ -56,9 +59,10 @@ def trace(settings: LiveSettings, output: Output) -> int:
         backend=lambda: decisions.backend,
         notes=() if settings.cluster else ("no names: no cluster file (--cluster FILE)",),
         duration_s=settings.duration_s,
-        state_reader=NodeReader(collector, cluster),
+        state_reader=reader,
     )
-    return play(run, output)
+    with closing(reader):
+        return play(run, output)
 
 
 class Decisions:

@@ -9,11 +9,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import TextIOWrapper
 from types import FrameType
 
 from tracer.commands.output import Output
 from tracer.diagnosis.finding import Severity
-from tracer.filters import parse
+from tracer.filters import Filter, parse
 from tracer.pipeline import Pipeline, Update
 from tracer.session import Session, StateReader, Verifier
 from tracer.sinks import Sink
@@ -77,11 +78,18 @@ def _run(session: Session, run: Run, output: Output) -> int:
     return INTERRUPTED if caught else DONE
 
 
+def filter_of(output: Output) -> Filter | None:
+    """The filter asked for; InputError, before anything is opened, if it is none."""
+    return parse(output.filter) if output.filter else None
+
+
 def _sinks(output: Output) -> list[Sink]:
-    chosen = parse(output.filter) if output.filter else None
+    chosen = filter_of(output)
     if output.form == "json":
         return [JsonLines(sys.stdout.buffer, output.all_flows, output.updates, chosen)]
     if output.form == "text":
+        if isinstance(sys.stdout, TextIOWrapper):
+            sys.stdout.reconfigure(errors="backslashreplace")
         colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
         return [TextLines(sys.stdout, colour, output.all_flows, output.updates, chosen)]
     return []

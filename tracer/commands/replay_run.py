@@ -13,7 +13,7 @@ import numpy as np
 from tracer.cluster.file import load as load_cluster
 from tracer.cluster.model import Cluster
 from tracer.commands.output import Output
-from tracer.commands.play import Run, play
+from tracer.commands.play import Run, filter_of, play
 from tracer.errors import InputError
 from tracer.events import EventBatch
 from tracer.node.collect import node_of
@@ -48,6 +48,7 @@ class Replay:
 
 def replay_files(request: Replay, output: Output) -> int:
     """Diagnose recorded traffic; answers with the exit code."""
+    filter_of(output)
     sets = [_FileSet.of(path) for path in request.paths]
     cluster_file = (
         None if request.no_cluster else request.cluster or _first(s.cluster for s in sets)
