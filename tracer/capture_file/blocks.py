@@ -6,10 +6,9 @@ proves it; blocks of unknown kinds are stepped over.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from struct import Struct
-from sys import byteorder
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +21,7 @@ MAX_BLOCK_BYTES = 16 << 20
 _MIN_BLOCK_BYTES = 12
 _PACKETS = frozenset((ENHANCED, OBSOLETE, SIMPLE))
 _DESCRIPTIONS = frozenset((INTERFACE, STATISTICS))
+_UNSOUND = -1
 _FIRST_SEARCH_BYTES = 1 << 16
 
 
@@ -29,10 +29,10 @@ _FIRST_SEARCH_BYTES = 1 << 16
 class Run:
     """Sound blocks one after the other, within one section."""
 
-    packets: list[int]
-    """Offsets of the blocks that hold packets."""
+    packets: Offsets
+    """Where the blocks are that hold packets."""
     descriptions: list[int]
-    """Offsets of interface descriptions and statistics."""
+    """Where interface descriptions and statistics are."""
     stop: int
     faulty: bool
     """What stands at ``stop`` is no sound block; else it is cut off, or another section."""
@@ -49,40 +49,66 @@ def section_order(data: bytes) -> str | None:
 
 def index(data: Bytes, begin: int, end: int, order: str) -> Run:
     """The blocks in ``data[begin:end]`` up to a section header, a cut or a fault."""
-    word, words = _reader(data, begin, end, order)
-    packets: list[int] = []
+    words = data[begin : begin + (end - begin) // 4 * 4].view(f"{order}u4")
+    chains = _Chains(words)
+    packets: list[Offsets] = []
     descriptions: list[int] = []
     at, faulty = 0, False
-    while at + 3 <= words:
-        kind = word(at)
-        if kind == SECTION:
-            break
-        length = word(at + 1)
-        size = length >> 2
-        if length & 3 or not _MIN_BLOCK_BYTES <= length <= MAX_BLOCK_BYTES:
-            faulty = True
-            break
-        if at + size > words:
-            break
-        if word(at + size - 1) != length:
-            faulty = True
+    while at + 3 <= words.size:
+        chain, behind = chains.beginning(at)
+        if chain.size:
+            packets.append(chain)
+            at = behind
+            continue
+        kind, size = int(words[at]), _block_words(words, at)
+        faulty = kind != SECTION and size == _UNSOUND
+        if kind == SECTION or size <= 0:
             break
         if kind in _PACKETS:
-            packets.append(begin + at * 4)
+            packets.append(np.array([at]))
         elif kind in _DESCRIPTIONS:
             descriptions.append(begin + at * 4)
         at += size
-    return Run(packets, descriptions, begin + at * 4, faulty)
+    found = np.concatenate(packets) if packets else np.zeros(0, dtype=np.int64)
+    return Run(found * 4 + begin, descriptions, begin + at * 4, faulty)
 
 
-def _reader(data: Bytes, begin: int, end: int, order: str) -> tuple[Callable[[int], int], int]:
-    """The n-th 32-bit word from ``begin``, and how many there are."""
-    count = (end - begin) // 4
-    view = data.data[begin : begin + count * 4]
-    if (order == "<") == (byteorder == "little"):
-        return view.cast("I").__getitem__, count
-    unpack = Struct(f"{order}I").unpack_from
-    return lambda at: int(unpack(view, at * 4)[0]), count
+def _block_words(words: npt.NDArray[np.uint32], at: int) -> int:
+    """Size of the block at ``at``; 0 if it is cut off, ``_UNSOUND`` if it is none."""
+    length = int(words[at + 1])
+    if length & 3 or not _MIN_BLOCK_BYTES <= length <= MAX_BLOCK_BYTES:
+        return _UNSOUND
+    if at + length // 4 > words.size:
+        return 0
+    return length // 4 if words[at + length // 4 - 1] == length else _UNSOUND
+
+
+class _Chains:
+    """Enhanced packet blocks found all at once: each stretch of them that touch is a chain.
+
+    Payload may look like a block; it is never reached, since only what begins at a
+    place that is known to be a block's counts, and every link proves the next.
+    """
+
+    def __init__(self, words: npt.NDArray[np.uint32]) -> None:
+        at = np.flatnonzero(words[:-1] == ENHANCED)
+        lengths = words[at + 1].astype(np.int64)
+        sound = (lengths % 4 == 0) & (lengths >= _MIN_BLOCK_BYTES) & (lengths <= MAX_BLOCK_BYTES)
+        behind = at + lengths // 4
+        sound &= behind <= words.size
+        at, behind, lengths = at[sound], behind[sound], lengths[sound]
+        proven = words[behind - 1] == lengths
+        self._at, self._behind = at[proven], behind[proven]
+        self._ends = np.flatnonzero(self._at[1:] != self._behind[:-1])
+
+    def beginning(self, at: int) -> tuple[Offsets, int]:
+        """The chain that begins at a word, and the word behind it; empty if there is none."""
+        first = int(np.searchsorted(self._at, at))
+        if first == self._at.size or self._at[first] != at:
+            return self._at[:0], at
+        end = int(np.searchsorted(self._ends, first))
+        last = int(self._ends[end]) if end < self._ends.size else self._at.size - 1
+        return self._at[first : last + 1], int(self._behind[last])
 
 
 def resume(data: Bytes, begin: int, end: int, order: str) -> int | None:

@@ -41,7 +41,7 @@ class ModernFormat:
         run = blocks.index(data, begin, end, self._order)
         for at in run.descriptions:
             self._describe(data, at)
-        chunk, damaged = self._packets(data, np.array(run.packets, dtype=np.int64))
+        chunk, damaged = self._packets(data, run.packets)
         if run.faulty or (final and run.stop < end and not self._at_section(data, run.stop, end)):
             stop = self._resumed(data, run.stop, end)
             return Step(stop, chunk, damaged + 1)

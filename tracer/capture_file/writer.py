@@ -70,15 +70,18 @@ class CaptureWriter:
         self._stream.write(_packet_blocks(batch.records, batch.packets, ids, comments or {}))
 
     def _interface_ids(self, records: Records, packets: PacketBytes) -> npt.NDArray[np.uint32]:
-        key = np.zeros(len(records), dtype=[("ifindex", "<u4"), ("netns", "<u4"), ("link", "<u4")])
-        key["ifindex"], key["netns"] = records["ifindex"], records["netns"]
-        key["link"] = packets.link_types
-        distinct, inverse = np.unique(key, return_inverse=True)
-        ids = [
-            self.interface(ifindex, netns, link, self._names.get(ifindex, ""))
-            for ifindex, netns, link in distinct.tolist()
-        ]
+        point = records["netns"].astype(np.int64) << 32 | records["ifindex"]
+        _, number = np.unique(point, return_inverse=True)
+        key = number.astype(np.int64) << 16 | packets.link_types
+        _, rows, inverse = np.unique(key, return_index=True, return_inverse=True)
+        ids = [self._known(records[row], int(packets.link_types[row])) for row in rows.tolist()]
         return np.array(ids, dtype=np.uint32)[inverse]
+
+    def _known(self, record: np.void, link_type: int) -> int:
+        ifindex = int(record["ifindex"])
+        return self.interface(
+            ifindex, int(record["netns"]), link_type, self._names.get(ifindex, "")
+        )
 
     def _block(self, kind: int, body: bytes) -> None:
         body += bytes(-len(body) % 4)

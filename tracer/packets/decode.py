@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from tracer.events import EVENT, Flag, Hook, PacketBytes, Records
+from tracer.events import EVENT, Flag, Hook, PacketBytes, Records, picked
 from tracer.packets.link import IPV4, IPV6, Links, locate
 from tracer.packets.network import Networks, read_networks
 from tracer.packets.ragged import Bytes, Indexes, Mask, Offsets, Spans
@@ -44,7 +44,7 @@ def decode_spans(
         rows = np.arange(first, min(first + _CHUNK, spans.starts.size))
         valid[rows] = _decode_chunk(spans.rows(rows), records[first : first + _CHUNK])
     keep = np.flatnonzero(valid)
-    return (records if keep.size == records.size else records[keep]), keep
+    return (records if keep.size == records.size else picked(records, keep)), keep
 
 
 def _decode_chunk(spans: Spans, records: Records) -> Mask:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tracer.events import EVENT, PacketBytes, Records, no_records
+from tracer.events import PacketBytes, Records, no_records, picked, stacked
 from tracer.packets.ragged import Spans, joined, sliced
 
 Packets = tuple[Records, PacketBytes]
@@ -40,7 +40,7 @@ class PacketQueue:
         if not len(records):
             return
         if len(self):
-            records = np.concatenate([self._records, records], dtype=EVENT)
+            records = stacked([self._records, records])
             packets = joined([self._packets, packets])
         self._records, self._packets = in_time_order(records, packets)
 
@@ -63,4 +63,4 @@ def in_time_order(records: Records, packets: PacketBytes) -> Packets:
     if bool((times[1:] >= times[:-1]).all()):
         return records, packets
     order = np.argsort(times, kind="stable")
-    return records[order], Spans.of(packets).rows(order).packed()
+    return picked(records, order), Spans.of(packets).rows(order).packed()

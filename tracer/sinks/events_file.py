@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from tracer.events import EVENT, EventBatch, Hook, Records
+from tracer.events import EVENT, EventBatch, Hook, Records, stacked
 
 _ROWS_AT_ONCE = 65_536
 
@@ -30,7 +30,7 @@ class EventsWriter:
         """Add a batch's records but those of packets, which belong into the capture."""
         self._texts.update(batch.texts)
         records = batch.records[batch.records["hook"] != Hook.PACKET]
-        self._spool.write(_as_stored(records).tobytes())
+        self._spool.write(stacked([records]).tobytes())
 
     def close(self) -> None:
         """Write both files; safe to call twice."""
@@ -52,11 +52,6 @@ class EventsWriter:
             np.lib.format.write_array_header_1_0(file, header)
             for first in range(0, len(order), _ROWS_AT_ONCE):
                 file.write(_rows(spooled, order[first : first + _ROWS_AT_ONCE]))
-
-
-def _as_stored(records: Records) -> Records:
-    """NumPy's concatenation turns the ports to native byte order without being asked."""
-    return records.astype(EVENT, copy=False)
 
 
 def _mapped(path: Path) -> Records:
