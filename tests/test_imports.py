@@ -43,7 +43,7 @@ LAYERS = (
     ("tracer.node.netlink",),
     ("tracer.node.programmed", "tracer.node.rtnetlink", "tracer.node.existing"),
     ("tracer.node.collect", "tracer.node.ipvs_poll"),
-    ("tracer.node.reader",),
+    ("tracer.node.reader", "tracer.node.verifier"),
     ("tracer.sources", "tracer.sinks", "tracer.sinks.due"),
     ("tracer.sources.*", "tracer.sources.sniff", "tracer.sinks.*"),
     ("tracer.session",),
