@@ -68,9 +68,12 @@ class Diagnosis:
         return self.ledger.drain()
 
     def on_end(self, scene: Scene) -> Changes:
-        """No more input: judge every wait that is over by now."""
-        self._judge_pending(scene, self._overdue(scene))
-        self._cure(scene)
+        """No more input: judge every wait that is over, and what waited for other sources."""
+        flows = scene.table.flows
+        flows["judged"][self._open_questions(flows)] = 0
+        final = replace(scene, final=True)
+        self._judge_pending(final, self._overdue(final))
+        self._cure(final)
         return self.ledger.drain()
 
     def due(self, scene: Scene) -> Rows:

@@ -4,6 +4,7 @@ Claims: the request reached its destination, which answered it with a reset or a
 ICMP error. Says nothing of connections reset after data was exchanged: that is the
 application's affair.
 Evidence: a reset that answers the request itself, or an ICMP error, from the backend.
+Packets outrun the kernel's word, so a reset without a translation in sight waits for it.
 Cannot know: whether the process ended, listens elsewhere or only on loopback; nor,
 while no translation is in sight, whether it was the pod or the Service's address.
 """
@@ -37,7 +38,9 @@ class RefusedByBackend:
         from_virtual = signs.same(sender, flows["virtual"][rows])
         moved = signs.has(flows, rows, Seen.TRANSLATED)
         far = (flows["service"][rows] >= 0) & ~signs.has(flows, rows, Seen.RST_LOCAL)
-        reset = signs.has(flows, rows, Seen.RST_BEFORE_ANSWER) & (moved | far)
+        settled = signs.overdue(flows, rows, scene.now_ns) | scene.final
+        known = moved | (far & settled)
+        reset = signs.has(flows, rows, Seen.RST_BEFORE_ANSWER) & known
         icmp = signs.has(flows, rows, Seen.ICMP_REFUSED) & moved & from_backend
         refused = reset & (from_backend | from_virtual) | icmp
         for group in by_destination(scene, rows[refused & ~signs.answered(flows, rows)]):

@@ -40,6 +40,8 @@ class Scene:
     """Interfaces on which some flow's answer was seen."""
     heard_replies: bool = False
     """Whether conntrack has told of any reply at all."""
+    final: bool = False
+    """No more input will follow: what is not known now will never be."""
 
     def absence_confidence(self, full: float) -> float:
         """``full`` for a conclusion drawn from something not seen; less when records were lost."""

@@ -48,8 +48,24 @@ def test_the_kernels_reset_inside_the_pod_is_the_backends():
 def test_a_reset_from_the_service_address_alone_is_less_sure():
     story = Story(READY)
     story.tell(packet(1, CLIENT, SERVER, "S"), packet(1, SERVER, CLIENT, "RA"))
+    story.wait(3)
     assert (story.only.cause, story.only.confidence) == (CAUSE, 0.6)
     assert story.only.severity == Severity.INFO
+
+
+def test_a_reset_that_outran_the_kernels_word_waits_for_it():
+    story = Story(READY)
+    story.tell(packet(1, CLIENT, SERVER, "S"), packet(1, SERVER, CLIENT, "RA"))
+    assert story.found == []
+    story.tell(translated(1.1, CLIENT))
+    assert (story.only.cause, story.only.confidence) == (CAUSE, 0.95)
+
+
+def test_the_end_of_the_input_ends_the_wait():
+    story = Story(READY)
+    story.tell(packet(1, CLIENT, SERVER, "S"), packet(1, SERVER, CLIENT, "RA"))
+    story.pipeline.finish()
+    assert story.only.confidence == 0.6
 
 
 def test_a_closed_udp_port_of_the_pod_is_the_backends_word():

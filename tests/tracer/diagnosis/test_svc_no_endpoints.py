@@ -103,6 +103,7 @@ def test_silence_is_weaker_evidence_and_loss_weakens_it_further():
 def test_a_reset_is_never_this_cause():
     story = Story(EMPTY)
     story.tell(packet(1, *ASK, "S"), packet(1, *ASK[::-1], "RA"))
+    story.wait(4)
     assert story.causes == ["refused-by-backend"]
 
 
