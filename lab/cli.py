@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
 from lab.kernels import SUITES, ensure_kernel
+from lab.playground import play
 from lab.reach import COUNT, try_all
 from lab.record import record, write_truth
 from lab.rules.apply import MODES, Mode
 from lab.scenario import Scenario
 from lab.scenarios import BY_NAME, SCENARIOS
+from lab.suite import BACKENDS, cases, run_blackhole, run_case
 from lab.tools import ensure_tools
 from lab.topology import Topology
 from lab.vm import CHECKOUT, VmSettings, run_in_vm
 from tracer.cluster.file import load
-from tracer.errors import InputError, TracerError
+from tracer.errors import InputError, TracerError, UnableError
 
 CLUSTERS = Path(__file__).parent / "clusters"
 KERNEL = click.option(
@@ -138,6 +142,58 @@ def chosen(names: tuple[str, ...]) -> list[Scenario]:
     return [BY_NAME[name] for name in names]
 
 
+@cli.command(context_settings={"ignore_unknown_options": True})
+@MODE
+@CLUSTER
+@click.option("--duration", default=600.0, show_default=True, help="seconds")
+@click.argument("options", nargs=-1, type=click.UNPROCESSED)
+def playground(mode: Mode, cluster: Path, duration: float, options: tuple[str, ...]) -> None:
+    """Build a cluster on this kernel, drive gentle traffic, and watch it with viptrace live.
+
+    OPTIONS after -- go to viptrace.
+    """
+    require_root()
+    with Topology(load(cluster), unique_prefix()) as topology:
+        sys.exit(play(topology, mode, cluster, duration, options, say))
+
+
+@cli.command("kernel-suite")
+@click.option("--mode", "modes", multiple=True, type=click.Choice(list(MODES)))
+@click.option("--family", "families", multiple=True, type=click.Choice([4, 6]))
+@click.option("--backend", "backends", multiple=True, type=click.Choice(list(BACKENDS)))
+@click.option("--tcp", default=997, show_default=True)
+@click.option("--udp", default=499, show_default=True)
+@click.option("--blackhole/--no-blackhole", default=True, help="the swallowed control plane, too")
+def kernel_suite(
+    modes: tuple[Mode, ...],
+    families: tuple[int, ...],
+    backends: tuple[str, ...],
+    tcp: int,
+    udp: int,
+    blackhole: bool,
+) -> None:
+    """The acceptance, on this kernel: flows counted and compared with the kernel's own tables."""
+    require_root()
+    folder = Path(os.environ.get("LAB_RESULTS") or tempfile.mkdtemp(prefix="viptrace-lab-"))
+    results = []
+    for case in cases(modes or MODES, families or (4, 6), backends or BACKENDS):
+        result = run_case(replace(case, tcp=tcp, udp=udp), folder / case.name, unique_prefix())
+        print(result.line(), flush=True)
+        if not result.good:
+            print(result.comparison.report() if result.comparison else result.failure, flush=True)
+        results.append(result)
+    if blackhole and (not modes or "ipvs" in modes):
+        for backend in backends or BACKENDS:
+            run_blackhole(backend, folder / f"blackhole-{backend}", unique_prefix(), say)
+    sys.exit(0 if all(result.good for result in results) else 1)
+
+
+def require_root() -> None:
+    """Namespaces need it."""
+    if os.geteuid() != 0:
+        raise UnableError("the lab makes network namespaces", "that needs root", "run it as root")
+
+
 def unique_prefix() -> str:
     """The beginning of this run's namespace names."""
     return f"lab{os.getpid()}"
@@ -151,7 +207,8 @@ def _compile_checkout() -> None:
 
 
 def main() -> None:
-    """Entry point of ``python -m lab``."""
+    """Entry point of ``python -m lab``; being ended cleans up like Ctrl-C."""
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
         cli(standalone_mode=False)
     except click.ClickException as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import socket
 import time
@@ -59,34 +60,38 @@ class Load:
 
 
 def drive(load: Load) -> list[Exchange]:
-    """Run the load from where this process is; never raises for a connection that fails."""
+    """Run the load from where this process is; never raises for a connection that fails.
+
+    UDP sockets stay open to the end: so no two exchanges share a source port, which would make
+    one connection of them.
+    """
+    family = socket.AF_INET6 if ":" in load.ip else socket.AF_INET
     found = []
-    for kind, port, count in (
-        (socket.SOCK_STREAM, load.port, load.tcp),
-        (socket.SOCK_DGRAM, load.udp_port or load.port, load.udp),
-    ):
-        for _ in range(count):
-            found.append(_exchange(kind, load, port))
-            if load.pause_s:
-                time.sleep(load.pause_s)
+    with contextlib.ExitStack() as still_open:
+        for _ in range(load.tcp):
+            with socket.socket(family, socket.SOCK_STREAM) as client:
+                found.append(_exchange(client, load, load.port))
+            time.sleep(load.pause_s)
+        for _ in range(load.udp):
+            client = still_open.enter_context(socket.socket(family, socket.SOCK_DGRAM))
+            found.append(_exchange(client, load, load.udp_port or load.port))
+            time.sleep(load.pause_s)
     return found
 
 
-def _exchange(kind: socket.SocketKind, load: Load, port: int) -> Exchange:
-    family = socket.AF_INET6 if ":" in load.ip else socket.AF_INET
-    protocol = "tcp" if kind == socket.SOCK_STREAM else "udp"
-    with socket.socket(family, kind) as client:
-        client.settimeout(load.timeout_s)
-        answer, failure = "", ""
-        try:
-            client.connect((load.ip, port))
-            client.sendall(b"?\n")
-            answer = client.recv(4096).decode()
-        except TimeoutError:
-            failure = "timeout"
-        except OSError as error:
-            failure = NAMES.get(error.errno or 0, str(error))
-        local = client.getsockname()
+def _exchange(client: socket.socket, load: Load, port: int) -> Exchange:
+    protocol = "tcp" if client.type == socket.SOCK_STREAM else "udp"
+    client.settimeout(load.timeout_s)
+    answer, failure = "", ""
+    try:
+        client.connect((load.ip, port))
+        client.sendall(b"?\n")
+        answer = client.recv(4096).decode()
+    except TimeoutError:
+        failure = "timeout"
+    except OSError as error:
+        failure = NAMES.get(error.errno or 0, str(error))
+    local = client.getsockname()
     name, seen_ip, seen_port = answer.split() if answer.count(" ") == 2 else ("", "", "0")
     return Exchange(
         protocol=protocol,
