@@ -22,10 +22,10 @@ PROTOCOLS = {
     b"ESP": 50,
 }
 _PROTOCOL = rb"^(?:(TCP|UDP|SCTP|IP|ICMP|AH|ESP) ++"
-_TEXT_END = rb" *+([^ \n]*+)"
-_ENDPOINT = rb"\[?+([^ \n\]]+)\]?:(\d{1,9}+) *+"
+_ENDPOINT = rb" ++\[?+([^ \n\]]+)\]?:(\d{1,9}+)"
 _LISTED = re.compile(
-    _PROTOCOL + rb"[\d:]++ ++[^ \n]++ ++" + _ENDPOINT * 3 + rb"[^\n]*+|([^\n]*+))$", re.MULTILINE
+    _PROTOCOL + rb"[\d:]++ ++[^ \n]++" + _ENDPOINT * 3 + rb"(?:[ \r][^\n]*+)?+|([^\n]*+))$",
+    re.MULTILINE,
 )
 _HEX_ENDPOINT = rb"([0-9A-F]{8}|[0-9a-f:]{39}) ([0-9A-F]{4}) "
 _PROC = re.compile(

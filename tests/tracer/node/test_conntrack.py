@@ -2,7 +2,7 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.tracer.node.rows import TABLES, flags, spoken
@@ -117,11 +117,13 @@ def test_the_list_of_bad_lines_is_bounded_and_counted():
     assert unread.listed()[-1] == "conntrack.txt: and 10 more"
 
 
+@settings(deadline=None)
 @given(st.binary())
 def test_any_bytes_are_read_or_listed(data):
     parse(data)
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_a_damaged_table_still_gives_its_sound_lines(data):
     start = data.draw(st.integers(0, len(SAMPLE)))

@@ -2,7 +2,7 @@ import struct
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.builders import record
@@ -158,11 +158,13 @@ def test_a_request_names_the_tuple_it_was_made_from(src, dst, protocol):
         assert read[name] == row[name]
 
 
+@settings(deadline=None)
 @given(st.binary())
 def test_any_bytes_can_be_walked(data):
     decode(data)
 
 
+@settings(deadline=None)
 @given(st.integers(0, len(IPVS) - 1), st.binary(min_size=1, max_size=12))
 def test_a_damaged_stream_is_read_as_far_as_it_can_be(at, junk):
     records, damaged = decode(IPVS[:at] + junk + IPVS[at + len(junk) :])

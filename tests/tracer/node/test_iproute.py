@@ -1,4 +1,4 @@
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.tracer.node.rows import TABLES
@@ -48,6 +48,7 @@ def test_another_command_s_output_is_said_to_be_one():
     assert read("[]")[2].count == 0
 
 
+@settings(deadline=None)
 @given(st.integers(0, len(TEXT)), st.text(max_size=20), st.integers(0, 40))
 def test_damage_is_listed(at, junk, lost):
     read(TEXT[:at] + junk + TEXT[at + lost :])

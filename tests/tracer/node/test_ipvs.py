@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.tracer.node.rows import TABLES, flags, spoken
@@ -66,6 +66,7 @@ def test_a_bad_line_is_named_and_its_neighbours_are_read():
     ]
 
 
+@settings(deadline=None)
 @given(
     st.one_of(st.binary(), st.binary(max_size=30).map(lambda cut: PROC[:200] + cut + PROC[200:]))
 )

@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.tracer.node.rows import TABLES
@@ -71,11 +71,13 @@ def test_a_server_without_backends_is_known_as_such():
     assert parse("10.0.0.1")
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_any_text_is_read_or_listed(text):
     read(text)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 500), st.text(max_size=20), st.sampled_from(["ip_vs", "ipvsadm-save.txt"]))
 def test_damage_is_listed(at, junk, form):
     whole = (TABLES / form).read_text()
