@@ -1,0 +1,29 @@
+"""The guest's script and the call that boots it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lab.kernels import KernelImage
+from lab.vm import VmSettings, guest_script, vng_command
+
+IMAGE = KernelImage("6.1.0-1-amd64", Path("/k"))
+
+
+def test_the_command_keeps_its_words_and_its_status_comes_back():
+    script = guest_script(["echo", "two words"], Path("/shared"))
+    assert "echo 'two words' </dev/null >/shared/output.log 2>&1\n" in script
+    assert "echo $? > /shared/.status" in script
+
+
+def test_hidden_folders_are_covered_before_the_command():
+    script = guest_script(["true"], Path("/shared"), ["/usr/src"])
+    assert script.index("mount -t tmpfs none /usr/src") < script.index("true </dev/null")
+
+
+def test_never_kvm_and_the_shared_folder_writable():
+    call = vng_command(IMAGE, Path("/tmp/x.sh"), Path("/shared"), VmSettings(append="quiet"))
+    assert "--disable-kvm" in call
+    assert "--rwdir=/shared" in call
+    assert call[call.index("--run") + 1] == "/k/boot/vmlinuz-6.1.0-1-amd64"
+    assert call[call.index("--append") + 1] == "quiet"
