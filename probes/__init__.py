@@ -2,7 +2,7 @@
 
 Imports nothing from ``tracer`` and speaks bytes: whole slots of fixed-size records
 as ``bpf/event.h`` describes them. ``hooks`` is the table of probe points, ``loader``
-attaches them, ``btf`` and ``layout`` find out where this kernel keeps its fields,
+attaches them, ``btf`` and ``fields`` find out where this kernel keeps its fields,
 ``headers`` spares it kernel headers, ``kernel`` knows what it has, ``ring`` drains.
 """
 

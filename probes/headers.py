@@ -1,7 +1,7 @@
 """A header tree of a few kilobytes that stands in for the kernel's headers under BCC.
 
 BCC force-includes ``linux/kconfig.h`` and names a handful of others; the probes
-themselves read kernel memory through offsets (``layout``) and need none.
+themselves read kernel memory through offsets (``fields``) and need none.
 ``$BCC_KERNEL_SOURCE`` points BCC at the tree while it compiles.
 """
 
@@ -99,14 +99,14 @@ def version_code(release: str) -> int:
 
 
 @contextmanager
-def synthetic(release: str) -> Iterator[Path]:
+def synthetic(release: str) -> Iterator[None]:
     """While inside, BCC compiles against a synthetic tree in a temporary folder."""
+    before = os.environ.get(VARIABLE)
     with tempfile.TemporaryDirectory(prefix="viptrace-") as folder:
         write_tree(Path(folder), version_code(release))
-        before = os.environ.get(VARIABLE)
         os.environ[VARIABLE] = folder
         try:
-            yield Path(folder)
+            yield
         finally:
             if before is None:
                 del os.environ[VARIABLE]
@@ -115,12 +115,8 @@ def synthetic(release: str) -> Iterator[Path]:
 
 
 def installed(root: Path, release: str) -> Path | None:
-    """Where this kernel's own headers are, if they are."""
-    places = [
-        root / "lib/modules" / release / "build",
-        root / "usr/src" / f"linux-headers-{release}",
-    ]
+    """Where BCC will find this kernel's own headers, if they are there."""
+    places = [root / "lib/modules" / release / "build"]
     if VARIABLE in os.environ:
         places.insert(0, Path(os.environ[VARIABLE]))
-    places.append(root / "sys/kernel/kheaders.tar.xz")  # BCC unpacks it itself (CONFIG_IKHEADERS)
-    return next((place for place in places if place.exists()), None)
+    return next((place for place in places if (place / "include").is_dir()), None)

@@ -44,7 +44,7 @@ class Hook:
     cost: Cost
     purpose: str
     needs: tuple[str, ...] = ()
-    """Groups of fields (``layout.GROUPS``) besides ``core``."""
+    """Groups of fields (``fields.GROUPS``) besides ``core``."""
     arguments: Mapping[str, tuple[int, tuple[str, ...]]] = field(default_factory=dict)
     """Argument of the macro: position without BTF, and the names it has had in prototypes."""
     partner: str = ""
@@ -274,7 +274,7 @@ DECISIONS: tuple[str, ...] = tuple(hook.id for hook in HOOKS if hook.cost is Cos
 """The default set: none of these runs for a packet of an established, healthy flow."""
 PER_PACKET: tuple[str, ...] = tuple(hook.id for hook in HOOKS if hook.cost is Cost.PACKET)
 
-CLEANUP_FUNCTIONS: frozenset[str] = frozenset(
+_CLEANUP_FUNCTIONS = frozenset(
     {
         *("sk_stream_kill_queues", "inet_sock_destruct", "tcp_write_queue_purge"),
         *(
@@ -285,4 +285,22 @@ CLEANUP_FUNCTIONS: frozenset[str] = frozenset(
         ),
     }
 )
-"""Functions that free what a closed socket leaves behind, such as its FIN: nothing is lost."""
+"""They free what a closed socket leaves behind, such as its FIN."""
+_DUPLICATE_REASONS = frozenset(
+    {
+        *("TCP_OLD_DATA", "TCP_OLD_ACK", "TCP_OLD_SEQUENCE", "TCP_RFC7323_PAWS", "TCP_OFOMERGE"),
+        *("TCP_RFC7323_PAWS_ACK", "TCP_RFC7323_TW_PAWS", "SKB_CONSUMED"),
+    }
+)
+"""The socket had the data already: a repeated packet, not a lost one."""
+_SOCKET_FUNCTIONS = frozenset({"tcp_v4_rcv", "tcp_v6_rcv"})
+"""Without a reason they free what a connection in TIME_WAIT has taken in."""
+
+
+def is_harmless(function: str, reason: str) -> bool:
+    """Whether a packet freed as dropped in this function for this reason was not lost."""
+    return (
+        function in _CLEANUP_FUNCTIONS
+        or reason in _DUPLICATE_REASONS
+        or (function in _SOCKET_FUNCTIONS and reason == "NOT_SPECIFIED")
+    )

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 
 from probes.btf import BtfError, Types
-from probes.layout import BTF_MODULES
+from probes.fields import BTF_MODULES
 
 CAP_SYS_ADMIN, CAP_PERFMON, CAP_BPF = 21, 38, 39
 DROP_REASONS = "skb_drop_reason"

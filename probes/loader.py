@@ -66,7 +66,7 @@ class Loader:
         self._modules_seen: frozenset[str] = frozenset()
         self._watched: frozenset[Prefix] | None = None
         self._netns: frozenset[int] = frozenset()
-        self._quiet: set[int] = set()
+        self._quiet: set[bytes] = set()
         self._way = ""
         self._left_over = b""
         self._lost_before = self._lost_told = 0
@@ -104,8 +104,8 @@ class Loader:
                 module.update("namespaces", struct.pack("=I", inode), b"\1")
             for prefix in self._watched or ():
                 module.update("watched", _prefix_key(prefix), b"\1")
-            for location in self._quiet:
-                module.update("quiet", struct.pack("=Q", location), b"\1")
+            for key in self._quiet:
+                module.update("quiet", key, b"\1")
             self._open_gate(module)
         except BaseException:
             attachments.close()
@@ -225,11 +225,12 @@ class Loader:
         counters = self._counters(attachments)
         return counters["lost"] + counters["missed"]
 
-    def quieten(self, location: int) -> None:
-        """No DROP record any more from this code address."""
-        self._quiet.add(location)
+    def quieten(self, location: int, reason: int) -> None:
+        """No DROP record any more from this code address for this reason number."""
+        key = struct.pack("=Q", location << 16 & (1 << 64) - 1 | reason)
+        self._quiet.add(key)
         if self._attachments is not None:
-            self._attachments.module.update("quiet", struct.pack("=Q", location), b"\1")
+            self._attachments.module.update("quiet", key, b"\1")
 
     def label(self, address: int) -> str:
         """Name of the table or chain that a TABLE record carries in ``detail``."""

@@ -1,7 +1,7 @@
 """The C text for this kernel, and which of its functions go where.
 
 Everything that differs between kernels is a macro in front of the files in ``bpf/``:
-offsets (``layout``), argument positions and enum values from BTF. Versions are
+offsets (``fields``), argument positions and enum values from BTF. Versions are
 asked for nowhere.
 """
 
@@ -11,9 +11,9 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
+from probes.fields import Layout, from_btf, from_headers
 from probes.hooks import HOOKS, Hook, Kind
 from probes.kernel import Kernel
-from probes.layout import Layout, from_btf, from_headers
 
 FOLDER = Path(__file__).parent / "bpf"
 FILES = ("event.h", "common.h", "packet.h", "conntrack.h", "nat.c", "ipvs.c", "drop.c")

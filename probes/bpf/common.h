@@ -1,7 +1,7 @@
 /* What every probe shares: arguments, fields, the filter, the one way out.
  *
  * Kernel addresses are plain u64 here, so that BCC rewrites nothing and every read
- * of kernel memory is spelled out. OFF_* macros come from probes/layout.py, ARG_*
+ * of kernel memory is spelled out. OFF_* macros come from probes/fields.py, ARG_*
  * macros (argument positions by BTF prototype) from probes/program.py.
  */
 #define INLINE static __attribute__((always_inline)) inline

@@ -64,7 +64,8 @@ int reject_sent(void *ctx)
 	return 0;
 }
 
-/* Places where packets are freed that were not lost: user space knows their names. */
+/* Packets freed here for this reason were not lost: user space knows the names, and
+ * puts the pair here as location << 16 | reason. */
 BPF_HASH(quiet, u64, u8, 1024);
 
 /* Neighbour discovery is freed as dropped after it has been taken in (until 6.2). */
@@ -79,10 +80,14 @@ int skb_dropped(struct bpf_raw_tracepoint_args *ctx)
 {
 	struct settings *now = gate();
 	struct viptrace_event e = {};
-	u64 skb = ctx->args[0], location = ctx->args[1];
+	u64 skb = ctx->args[0], location = ctx->args[1], reason = 0, pair;
 	bool translated = false;
 
-	if (!now || quiet.lookup(&location) || !read_packet(&e, skb) || is_neighbour_talk(&e))
+#if KFREE_SKB_ARGUMENTS >= 3
+	reason = (u32)ctx->args[2] > 0xffff ? 0xffff : (u16)ctx->args[2];
+#endif
+	pair = location << 16 | reason;
+	if (!now || quiet.lookup(&pair) || !read_packet(&e, skb) || is_neighbour_talk(&e))
 		return 0;
 #ifdef HAVE_conntrack
 	u64 ct = conntrack_of(skb);
@@ -98,9 +103,7 @@ int skb_dropped(struct bpf_raw_tracepoint_args *ctx)
 	read_place(&e, skb, 0);
 	e.hook = HOOK_DROP;
 	e.detail = location;
-#if KFREE_SKB_ARGUMENTS >= 3
-	e.reason = (u32)ctx->args[2] > 0xffff ? 0xffff : (u16)ctx->args[2];
-#endif
+	e.reason = reason;
 	submit(ctx, &e);
 	return 0;
 }

@@ -44,6 +44,7 @@ enum viptrace_hook {
 	HOOK_LOCAL_IN        = 19, /* delivered to this machine's sockets (watched addresses) */
 	HOOK_FORWARD         = 20, /* forwarded (watched addresses) */
 	HOOK_IPVS_NO_ROUTE   = 21, /* IPVS found no route to the backend */
+	HOOK_PAIRED          = 22, /* legs found in packets alone (user space only); seq = SYN's, detail = percent sure */
 };
 
 enum viptrace_flag {

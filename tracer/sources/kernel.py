@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from probes.errors import ProbeError
-from probes.hooks import CLEANUP_FUNCTIONS
+from probes.hooks import is_harmless
 from probes.kernel import Kernel
 from probes.loader import Loader, Prefix, Report
 from tracer.clock import monotonic_offset_ns, wall_ns
@@ -129,7 +129,7 @@ class Translator:
         """Whole slots as EVENT rows."""
         records: Records = np.frombuffer(block, dtype=SLOT)["event"].copy()
         records["time_ns"] += monotonic_offset_ns()
-        records = self._without_cleanup(records)
+        records = self._without_harmless(records)
         drops = np.flatnonzero(records["hook"] == Hook.DROP)
         if len(drops):
             reasons = np.minimum(records["reason"][drops], len(self._reason_ids()) - 1)
@@ -145,16 +145,18 @@ class Translator:
         new, self._new = self._new, {}
         return new
 
-    def _without_cleanup(self, records: Records) -> Records:
-        """Without packets freed by a socket's end; the probe learns not to tell them again."""
+    def _without_harmless(self, records: Records) -> Records:
+        """Without packets freed but not lost; the probe learns not to tell them again."""
         is_drop = records["hook"] == Hook.DROP
-        locations = np.unique(records["detail"][is_drop]).tolist()
-        quiet = [a for a in locations if self._kernel.locate(a) in CLEANUP_FUNCTIONS]
-        for address in quiet:
-            self._loader.quieten(address)
-        if not quiet:
-            return records
-        return records[~(is_drop & np.isin(records["detail"], np.array(quiet, dtype=np.uint64)))]
+        kinds = np.unique(records[["detail", "reason"]][is_drop])
+        for location, reason in kinds.tolist():
+            name = self._kernel.drop_reasons.get(reason, "")
+            if is_harmless(self._kernel.locate(location), name):
+                self._loader.quieten(location, reason)
+                same = (records["detail"] == location) & (records["reason"] == reason)
+                is_kept = ~(same & (records["hook"] == Hook.DROP))
+                records = records[is_kept]
+        return records
 
     def _exchange(
         self,
