@@ -12,6 +12,7 @@ from typing import ClassVar
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container
+from textual.screen import Screen
 from textual.widgets import Footer, Static
 
 from tracer.columns import SCREEN_COLUMNS
@@ -111,17 +112,20 @@ class TracerApp(App[int]):
     def on_snapshot_ready(self, message: SnapshotReady) -> None:
         """Hand the answer down."""
         self._waiting = False
-        self._snapshot = message.snapshot
-        self.query_one(StatusLine).snapshot = message.snapshot
-        self.query_one(Blackholes).show(message.snapshot)
-        self.query_one(FlowList).show(message.snapshot)
-        self.set_class(bool(message.snapshot.open or message.snapshot.closed), "-findings")
+        if not self._has_main:
+            return
+        shot = self._snapshot = message.snapshot
+        self._main.query_one(StatusLine).snapshot = shot
+        self._main.query_one(Blackholes).show(shot)
+        self._main.query_one(FlowList).show(shot)
+        self.set_class(bool(shot.open or shot.closed), "-findings")
         self._show_detail()
 
     def on_session_ended(self, message: SessionEnded) -> None:
         """A failure ends the screen; the end of the input does not."""
         self._waiting = False
-        self.query_one(StatusLine).ended = True
+        if self._has_main:
+            self._main.query_one(StatusLine).ended = True
         if message.error is not None:
             self.failure = message.error
             self.exit(1)
@@ -205,30 +209,40 @@ class TracerApp(App[int]):
         typing = isinstance(self.focused, FilterBar) or len(self.screen_stack) > 1
         return not (typing and action in {"freeze", "order", "reverse", "all_flows", "filter"})
 
+    @property
+    def _main(self) -> Screen[object]:
+        """The screen below all pages."""
+        return self.screen_stack[0]
+
+    @property
+    def _has_main(self) -> bool:
+        """False before the parts are there and when they are already being removed."""
+        return self.is_running and bool(self._main.query(DetailPane))
+
     def _change(self, query: ViewQuery) -> None:
         self._query = query
         self.on_view_moved()
 
     def _tick(self) -> None:
         """Ask, unless an answer is still owed."""
-        if self._waiting:
+        if self._waiting or not self._has_main:
             return
-        flows = self.screen_stack[0].query_one(FlowList)
+        flows = self._main.query_one(FlowList)
         start, height = flows.window()
         self._waiting, self._asked_at = True, time.monotonic()
         self._ask(replace(self._query, start=start, height=height, selected=flows.selected))
 
     def _subject(self) -> Subject:
         """What is selected: in the table in use, else the gravest finding."""
-        main = self.screen_stack[0]
-        findings, flows = main.query_one(Blackholes), main.query_one(FlowList)
+        findings, flows = self._main.query_one(Blackholes), self._main.query_one(FlowList)
         detail = self._snapshot.detail
-        if main.focused is not findings and flows.selected:
+        if self._main.focused is not findings and flows.selected:
             return detail if detail and detail.id == flows.selected else None
         return findings.chosen
 
     def _show_detail(self) -> None:
-        self.screen_stack[0].query_one(DetailPane).show(self._subject())
+        if self._has_main:
+            self._main.query_one(DetailPane).show(self._subject())
 
     def _close_filter(self) -> None:
         self.remove_class("-filtering", "-filter-error")

@@ -157,9 +157,9 @@ class FlowList(ScrollView, can_focus=True):
         rows = max(self.size.height - 1, 1)
         top = self.scroll_offset.y
         if position < top:
-            self.scroll_to(y=position, animate=False, immediate=True)
+            self.scroll_to(y=position, animate=False, force=True)
         elif position >= top + rows:
-            self.scroll_to(y=position - rows + 1, animate=False, immediate=True)
+            self.scroll_to(y=position - rows + 1, animate=False, force=True)
 
     def _moved(self) -> None:
         self.refresh()
@@ -174,7 +174,7 @@ class FlowList(ScrollView, can_focus=True):
         was_visible = top <= before.selected_at < top + self.size.height - 1
         moved = after.selected_at - before.selected_at
         if was_visible and moved:
-            self.scroll_to(y=max(top + moved, 0), animate=False, immediate=True)
+            self.scroll_to(y=max(top + moved, 0), animate=False, force=True)
 
     def _grow_columns(self) -> None:
         """Columns only grow while a filter stands: a table that breathes cannot be read."""

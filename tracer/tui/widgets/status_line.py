@@ -29,17 +29,17 @@ class StatusLine(Static):
         line = Text.assemble(("viptrace", "bold"), f" {harmless(self.title)}")
         if self.ended:
             line.append(" (ended)", DIM)
+        if shot.query.frozen:
+            line.append("  FROZEN", "bold reverse")
+        if shot.query.filter:
+            line.append(f"  filter {harmless(shot.query.filter)}", WARN)
         if shot.node:
             line.append(f"  node {harmless(shot.node)}")
         line.append(f"  kube-proxy {harmless(shot.proxy_mode or 'mode unknown')}")
         if shot.backend:
             line.append(f"  backend {shot.backend}")
         line.append(f"  {count_text(shot.matching)} of {count_text(shot.total)} flows")
-        if shot.query.frozen:
-            line.append("  FROZEN", "bold reverse")
         line.append(f"  by {shot.query.order} {'▼' if shot.query.descending else '▲'}", DIM)
-        if shot.query.filter:
-            line.append(f"  filter {harmless(shot.query.filter)}", WARN)
         return line
 
     def _figures(self) -> Text:

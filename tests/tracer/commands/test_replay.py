@@ -1,0 +1,142 @@
+"""Replay from files to lines, through every part of the program."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.builders import join, mapping
+from tests.tracer.shown import VIP, WEB
+from tracer.cli import run
+from tracer.events import Flag
+
+CLUSTER = """
+kind: Service
+apiVersion: v1
+metadata: {name: web, namespace: shop}
+spec:
+  type: ClusterIP
+  clusterIP: 10.96.0.10
+  clusterIPs: [10.96.0.10]
+  ports: [{name: http, protocol: TCP, port: 80, targetPort: 8080}]
+---
+kind: Service
+apiVersion: v1
+metadata: {name: port-forward, namespace: kube-system}
+spec:
+  type: ClusterIP
+  clusterIP: 10.96.7.7
+  clusterIPs: [10.96.7.7]
+  externalIPs: [192.168.1.2]
+  ports: [{name: https, protocol: TCP, port: 6444, targetPort: 6443}]
+---
+kind: Node
+apiVersion: v1
+metadata: {name: master-2}
+status: {addresses: [{type: InternalIP, address: 192.168.1.2}]}
+"""
+ADDRESSES = [
+    {
+        "ifindex": 3,
+        "ifname": "kube-ipvs0",
+        "addr_info": [{"local": "192.168.1.2", "prefixlen": 32}],
+    },
+    {"ifindex": 2, "ifname": "eth0", "addr_info": [{"local": "192.168.1.3", "prefixlen": 24}]},
+]
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> Path:
+    """Thirteen connections of one namespace, and a cluster file beside them."""
+    flags = Flag.DST_NAT | Flag.IPVS | Flag.REPLIED
+    made = [
+        mapping(place / 10, f"10.244.3.8:{4000 + place}", VIP, WEB, flags=flags, netns=4026531840)
+        for place in range(13)
+    ]
+    np.save(tmp_path / "events.npy", join(*made))
+    (tmp_path / "cluster.yaml").write_text(CLUSTER)
+    return tmp_path
+
+
+@pytest.fixture
+def blackhole(recording: Path) -> Path:
+    """The same on a node whose IPVS holds the address of another node."""
+    (recording / "state").mkdir()
+    (recording / "state/proxy-mode.txt").write_text("ipvs\n")
+    (recording / "state/addr.json").write_text(json.dumps(ADDRESSES))
+    return recording
+
+
+def replay(capsys, *arguments: str) -> tuple[int, list[dict], str]:
+    code = run(["replay", "--json", *arguments])
+    told = capsys.readouterr()
+    return code, [json.loads(line) for line in told.out.splitlines()], told.err
+
+
+def test_a_folder_is_replayed_with_the_files_beside_it(recording: Path, capsys):
+    code, lines, told = replay(capsys, str(recording))
+    assert code == 0
+    assert [line["type"] for line in lines] == ["translation"] * 13 + ["summary"]
+    assert {line["service"]["name"] for line in lines[:-1]} == {"web"}
+    assert {line["engine"] for line in lines[:-1]} == {"ipvs"}
+    assert told == f"viptrace: also using {recording}/cluster.yaml, {recording}/events.npy\n"
+
+
+def test_the_summary_counts_what_was_read(recording: Path, capsys):
+    summary = replay(capsys, str(recording))[1][-1]
+    assert summary == {
+        "type": "summary",
+        "packets": 0,
+        "events": 13,
+        "translations": 13,
+        "findings": {},
+        "lost": {"kernel": 0, "socket": 0, "queue": 0},
+        "damaged": 0,
+        "unparsed": 0,
+        "duration_s": 1.2,
+        "backend": "replay",
+        "degraded": [],
+    }
+
+
+def test_names_can_be_left_out(recording: Path, capsys):
+    _, lines, told = replay(capsys, "--no-cluster", str(recording / "events.npy"))
+    assert {line["service"] for line in lines[:-1]} == {None}
+    assert told == ""
+    assert lines[-1]["degraded"] == ["no names: no cluster file (--cluster FILE)"]
+
+
+def test_a_last_argument_that_is_no_file_is_the_filter(recording: Path, capsys):
+    _, lines, _ = replay(capsys, str(recording), "port=4003 or port=4007")
+    assert [line["client"]["port"] for line in lines[:-1]] == [4003, 4007]
+
+
+def test_updates_end_with_final_lines(recording: Path, capsys):
+    _, lines, _ = replay(capsys, "--updates", str(recording))
+    assert sum(line.get("final", False) for line in lines) == 13
+
+
+def test_the_blackhole_is_found_before_any_flow_and_fails_the_run(blackhole: Path, capsys):
+    code, lines, _ = replay(capsys, "--fail-on", "critical", str(blackhole))
+    assert code == 1
+    assert lines[0]["cause"] == "ipvs-external-ip-is-node-ip"
+    assert lines[0]["subject"]["service"] == "kube-system/port-forward"
+    assert lines[0]["since"].startswith("2023-11-14T22:13:20")
+    assert lines[-1]["findings"] == {"ipvs-external-ip-is-node-ip": 1}
+
+
+def test_what_does_not_reach_the_severity_passes(recording: Path, capsys):
+    assert replay(capsys, "--fail-on", "info", str(recording))[0] == 0
+
+
+def test_the_same_as_text(blackhole: Path, capsys):
+    assert run(["replay", "--text", str(blackhole)]) == 0
+    told = capsys.readouterr().out
+    assert told.count("shop/web:http") == 13
+    assert "CRITICAL ipvs-external-ip-is-node-ip" in told
+    assert "  1. " in told
+    assert "\x1b" not in told
+    assert told.splitlines()[-3].startswith("13 translations from 13 events")
