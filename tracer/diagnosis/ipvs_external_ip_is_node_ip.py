@@ -7,7 +7,8 @@ Evidence: the device's addresses among those of the cluster's Nodes; from the
 cluster alone the Services' addresses, as kube-proxy binds them in ipvs mode; per
 flow local delivery, a reset or ICMP error of this kernel, or a packet whose source
 and destination are the same address.
-Cannot know: whether other nodes hold the address as well, unless they are traced;
+Cannot know: whether other nodes hold the address as well, unless they are traced
+(once this node has given back those of others, the rest is taken to be mended);
 and nothing in iptables or nftables mode, where the same Service is harmless.
 """
 
@@ -84,9 +85,18 @@ def _claims_of_services(scene: Scene) -> Iterator[Claim]:
         if known and address not in node.local_addresses:
             continue
         service, field = _claimant(scene, address)
+        if known and service is not None and _given_back(scene, service):
+            continue
         here = this_node(scene)
         diverts = not known and bool(here) and owner.name != here
         yield Claim(address, owner, service, field, bound=False, diverts=diverts)
+
+
+def _given_back(scene: Scene, service: Service) -> bool:
+    """Whether the recovery was done here: other nodes' addresses it names are not bound."""
+    taken = {ip for ip, _ in _bound_by(service)} & scene.cluster.node_by_address.keys()
+    of_others = taken - scene.node.local_addresses
+    return bool(of_others) and not of_others & scene.node.ipvs_addresses
 
 
 def _bound_by(service: Service) -> Iterator[tuple[bytes, str]]:
