@@ -16,7 +16,7 @@ import click
 from lab.kernels import SUITES, ensure_kernel
 from lab.playground import play
 from lab.reach import COUNT, try_all
-from lab.record import record, write_truth
+from lab.record import record
 from lab.rules.apply import MODES, Mode
 from lab.scenario import Scenario
 from lab.scenarios import BY_NAME, SCENARIOS
@@ -121,14 +121,21 @@ def list_scenarios() -> None:
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), required=True, help="parent folder"
 )
-@click.option("--backend", default="", help="also run viptrace: auto, bpf or conntrack")
+@click.option(
+    "--backend",
+    default="auto",
+    show_default=True,
+    type=click.Choice(["auto", "bpf", "conntrack", "none"]),
+    help="who records the kernel's events",
+)
 def record_scenarios(names: tuple[str, ...], output: Path, backend: str) -> None:
     """Run scenarios (all: every one this kernel can run) and keep each in a folder of its name."""
+    require_root()
+    chosen_backend = "" if backend == "none" else backend
     for scenario in chosen(names):
-        recording = record(scenario, output / scenario.name, unique_prefix(), say, backend=backend)
-        write_truth(recording)
-        found = ", ".join(recording.causes) or "nothing"
-        say(f"{scenario.name}: found {found}" if backend else f"{scenario.name}: recorded")
+        folder = output / scenario.name
+        recording = record(scenario, folder, unique_prefix(), say, chosen_backend)
+        say(f"{scenario.name}: recorded, kernel events from {recording.backend or 'nobody'}")
 
 
 def chosen(names: tuple[str, ...]) -> list[Scenario]:

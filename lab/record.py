@@ -1,19 +1,19 @@
-"""Running a scenario and keeping it: capture, cluster file, state, viptrace's own lines, truth."""
+"""Running a scenario and keeping it: packets, kernel events, cluster, state, truth."""
 
 from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from lab.capture import Capture
+from lab.events import EventsRecorder
 from lab.objects import dump, read
 from lab.scenario import Scenario, drive_all
-from lab.state import collect
+from lab.state import collect, collect_connections
 from lab.topology import Topology
-from lab.tracing import Tracing
 from lab.traffic import Exchange
 
 Say = Callable[[str], None]
@@ -25,67 +25,44 @@ class Recording:
 
     folder: Path
     exchanges: tuple[Exchange, ...]
-    causes: tuple[str, ...]
-    """Causes viptrace found; empty when it did not run."""
+    backend: str
+    """What recorded the kernel's events; empty when they were not asked for."""
 
 
-def record(
-    scenario: Scenario,
-    folder: Path,
-    prefix: str,
-    say: Say,
-    *,
-    backend: str = "",
-    options: Sequence[str] = (),
-) -> Recording:
-    """Run the scenario; ``backend`` empty records packets and state without viptrace."""
+def record(scenario: Scenario, folder: Path, prefix: str, say: Say, backend: str) -> Recording:
+    """Run the scenario and keep it.
+
+    ``folder`` then holds ``capture.pcapng``, ``cluster.yaml``, ``state/`` as it was before the
+    traffic, ``truth/`` with the clients' account and the tables of connections after it, and
+    with a ``backend`` (``auto``, ``bpf``, ``conntrack``) the kernel's events.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    objects = scenario.change(read(scenario.cluster))
-    (folder / "cluster.yaml").write_text(dump(objects))
+    (folder / "cluster.yaml").write_text(dump(scenario.change(read(scenario.cluster))))
     with Topology(scenario.programmed(), prefix, scenario.gateway) as topology:
         say(f"{scenario.name}: rules of {scenario.mode} mode")
         scenario.prepare(topology)
-        exchanges, causes = _traced(scenario, topology, folder, backend, options)
-        say(f"{scenario.name}: {len(exchanges)} connections")
+        recording = _recorded(scenario, topology, folder, backend)
+        say(f"{scenario.name}: {len(recording.exchanges)} connections")
         scenario.heal(topology)
         if scenario.recovery:
             say(f"{scenario.name}: the recovery mends it")
-    return Recording(folder, tuple(exchanges), causes)
+    return recording
 
 
-def _traced(
-    scenario: Scenario, topology: Topology, folder: Path, backend: str, options: Sequence[str]
-) -> tuple[list[Exchange], tuple[str, ...]]:
+def _recorded(scenario: Scenario, topology: Topology, folder: Path, backend: str) -> Recording:
     namespace = topology.namespace(scenario.node)
+    collect(namespace, scenario.mode, folder / "state")
+    events = EventsRecorder(namespace, folder, backend) if backend else None
     with tempfile.TemporaryDirectory(prefix="viptrace-lab-") as scratch:
         capture = Capture(namespace, Path(scratch) / "raw.pcap")
-        cluster = folder / "cluster.yaml"
-        tracing = Tracing(
-            namespace, Path(scratch) / "live", cluster, scenario.node, backend, options
-        )
-        if backend:
-            tracing.start()
         capture.start()
         try:
             exchanges = drive_all(topology, scenario.traffic)
         finally:
             capture.finish(folder / "capture.pcapng")
-        collect(namespace, scenario.mode, folder / "state")
-        causes: tuple[str, ...] = ()
-        if backend:
-            tracing.stop()
-            causes = found_causes(tracing)
-            (folder / "live.ndjson").write_bytes(tracing.output.read_bytes())
-    return exchanges, causes
-
-
-def found_causes(tracing: Tracing) -> tuple[str, ...]:
-    """Every cause it printed a finding of."""
-    found = {str(line["cause"]) for line in tracing.lines() if line["type"] == "finding"}
-    return tuple(sorted(found))
-
-
-def write_truth(recording: Recording) -> None:
-    """``truth.ndjson``: one line per connection, as its client saw it."""
-    lines = [json.dumps(exchange.to_json()) for exchange in recording.exchanges]
-    (recording.folder / "truth.ndjson").write_text("".join(line + "\n" for line in lines))
+    if events:
+        events.stop()
+    collect_connections(namespace, scenario.mode, folder / "truth")
+    lines = [json.dumps(exchange.to_json()) for exchange in exchanges]
+    (folder / "truth" / "clients.ndjson").write_text("".join(line + "\n" for line in lines))
+    return Recording(folder, tuple(exchanges), events.backend if events else "")

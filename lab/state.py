@@ -34,10 +34,23 @@ BY_MODE: dict[Mode, dict[str, tuple[tuple[str, ...], ...]]] = {
 }
 
 
+CONNECTIONS = ("conntrack.txt", "ipvsadm-conn.txt")
+
+
 def collect(namespace: str, mode: Mode, folder: Path) -> None:
     """Write every file of the state directory for this mode."""
+    _write(namespace, {**COMMANDS, **BY_MODE[mode]}, folder)
+    (folder / "proxy-mode.txt").write_text(f"{mode}\n")
+
+
+def collect_connections(namespace: str, mode: Mode, folder: Path) -> None:
+    """Only the tables of connections: the truth after the traffic."""
+    every = {**COMMANDS, **BY_MODE[mode]}
+    _write(namespace, {name: every[name] for name in CONNECTIONS if name in every}, folder)
+
+
+def _write(namespace: str, files: dict[str, tuple[tuple[str, ...], ...]], folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    for name, commands in {**COMMANDS, **BY_MODE[mode]}.items():
+    for name, commands in files.items():
         texts = [run_in(namespace, command, check=False) for command in commands]
         (folder / name).write_text("".join(texts))
-    (folder / "proxy-mode.txt").write_text(f"{mode}\n")

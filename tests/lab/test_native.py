@@ -62,9 +62,10 @@ def test_a_sync_after_a_change_moves_the_traffic(prefix):
 
 def test_a_recording_is_complete_and_small(prefix, tmp_path: Path):
     scenario = BY_NAME["external-ip-hidden-port"]
-    recording = record(scenario, tmp_path / scenario.name, prefix, lambda text: None)
+    recording = record(scenario, tmp_path / scenario.name, prefix, lambda text: None, "conntrack")
     files = {item.name for item in (recording.folder / "state").iterdir()}
     assert {"addr.json", "route.json", "conntrack.txt", "iptables-save.txt"} <= files
+    assert (recording.folder / "events.npy").stat().st_size > 128
     assert sum(item.stat().st_size for item in recording.folder.rglob("*.*")) < 200_000
     stream = CaptureStream(recording.folder / "capture.pcapng")
     try:
