@@ -74,6 +74,7 @@ class Hook(IntEnum):
     LOCAL_IN = 19
     FORWARD = 20
     IPVS_NO_ROUTE = 21
+    PAIRED = 22
 
 
 def membership(*hooks: Hook) -> npt.NDArray[np.bool_]:

@@ -111,6 +111,8 @@ class Seen(IntFlag):
     """Conntrack holds (or held) a mapping for it."""
     ASSURED = 1 << 25
     """Conntrack saw traffic both ways and will not drop the mapping early."""
+    PAIRED = 1 << 26
+    """The translation is read from packets alone: no kernel told of it."""
 
 
 FLOW = np.dtype(
@@ -154,6 +156,7 @@ FLOW = np.dtype(
         ("generation", "<u4"),  # cluster generation the names are from
         ("judged", "<u8"),  # evidence that diagnosis judged last, 0 never; see diagnosis/signs.py
         ("explained", "<u4"),  # finding that explains the row, 0 none; see diagnosis/engine.py
+        ("pairing", "u1"),  # percent sure of a translation read from packets, 0 none
         ("alive", "?"),
     ]
 )

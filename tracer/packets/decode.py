@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tracer.events import EVENT, Flag, Hook, PacketBytes, Records, picked
+from tracer.packets.fingerprint import fingerprints
 from tracer.packets.link import IPV4, IPV6, Links, locate
 from tracer.packets.network import Networks, read_networks
 from tracer.packets.ragged import Bytes, Indexes, Mask, Offsets, Spans
@@ -25,7 +26,8 @@ def decode(
 
     Frames that carry no readable IP header make no record: they are the rows missing
     from the numbers. An interface index in the link header (SLL2) goes before
-    ``ifindexes``. An ICMP error has the quoted packet's protocol in ``reason``.
+    ``ifindexes``. An ICMP error has the quoted packet's protocol in ``reason``, every packet
+    its fingerprint in ``cookie``.
     """
     return decode_spans(Spans.of(packets), times_ns, ifindexes, netns)
 
@@ -56,6 +58,7 @@ def _decode_chunk(spans: Spans, records: Records) -> Mask:
     transports = read_transports(data, networks, ends)
     _store_networks(records, links, networks)
     _store_transports(records, transports)
+    records["cookie"] = fingerprints(data, networks, transports, ends)
     _store_quotes(records, data, np.minimum(ends, networks.end), networks, transports)
     records["flags"] |= np.where(transports.cut, Flag.SNAPPED, 0).astype(np.uint16)
     return networks.valid

@@ -34,6 +34,7 @@ _ICMP = np.dtype(
 )
 _PORTS_END, _SEQ_END, _ACK_END, _OFFSET_END, _FLAGS_END = 4, 8, 12, 13, 14
 _TYPE_END, _ID_END, QUOTE_AT = 2, 6, 8
+ECHO_SEQUENCE_AT = _ID_END
 _TCP_HEADER, _UDP_HEADER, _SCTP_HEADER = 20, 8, 12
 
 _HAS_PORTS = np.zeros(256, dtype=np.bool_)
