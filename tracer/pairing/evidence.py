@@ -1,0 +1,150 @@
+"""How little of a chance it can be that two packets look like one, in bits.
+
+A random number of n bits that agrees is worth about n; what senders choose alike
+(payloads, timestamps, ports) is worth less than its size. A translation is believed
+from ``ENOUGH_BITS`` on, of one packet or of several that are not copies of each other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from tracer.events import Protocol, Records, TcpFlag
+from tracer.pairing.sightings import Passages
+from tracer.pairing.traces import Hashes, Mask, Rows, Times, is_icmp
+
+ENOUGH_BITS = 56
+_SURE_BITS = 96
+_LEAST_PERCENT, _MOST_PERCENT = 90, 99
+
+_SEQUENCE, _IP_ID, _TIMESTAMP, _PAYLOAD, _SHORT_PAYLOAD = 32, 16, 24, 24, 8
+_SHORT_BYTES = 8
+_SAME_SOURCE, _SAME_DESTINATION, _SAME_PORT = 24, 8, 12
+_TTL_FALLS, _CLOCK_ONLY = 4, -24
+_FORWARD, _BACKWARD = 1, 2
+_FULL = 1 << 20
+_AMBIGUOUS_AT_MOST = 24
+"""Worth of what is alike in packets of one key that are not all one packet."""
+
+Bits = npt.NDArray[np.int64]
+
+
+def bits_of(found: Passages) -> Bits:
+    """Worth of each passage as evidence that its tuples are one flow."""
+    alike = _alike(found.before.first)
+    alike = np.where(found.unique, alike, np.minimum(alike, _AMBIGUOUS_AT_MOST))
+    order = np.where(found.proven, _TTL_FALLS, _CLOCK_ONLY)
+    return alike + _shared(found) + order
+
+
+def percent_of(bits: Bits) -> npt.NDArray[np.int64]:
+    """How sure so much evidence is."""
+    span = _MOST_PERCENT - _LEAST_PERCENT
+    sure = _LEAST_PERCENT + (bits - ENOUGH_BITS) * span // (_SURE_BITS - ENOUGH_BITS)
+    return np.clip(sure, _LEAST_PERCENT, _MOST_PERCENT)
+
+
+def same_source(found: Passages) -> Mask:
+    """Only the destination was translated."""
+    return np.asarray(found.before.ends.sources == found.after.ends.sources)
+
+
+def _alike(records: Records) -> Bits:
+    """Worth of the fields that both sightings of a packet have in common."""
+    tcp = records["protocol"] == Protocol.TCP
+    asks = tcp & (records["tcp_flags"] & TcpFlag.ACK == 0)
+    told = records["cookie"] != 0
+    short = ~is_icmp(records) & (records["detail"] < _SHORT_BYTES)
+    payload = np.where(short, _SHORT_PAYLOAD, _PAYLOAD)
+    handshake = _SEQUENCE + np.where(asks, _TIMESTAMP * told, _SEQUENCE)
+    return np.where(tcp, handshake, payload * told) + _IP_ID * (records["ip_id"] != 0)
+
+
+def _shared(found: Passages) -> Bits:
+    """Worth of what the translation left alone in the tuple."""
+    source = same_source(found)
+    destination = found.before.ends.destinations == found.after.ends.destinations
+    before, after = found.before.first, found.after.first
+    port = ~source & (before["src_port"] == after["src_port"]) & ~is_icmp(before)
+    return _SAME_SOURCE * source + _SAME_DESTINATION * destination + _SAME_PORT * port
+
+
+@dataclass(frozen=True, slots=True)
+class Votes:
+    """What single packets say about pairs of conversations."""
+
+    pairs: Hashes
+    """The same for two conversations whichever comes first."""
+    forward: Mask
+    """Which of the two is the client's; which one means nothing."""
+    keys: Hashes
+    repeats: Mask
+    """A packet with the same key counts once more: its source was not translated."""
+    bits: Bits
+
+
+class Ballot:
+    """Counts votes across batches, in a table of fixed size that forgets on collision."""
+
+    def __init__(self, slots: int = 1 << 16) -> None:
+        """``slots`` is a power of two."""
+        self._mask = np.uint64(slots - 1)
+        self._tags = np.zeros(slots, dtype=np.uint64)
+        self._bits = np.zeros(slots, dtype=np.int64)
+        self._ways = np.zeros(slots, dtype=np.uint8)
+        self._keys = np.zeros(slots, dtype=np.uint64)
+
+    def count(self, votes: Votes) -> Bits:
+        """Bits for the pair of each vote by now, 0 while its votes contradict each other."""
+        order = np.lexsort((votes.keys, votes.pairs))
+        pairs, keys = votes.pairs[order], votes.keys[order]
+        begins = np.flatnonzero(np.r_[True, pairs[1:] != pairs[:-1]])
+        sizes = np.diff(np.r_[begins, order.size])
+        old_bits, old_ways, old_keys = self._recall(pairs[begins])
+        copies = np.r_[False, (pairs[1:] == pairs[:-1]) & (keys[1:] == keys[:-1])]
+        copies[begins] |= old_keys == keys[begins]
+        worth = np.where(copies & ~votes.repeats[order], 0, votes.bits[order])
+        bits = old_bits + np.add.reduceat(worth, begins)
+        way = np.where(votes.forward[order], np.uint8(_FORWARD), np.uint8(_BACKWARD))
+        ways = old_ways | np.bitwise_or.reduceat(way, begins)
+        self._keep(pairs[begins], bits, ways, keys[begins])
+        result = np.empty(order.size, dtype=np.int64)
+        result[order] = np.repeat(np.where(ways == _FORWARD | _BACKWARD, 0, bits), sizes)
+        return result
+
+    def _recall(self, pairs: Hashes) -> tuple[Bits, npt.NDArray[np.uint8], Hashes]:
+        slots = pairs & self._mask
+        known = self._tags[slots] == pairs
+        return (
+            np.where(known, self._bits[slots], 0),
+            np.where(known, self._ways[slots], 0).astype(np.uint8),
+            np.where(known, self._keys[slots], np.uint64(0)),
+        )
+
+    def _keep(self, pairs: Hashes, bits: Bits, ways: npt.NDArray[np.uint8], keys: Hashes) -> None:
+        """Of distinct pairs that share a slot, one stays."""
+        self._tags[pairs & self._mask] = pairs
+        mine = self._tags[pairs & self._mask] == pairs
+        slots = pairs[mine] & self._mask
+        self._bits[slots], self._ways[slots] = np.minimum(bits[mine], _FULL), ways[mine]
+        self._keys[slots] = keys[mine]
+
+
+def undisputed(legs: Hashes, others: Hashes, hops: npt.NDArray[np.int16], times: Times) -> Rows:
+    """For each leg the farthest of its other legs, at its earliest; none if those differ.
+
+    The middle legs of a chain are nearer than its ends.
+    """
+    if not legs.size:
+        return np.zeros(0, dtype=np.intp)
+    order = np.lexsort((times, others, -hops, legs))
+    legs, others, hops = legs[order], others[order], hops[order]
+    begins = np.flatnonzero(np.r_[True, legs[1:] != legs[:-1]])
+    group = np.repeat(np.arange(begins.size), np.diff(np.r_[begins, order.size]))
+    farthest = hops == hops[begins][group]
+    doubtful = np.zeros(begins.size, dtype=np.bool_)
+    doubtful[group[farthest & (others != others[begins][group])]] = True
+    return order[begins[~doubtful]]

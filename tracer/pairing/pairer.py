@@ -1,0 +1,124 @@
+"""Packets in, translations out."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tracer.events import EVENT, Flag, Hook, Protocol, Records, TcpFlag, picked, stacked
+from tracer.pairing.conversations import Conversations
+from tracer.pairing.evidence import ENOUGH_BITS, Ballot, undisputed
+from tracer.pairing.legs import Legs
+from tracer.pairing.sightings import passages
+from tracer.pairing.traces import Ends, Mask, Rows, Tracer, is_icmp
+from tracer.pairing.window import MAX_TRACES, Groups, Window
+
+WINDOW_NS = 50_000_000
+"""The farthest apart that two sights of one packet are, clocks that disagree included."""
+
+_CHUNK = 16_384
+"""Packets hashed at once: the columns in use stay in the processor's caches."""
+_TRACED = np.zeros(256, dtype=np.bool_)
+_TRACED[[Protocol.TCP, Protocol.UDP, Protocol.SCTP, Protocol.ICMP, Protocol.ICMPV6]] = True
+_UNUSABLE = np.uint16(Flag.QUOTED | Flag.FRAGMENT | Flag.SNAPPED)
+_END = 1 << 62
+
+
+class Pairer:
+    """Finds the legs of translated flows; owned by one thread, bounded in memory.
+
+    A translation comes as a PAIRED record once ``window_ns`` has passed after its packet:
+    the client's tuple, in ``nat_`` the tuple after the last translation seen, the client's
+    first sequence number in ``seq`` (0 unknown) and in ``detail`` how sure it is, in percent.
+    """
+
+    def __init__(self, window_ns: int = WINDOW_NS, seed: int | None = None) -> None:
+        self._tracer = Tracer(seed)
+        self._window_ns = window_ns
+        self._conversations = Conversations()
+        self._ballot = Ballot()
+        self._early, self._late = Window(window_ns), Window(window_ns)
+        self._waiting: list[tuple[Records, Ends]] = []
+
+    def feed(self, records: Records) -> Records:
+        """Take records in about their order of time; the translations known by now."""
+        records, told = records.astype(EVENT, copy=False), []
+        for first in range(0, len(records), _CHUNK):
+            packets = _usable(records[first : first + _CHUNK])
+            if len(packets):
+                self._visit(packets)
+                told.append(self._told(int(packets["time_ns"].max())))
+        return stacked(told)
+
+    def finish(self) -> Records:
+        """End of input: the translations that waited for more packets."""
+        return self._told(_END)
+
+    def _visit(self, packets: Records) -> None:
+        ends = self._tracer.ends(packets)
+        visit = self._conversations.visit(packets, ends)
+        self._early.add(self._tracer.traces(picked(packets, visit.early), ends.rows(visit.early)))
+        if visit.late.size:
+            self._waiting.append((picked(packets, visit.late), ends.rows(visit.late)))
+
+    def _told(self, until_ns: int) -> Records:
+        """Judge what is complete by ``until_ns``: handshakes, a window later what follows them."""
+        first = self._judged(self._early.take(until_ns))
+        behind_ns = until_ns - self._window_ns if until_ns < _END else _END
+        self._release(behind_ns)
+        return stacked([first, self._judged(self._late.take(behind_ns))])
+
+    def _release(self, until_ns: int) -> None:
+        """Turn to packets behind the handshake where the handshake has explained nothing."""
+        waiting, self._waiting = self._waiting, []
+        if sum(len(packets) for packets, _ in waiting) > MAX_TRACES:
+            until_ns = _END
+        for packets, ends in waiting:
+            due = packets["time_ns"] <= until_ns
+            rows = np.flatnonzero(due & ~self._conversations.settled(ends.conversations))
+            rows = self._conversations.tried(rows, ends.conversations[rows])
+            self._late.add(self._tracer.traces(picked(packets, rows), ends.rows(rows)))
+            if not due.all():
+                rest = np.flatnonzero(~due)
+                self._waiting.append((picked(packets, rest), ends.rows(rest)))
+
+    def _judged(self, groups: Groups) -> Records:
+        """The translations that packets under several tuples prove."""
+        told = []
+        for found in passages(groups):
+            legs = Legs.of(found, self._conversations)
+            if len(legs):
+                told.append(self._believed(legs))
+        return stacked(told)
+
+    def _believed(self, legs: Legs) -> Records:
+        """Those with enough evidence for one translation and none for another."""
+        bits = self._ballot.count(legs.votes())
+        rows = np.flatnonzero((bits >= ENOUGH_BITS) & ~self._explained(legs))
+        for side in ("client", "server"):
+            rows = rows[_undisputed(legs.rows(rows), side)]
+        legs = legs.rows(rows)
+        for ends in (legs.client, legs.server):
+            self._conversations.settle(ends.conversations, legs.sequences, legs.times)
+        return legs.told(bits[rows])
+
+    def _explained(self, legs: Legs) -> Mask:
+        """One of the two legs has been told of already."""
+        explained = self._conversations.explained
+        return explained(legs.client.conversations, legs.sequences) | explained(
+            legs.server.conversations, legs.sequences
+        )
+
+
+def _undisputed(legs: Legs, side: str) -> Rows:
+    other = "server" if side == "client" else "client"
+    mine, others = legs.connections(getattr(legs, side)), getattr(legs, other).conversations
+    return undisputed(mine, others, legs.found.hops, legs.times)
+
+
+def _usable(records: Records) -> Records:
+    """Whole packets of protocols that are translated; resets may be anybody's."""
+    reset = (records["tcp_flags"] & TcpFlag.RST) != 0
+    echo = ~is_icmp(records) | (records["src_port"] != 0)
+    good = (records["hook"] == Hook.PACKET) & _TRACED[records["protocol"]] & ~reset & echo
+    good &= (records["flags"] & _UNUSABLE) == 0
+    return records if good.all() else picked(records, np.flatnonzero(good))
