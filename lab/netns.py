@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import multiprocessing
 import os
+import signal
 import traceback
 from collections.abc import Callable
 from multiprocessing.connection import Connection
@@ -18,6 +19,7 @@ from typing import ParamSpec, TypeVar
 from tracer.errors import UnableError
 
 CLONE_NEWNET = 0x40000000
+PR_SET_PDEATHSIG = 1
 NAMED = Path("/run/netns")
 
 Arguments = ParamSpec("Arguments")
@@ -32,6 +34,11 @@ def enter(namespace: str) -> None:
         if libc.setns(handle.fileno(), CLONE_NEWNET) != 0:
             number = ctypes.get_errno()
             raise UnableError(f"cannot enter namespace {namespace}", os.strerror(number))
+
+
+def die_with_parent() -> None:
+    """Have the kernel kill this process when its parent ends, however that ends."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
 class Child:
@@ -91,6 +98,7 @@ def _work_inside(
     args: tuple[object, ...],
     kwargs: dict[str, object],
 ) -> None:
+    die_with_parent()
     enter(namespace)
     work(*args, **kwargs)
 
@@ -102,6 +110,7 @@ def _answer(
     args: tuple[object, ...],
     kwargs: dict[str, object],
 ) -> None:
+    die_with_parent()
     try:
         enter(namespace)
         pipe.send((work(*args, **kwargs), ""))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -33,14 +34,16 @@ def record(scenario: Scenario, folder: Path, prefix: str, say: Say, backend: str
     """Run the scenario and keep it.
 
     ``folder`` then holds ``capture.pcapng``, ``cluster.yaml``, ``state/`` as it was before the
-    traffic, ``truth/`` with the clients' account and the tables of connections after it, and
-    with a ``backend`` (``auto``, ``bpf``, ``conntrack``) the kernel's events.
+    traffic, ``truth/`` with the clients' account and the tables of connections after it,
+    ``expected.json`` from the scenario, not from viptrace, and with a ``backend`` (``auto``,
+    ``bpf``, ``conntrack``) the kernel's events.
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "cluster.yaml").write_text(dump(scenario.change(read(scenario.cluster))))
     with Topology(scenario.programmed(), prefix, scenario.gateway) as topology:
         say(f"{scenario.name}: rules of {scenario.mode} mode")
         scenario.prepare(topology)
+        topology.keep_entries(scenario.node)
         recording = _recorded(scenario, topology, folder, backend)
         say(f"{scenario.name}: {len(recording.exchanges)} connections")
         scenario.heal(topology)
@@ -63,6 +66,15 @@ def _recorded(scenario: Scenario, topology: Topology, folder: Path, backend: str
     if events:
         events.stop()
     collect_connections(namespace, scenario.mode, folder / "truth")
+    expected = {
+        "mode": scenario.mode,
+        "kernel": platform.release(),
+        "translations": sum(
+            item.load.tcp + item.load.udp for item in scenario.traffic if item.translated
+        ),
+        "findings": list(scenario.findings),
+    }
+    (folder / "expected.json").write_text(json.dumps(expected, indent=2) + "\n")
     lines = [json.dumps(exchange.to_json()) for exchange in exchanges]
     (folder / "truth" / "clients.ndjson").write_text("".join(line + "\n" for line in lines))
     return Recording(folder, tuple(exchanges), events.backend if events else "")

@@ -21,6 +21,8 @@ class Traffic:
     load: Load
     failures: frozenset[str] = frozenset()
     """Kinds of failure that must be seen, and no others."""
+    translated: bool = True
+    """Whether its connections are translated, also those that fail then."""
 
 
 @dataclass(frozen=True, slots=True)

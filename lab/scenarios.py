@@ -48,8 +48,8 @@ SCENARIOS: tuple[Scenario, ...] = (
         mode="ipvs",
         node="master-1",
         traffic=(
-            Traffic("master-1", Load(MASTERS[1], 2380, tcp=3), REFUSED),
-            Traffic("master-1", Load(MASTERS[2], 2380, tcp=3), REFUSED),
+            Traffic("master-1", Load(MASTERS[1], 2380, tcp=3), REFUSED, translated=False),
+            Traffic("master-1", Load(MASTERS[2], 2380, tcp=3), REFUSED, translated=False),
         ),
         findings=("ipvs-external-ip-is-node-ip",),
         before=PEERS_TALK,
@@ -71,10 +71,10 @@ SCENARIOS: tuple[Scenario, ...] = (
     Scenario(
         name="node-port-rewrites-source",
         title="A NodePort: both addresses are rewritten and the reply returns through the node",
-        cluster="default",
+        cluster="node-port",
         mode="nftables",
-        node="worker-1",
-        traffic=(Traffic("client", Load("172.18.0.3", 30080, tcp=9, udp=6, udp_port=30053)),),
+        node="kind-worker",
+        traffic=(Traffic("client", Load("172.18.0.5", 31500, tcp=9)),),
     ),
     Scenario(
         name="no-local-endpoint-drop",
@@ -82,7 +82,7 @@ SCENARIOS: tuple[Scenario, ...] = (
         cluster="default",
         mode="iptables",
         node="control-plane",
-        traffic=(Traffic("client", Load("172.18.0.2", 30081, tcp=2), TIMEOUT),),
+        traffic=(Traffic("client", Load("172.18.0.2", 30081, tcp=2), TIMEOUT, translated=False),),
         findings=("no-local-endpoint-drop",),
     ),
     Scenario(
@@ -128,7 +128,7 @@ SCENARIOS: tuple[Scenario, ...] = (
         cluster="default",
         mode="ipvs",
         node="worker-1",
-        traffic=(Traffic("shell", Load("10.96.0.30", 80, tcp=3), REFUSED),),
+        traffic=(Traffic("shell", Load("10.96.0.30", 80, tcp=3), REFUSED, translated=False),),
         findings=("svc-no-endpoints",),
         kernel_only=True,
     ),
@@ -138,7 +138,7 @@ SCENARIOS: tuple[Scenario, ...] = (
         cluster="default",
         mode="iptables",
         node="worker-1",
-        traffic=(Traffic("shell", Load("10.96.0.30", 80, tcp=3), REFUSED),),
+        traffic=(Traffic("shell", Load("10.96.0.30", 80, tcp=3), REFUSED, translated=False),),
         findings=("svc-no-endpoints",),
     ),
     Scenario(
@@ -147,7 +147,7 @@ SCENARIOS: tuple[Scenario, ...] = (
         cluster="default",
         mode="nftables",
         node="worker-1",
-        traffic=(Traffic("shell", Load("fd00:10:96::1e", 80, tcp=3), REFUSED),),
+        traffic=(Traffic("shell", Load("fd00:10:96::1e", 80, tcp=3), REFUSED, translated=False),),
         findings=("svc-no-endpoints",),
     ),
     Scenario(

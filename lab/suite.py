@@ -23,12 +23,6 @@ Say = Callable[[str], None]
 NODE = "worker-1"
 ADDRESSES = {4: "10.96.0.10", 6: "fd00:10:96::a"}
 BACKENDS = ("bpf", "conntrack")
-KEEP_ENTRIES = (
-    "net.netfilter.nf_conntrack_udp_timeout=900",
-    "net.netfilter.nf_conntrack_udp_timeout_stream=900",
-    "net.netfilter.nf_conntrack_tcp_timeout_time_wait=900",
-)
-"""The kernel's table must still hold the first connection when the last one is made."""
 SETTLE_S = 30.0
 
 
@@ -94,7 +88,7 @@ def run_case(case: Case, folder: Path, prefix: str) -> Result:
     """A fresh cluster, viptrace on one node, the counted traffic of a pod there, the comparison."""
     with Topology(to_cluster(read("default")), prefix) as topology:
         topology.program(case.mode)
-        topology.run(NODE, "sysctl", "-q", "-w", *KEEP_ENTRIES)
+        topology.keep_entries(NODE)
         tracing = Tracing(
             topology.namespace(NODE), folder, CLUSTERS / "default.yaml", NODE, case.backend
         )

@@ -37,6 +37,13 @@ NODE_SYSCTLS = (
     "net.ipv4.conf.default.rp_filter=0",
     "net.ipv6.conf.default.accept_dad=0",
 )
+KEEP_ENTRIES = (
+    "net.netfilter.nf_conntrack_udp_timeout=900",
+    "net.netfilter.nf_conntrack_udp_timeout_stream=900",
+    "net.netfilter.nf_conntrack_tcp_timeout_time_wait=900",
+    "net.netfilter.nf_conntrack_tcp_timeout_close=900",
+)
+"""Where connections are counted, the first must still be in the table when the last is made."""
 START_TIMEOUT_S = 60.0
 
 
@@ -133,6 +140,10 @@ class Topology:
         """kube-proxy's next sync on every node, for a changed cluster."""
         for node in self.cluster.nodes:
             resync(cluster, node.name, mode, self.namespace(node.name))
+
+    def keep_entries(self, node: str) -> None:
+        """Lengthen the node's connection timeouts: its table becomes a record of the run."""
+        self.run(node, "sysctl", "-q", "-w", *KEEP_ENTRIES)
 
     def traffic(self, source: str, load: Load) -> list[Exchange]:
         """Drive ``load`` from a node, pod or the client."""
