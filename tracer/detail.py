@@ -40,10 +40,10 @@ _SEEN_TEXTS: tuple[tuple[Seen, str], ...] = (
 """In the order in which they happen."""
 
 _TUPLES = (
-    ("client", "virtual", "request", Leg.CLIENT_OUT),
-    ("source", "backend", "request, translated", Leg.BACKEND_OUT),
-    ("backend", "source", "answer", Leg.BACKEND_IN),
-    ("virtual", "client", "answer, translated back", Leg.CLIENT_IN),
+    ("client", "virtual", "Request", Leg.CLIENT_OUT),
+    ("source", "backend", "…translated", Leg.BACKEND_OUT),
+    ("backend", "source", "Answer", Leg.BACKEND_IN),
+    ("virtual", "client", "…translated back", Leg.CLIENT_IN),
 )
 
 
@@ -96,7 +96,7 @@ def _endpoints(cell: dict[str, str]) -> list[tuple[str, str]]:
         ("State", state),
         ("Client", _with_name(cell["client"], cell["client_name"])),
         ("Backend", _with_name(cell["backend"], cell["backend_name"])),
-        ("Source seen by the backend", cell["source_nat"] or cell["client"]),
+        ("Backend sees", cell["source_nat"] or cell["client"]),
     ]
 
 
@@ -108,7 +108,7 @@ def _tuples(flow: npt.NDArray[np.void]) -> list[tuple[str, str]]:
     """The four tuples with the packets seen of each."""
     changed = bool(cells.redirected(flow)[0] or cells.source_changed(flow)[0])
     return [
-        (label.capitalize(), f"{_point(flow, src)} → {_point(flow, dst)}{_seen(flow, leg)}")
+        (label, f"{_point(flow, src)} → {_point(flow, dst)}{_seen(flow, leg)}")
         for src, dst, label, leg in _TUPLES
         if changed or leg in (Leg.CLIENT_OUT, Leg.CLIENT_IN)
     ]

@@ -42,6 +42,7 @@ _ORDERS = tuple(column.name for column in SCREEN_COLUMNS if column.key)
 class TracerApp(App[int]):
     """One screen: status, blackholes, translations, details. Its result is the exit code."""
 
+    TITLE = "viptrace"
     CSS_PATH = "tracer.tcss"
     ENABLE_COMMAND_PALETTE = False
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (140, "-wide")]  # noqa: RUF012  declared by App

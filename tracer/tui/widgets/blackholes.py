@@ -31,7 +31,7 @@ class Blackholes(DataTable[Text]):
     ]
 
     def __init__(self, *, id: str | None = None) -> None:
-        super().__init__(id=id, cursor_type="row", zebra_stripes=False)
+        super().__init__(id=id, cursor_type="row", cursor_foreground_priority="renderable")
         self.findings: tuple[Finding, ...] = ()
         self._drawn: list[tuple[str, ...]] = []
 
@@ -93,7 +93,7 @@ def _texts(finding: Finding, now_ns: int) -> tuple[str, ...]:
         finding.severity.label.upper() if finding.open else "closed",
         shortened(whom(finding), 40),
         harmless(finding.cause),
-        str(finding.count),
+        str(finding.count or ""),
         duration_text(max((now_ns - finding.since_ns) // _STEP_NS * _STEP_NS, 0)),
         harmless(finding.summary),
     )

@@ -60,11 +60,14 @@ class StatusLine(Static):
 
 
 def _findings(shot: Snapshot) -> Text:
+    # A style of the whole text would reach what is appended to it.
     if shot.critical_count:
-        return Text(f"{shot.critical_count} CRITICAL of {shot.open_count} findings", BAD)
-    if shot.open_count:
-        return Text(f"{shot.open_count} findings", WARN)
-    return Text("no findings", GOOD)
+        found = (f"{shot.critical_count} CRITICAL of {shot.open_count} findings", BAD)
+    elif shot.open_count:
+        found = (f"{shot.open_count} findings", WARN)
+    else:
+        found = ("no findings", GOOD)
+    return Text.assemble(found)
 
 
 def _loss(shot: Snapshot) -> str:
