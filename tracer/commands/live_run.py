@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from tracer.names import Names
 from tracer.node.collect import Collector
 from tracer.node.existing import existing, own_netns
 from tracer.node.reader import NodeReader
+from tracer.node.verifier import TableVerifier
 from tracer.pipeline import Pipeline
 from tracer.session import Session
 from tracer.settings import LiveSettings
@@ -26,6 +27,8 @@ from tracer.sources import Problem, Source
 from tracer.sources.conntrack import ConntrackSource
 from tracer.sources.kernel import KernelSource
 from tracer.sources.sniff import SniffSource
+
+_NO_NAMES = "no names: no cluster file (--cluster FILE)"
 
 
 def trace(settings: LiveSettings, output: Output) -> int:
@@ -50,6 +53,7 @@ def trace(settings: LiveSettings, output: Output) -> int:
         _say_ready(settings.ready_file)
 
     reader = NodeReader(collector, cluster)
+    verifier, notes = _verifier()
     run = Run(
         sources,
         pipeline,
@@ -57,12 +61,21 @@ def trace(settings: LiveSettings, output: Output) -> int:
         title="live",
         begin=begin,
         backend=lambda: decisions.backend,
-        notes=() if settings.cluster else ("no names: no cluster file (--cluster FILE)",),
+        notes=notes if settings.cluster else (*notes, _NO_NAMES),
         duration_s=settings.duration_s,
+        verifier=verifier,
         state_reader=reader,
     )
-    with closing(reader):
+    with closing(reader), closing(verifier) if verifier else nullcontext():
         return play(run, output)
+
+
+def _verifier() -> tuple[TableVerifier | None, tuple[str, ...]]:
+    """Who asks conntrack about silent flows; what is said when nobody may."""
+    try:
+        return TableVerifier(), ()
+    except UnableError as error:
+        return None, (f"silent flows are not checked against conntrack: {error.why}",)
 
 
 class Decisions:
