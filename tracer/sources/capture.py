@@ -21,7 +21,8 @@ _HOLD_PACKETS = 16_384
 in order. A pipe is handed on at once."""
 _FOREIGN_IFINDEX = 1 << 20
 """Interfaces of files that do not tell the kernel's number count from here."""
-_END = 1 << 62
+_END = (1 << 63) - 1
+"""Later than any record, or as late: damaged packets may have any time."""
 
 
 class CaptureSource:

@@ -13,7 +13,7 @@ from tracer.sources import Problem, Source
 
 ORDER_SLACK_NS = 10_000_000
 """Records of two sources this near in time may be out of order, lest batches become tiny."""
-_END = 1 << 62
+_END = (1 << 63) - 1
 
 
 class MergedSource:
@@ -52,10 +52,11 @@ class MergedSource:
             unknown.take(batch)
             if batch is not None and not len(batch.records):
                 return self._stamped(batch)
-        first = min(self._inputs, key=lambda each: each.next_ns, default=None)
-        if first is None or first.batch is None:
+        waiting = [each for each in self._inputs if each.batch is not None]
+        if not waiting:
             return None
-        return self._stamped(first.cut(self._others_ns(first) + self._slack_ns))
+        first = min(waiting, key=lambda each: each.next_ns)
+        return self._stamped(first.cut(min(self._others_ns(first) + self._slack_ns, _END)))
 
     def close(self) -> None:
         """Close every source; safe to call twice."""

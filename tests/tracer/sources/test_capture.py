@@ -140,6 +140,15 @@ def test_damage_behind_the_last_packet_is_told(tmp_path):
     assert sum(batch.damaged for batch in batches) == 1
 
 
+def test_a_damaged_time_hides_nothing(tmp_path):
+    options = option("<", 9, b"\x09")
+    path = tmp_path / "a"
+    times = [1, (1 << 63) - 1, 2, 1 << 63]
+    packets = b"".join(enhanced(time, udp(n + 1)) for n, time in enumerate(times))
+    path.write_bytes(section() + interface(options=options) + packets)
+    assert sorted(ports(batches_of(path))) == [1, 2, 3, 4]
+
+
 def test_packets_without_ip_are_left_out(tmp_path):
     path = tmp_path / "a"
     path.write_bytes(classic("<", MICROSECONDS, [(1, 0, udp(1)), (2, 0, b"noise"), (3, 0, udp(3))]))
