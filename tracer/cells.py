@@ -14,6 +14,7 @@ from tracer import address
 from tracer.address import AddressColumn
 from tracer.clock import rfc3339
 from tracer.cluster.model import KIND_NAMES, ServiceKind
+from tracer.diagnosis.finding import Finding
 from tracer.events import PROTOCOL_NAMES, Origin
 from tracer.flow import ENGINE_NAMES, STATE_NAMES, Rows, Seen
 from tracer.plain import harmless
@@ -83,6 +84,8 @@ class Naming:
     """This node's name, empty if unknown."""
     now_ns: int
     """Record time from which ages are counted."""
+    finding: Callable[[int], Finding | None]
+    """The finding behind the ``explained`` column."""
 
 
 Texts = Callable[[Flows, Naming], list[str]]
@@ -358,6 +361,31 @@ def drops(flows: Flows, naming: Naming) -> list[str]:
 def drops_json(flows: Flows, naming: Naming) -> list[object]:
     """Why the kernel dropped a packet of it, or null."""
     return _looked_up(flows["drop_reason"], lambda n: naming.text(n) if n else None)
+
+
+def causes(flows: Flows, naming: Naming) -> list[str]:
+    """Cause id of the finding that explains each flow, or empty."""
+    return _looked_up(flows["explained"], lambda mark: cause_of(naming.finding(mark)))
+
+
+def causes_json(flows: Flows, naming: Naming) -> list[str | None]:
+    """Cause id of the finding that explains each flow, or null."""
+    return [cause or None for cause in causes(flows, naming)]
+
+
+def flows_by_cause(flows: Flows, naming: Naming) -> dict[str, npt.NDArray[np.uint64]]:
+    """Ids of the flows that each cause explains."""
+    marks = flows["explained"]
+    marked = np.flatnonzero(marks)
+    if not marked.size:
+        return {}
+    ids, found = flows["id"][marked], np.array(causes(Gathered(flows, marked), naming))
+    return {str(cause): ids[found == cause] for cause in np.unique(found) if cause}
+
+
+def cause_of(finding: Finding | None) -> str:
+    """Its cause id; empty for none."""
+    return finding.cause if finding else ""
 
 
 _ORIGIN_BITS = ((Seen.KERNEL, 1), (Seen.CONNTRACK, 2), (Seen.PACKETS, 4))

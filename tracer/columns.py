@@ -199,6 +199,15 @@ COLUMNS: tuple[Column, ...] = (
         json=cells.drops_json,
         key=orders.by_text("drop_reason", lambda number, naming: naming.text(number)),
     ),
+    Column(
+        "cause",
+        "Cause",
+        "The finding that explains what became of it",
+        width=24,
+        text=cells.causes,
+        json=cells.causes_json,
+        key=orders.by_text("explained", lambda mark, naming: cells.cause_of(naming.finding(mark))),
+    ),
     Column("upstream", "From", "Flow whose translation this flow is", json=cells.link("upstream")),
     Column("downstream", "To", "Flow this one goes on as", json=cells.link("downstream")),
     Column("node", "Node", "Where it was seen", json=cells.node),
@@ -224,6 +233,7 @@ LINE_COLUMNS = tuple(
         "client_name",
         "backend_name",
         "drop",
+        "cause",
     )
 )
 """What a text line shows: numbers first, names of any length last."""
@@ -247,6 +257,7 @@ SCREEN_COLUMNS = tuple(
         "age",
         "idle",
         "drop",
+        "cause",
     )
 )
 """What the table on screen shows, the most wanted to the left: narrow terminals cut the rest."""

@@ -81,8 +81,17 @@ def detail_of(
             )
             if text
         ),
-        tuple(f for f in findings if _concerns(f, flow, naming)),
+        _about(flow, naming, findings),
     )
+
+
+def _about(
+    flow: npt.NDArray[np.void], naming: Naming, findings: tuple[Finding, ...]
+) -> tuple[Finding, ...]:
+    """The finding that explains the flow, then others about its Service or its addresses."""
+    cause = naming.finding(int(flow["explained"][0]))
+    others = (f for f in findings if f != cause and _concerns(f, flow, naming))
+    return (cause, *others) if cause else tuple(others)
 
 
 def _cells(flow: npt.NDArray[np.void], naming: Naming) -> dict[str, str]:

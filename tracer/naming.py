@@ -14,4 +14,6 @@ def naming_of(pipeline: Pipeline) -> Naming:
         text=pipeline.texts.text,
         node=pipeline.node.node_name,
         now_ns=pipeline.now_ns,
+        # The lowest bit of the column is the engine's own.
+        finding=lambda mark: pipeline.findings.by_serial(mark >> 1) if mark else None,
     )

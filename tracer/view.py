@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
-from tracer.cells import Flows, Gathered, Keys, Naming, translated
+from tracer.cells import Flows, Gathered, Keys, Naming, flows_by_cause, translated
 from tracer.columns import BY_NAME, SCREEN_COLUMNS
 from tracer.detail import FlowDetail, detail_of
 from tracer.diagnosis.finding import Finding, Severity
@@ -140,7 +140,8 @@ class View:
         total = len(rows)
         chosen, error = self._compiled(query.filter)
         if chosen is not None:
-            rows = rows[chosen.mask(Gathered(flows, rows), naming)]
+            asked = Gathered(flows, rows)
+            rows = rows[chosen.mask(asked, naming, flows_by_cause(asked, naming))]
         window = _window(Gathered(flows, rows), naming, query)
         shown = flows[rows[window.places]]
         texts = [column.text(shown, naming) for column in SCREEN_COLUMNS if column.text]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.builders import at, batch, mapping, record
+from tests.builders import at, batch, mapping, packet, record
 from tracer.address import parse
 from tracer.cluster.model import Cluster, Endpoint, Node, Pod, Service, ServicePort
 from tracer.diagnosis.finding import Evidence, Finding, Severity, Subject
@@ -80,6 +80,13 @@ def end(pipeline: Pipeline, seconds: float, port: int = 40000) -> Update:
     flags = Flag.DST_NAT | Flag.IPVS | Flag.REPLIED
     gone = mapping(seconds, f"10.244.3.8:{port}", VIP, WEB, hook=Hook.CT_END, flags=flags)
     return pipeline.feed(batch(gone, until=seconds))
+
+
+def refuse(pipeline: Pipeline, seconds: float, port: int = 40000) -> Update:
+    """The backend resets the request of one connection."""
+    client = f"10.244.3.8:{port}"
+    told = (packet(seconds, client, VIP, "S"), packet(seconds, WEB, client, "RA"))
+    return pipeline.feed(batch(*told, until=seconds))
 
 
 def untranslated(pipeline: Pipeline, seconds: float) -> Update:

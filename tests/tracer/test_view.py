@@ -6,12 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.builders import at, batch
-from tests.tracer.shown import answer, connect, passing, traced, untranslated
+from tests.tracer.shown import answer, connect, passing, refuse, traced, untranslated
 from tracer.columns import SCREEN_COLUMNS
 from tracer.events import Loss
 from tracer.view import Snapshot, View, ViewQuery
 
-CLIENT = [column.name for column in SCREEN_COLUMNS].index("client")
+NAMES = [column.name for column in SCREEN_COLUMNS]
+CLIENT, CAUSE = NAMES.index("client"), NAMES.index("cause")
 
 
 def ports(shot: Snapshot) -> list[int]:
@@ -140,3 +141,16 @@ def test_an_unknown_order_falls_back_to_age():
     connect(pipeline, 1.0, count=3)
     query = replace(ViewQuery(), order="kind")
     assert len(View().answer(pipeline, query).ids) == 3
+
+
+def test_the_finding_that_explains_a_flow_is_shown_with_it_and_can_be_asked_for():
+    pipeline, view = traced(), View()
+    connect(pipeline, 1.0, count=2)
+    refuse(pipeline, 1.1, port=40001)
+    passing(pipeline, 5.0)
+    shot = view.answer(pipeline, ViewQuery(filter="cause=refused-by-backend"))
+    assert (ports(shot), shot.cells[0][CAUSE]) == ([40001], "refused-by-backend")
+    detail = view.answer(pipeline, ViewQuery(selected=shot.ids[0])).detail
+    assert detail is not None
+    assert detail.findings[0].cause == "refused-by-backend"
+    assert view.answer(pipeline, ViewQuery(filter="cause=other")).matching == 0

@@ -86,6 +86,14 @@ class Ledger:
         """The latest closed findings, in the order of their closing."""
         return [entry.finding for entry in self._closed.values()]
 
+    def by_serial(self, serial: int) -> Finding | None:
+        """The finding with this number, open or closed; None when it is no longer listed."""
+        key = self._by_serial.get(serial)
+        if key is None:
+            return None
+        entry = self._open.get(key) or self._closed.get(key)
+        return entry.finding if entry else None
+
     def counts(self) -> Mapping[str, int]:
         """Distinct findings so far by cause, closed ones included, those not kept too."""
         total = self._counts + self.overflow

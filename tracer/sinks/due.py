@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from tracer.cells import Gathered, Naming, translated
+from tracer.cells import Gathered, Naming, flows_by_cause, translated
 from tracer.diagnosis.finding import Finding
 from tracer.filters import Filter
 from tracer.flow import Rows, State
@@ -67,7 +67,8 @@ class DueFlows:
         if not self._all_flows:
             rows = rows[translated(Gathered(flows, rows))]
         if self._chosen is not None and rows.size:
-            rows = rows[self._chosen.mask(Gathered(flows, rows), naming)]
+            asked = Gathered(flows, rows)
+            rows = rows[self._chosen.mask(asked, naming, flows_by_cause(asked, naming))]
         return rows
 
     def _mark(self, flows: Table, rows: Rows) -> Rows:

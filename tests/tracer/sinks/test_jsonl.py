@@ -69,6 +69,7 @@ def test_a_translation_line_is_as_the_contract_says():
         "bytes": None,
         "retransmits": 0,
         "drop": None,
+        "cause": None,
         "upstream": None,
         "downstream": None,
         "node": "worker-1",
