@@ -12,7 +12,7 @@ from tracer.cells import Naming
 from tracer.clock import rfc3339
 from tracer.columns import BY_NAME
 from tracer.diagnosis.finding import Finding, FlowSubject
-from tracer.flow import Leg, Seen
+from tracer.flow import Engine, Leg, Seen
 from tracer.plain import harmless
 
 _SEEN_TEXTS: tuple[tuple[Seen, str], ...] = (
@@ -100,7 +100,8 @@ def _cells(flow: npt.NDArray[np.void], naming: Naming) -> dict[str, str]:
 
 
 def _endpoints(cell: dict[str, str]) -> list[tuple[str, str]]:
-    state = f"{cell['state']}, by {cell['engine']}" if cell["backend"] else cell["state"]
+    told = cell["backend"] and cell["engine"] != cells.engine_name(Engine.UNKNOWN)
+    state = f"{cell['state']}, by {cell['engine']}" if told else cell["state"]
     return [
         ("State", state),
         ("Client", _with_name(cell["client"], cell["client_name"])),

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
+import struct
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +42,19 @@ apiVersion: v1
 metadata: {name: master-2}
 status: {addresses: [{type: InternalIP, address: 192.168.1.2}]}
 """
+_SYN = bytes.fromhex(
+    "02000000000202000000000108004500002800010000400600000a0000010a000002"
+    "9c4000500000000100000000500220000000 0000".replace(" ", "")
+)
+_RST = bytes.fromhex(
+    "02000000000102000000000208004500002800010000400600000a0000020a000001"
+    "00509c400000000000000002501400000000 0000".replace(" ", "")
+)
+PCAP = struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 1) + b"".join(
+    struct.pack("<IIII", 1_700_000_000, place, len(packet), len(packet)) + packet
+    for place, packet in enumerate((_SYN, _RST))
+)
+"""A request that is refused."""
 ADDRESSES = [
     {
         "ifindex": 3,
@@ -140,3 +157,23 @@ def test_the_same_as_text(blackhole: Path, capsys):
     assert "  1. " in told
     assert "\x1b" not in told
     assert told.splitlines()[-3].startswith("13 translations from 13 events")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_an_interrupted_run_ends_with_its_summary(number: signal.Signals):
+    with subprocess.Popen(
+        [sys.executable, "-m", "tracer", "replay", "--json", "--all-flows", "-"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=False,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(PCAP)
+        process.stdin.flush()
+        first = json.loads(process.stdout.readline())
+        process.send_signal(number)
+        rest = process.stdout.read().splitlines()
+    assert first["type"] == "translation"
+    assert json.loads(rest[-1])["type"] == "summary"
+    assert process.returncode == 130
