@@ -52,6 +52,14 @@ def dependency(depends: str) -> str:
     return found.group(1)
 
 
+def parts(depends: str, image: str) -> list[str]:
+    """Packages to unpack: the image, and those that newer releases split off it."""
+    version = image.removeprefix("linux-image-")
+    names = re.findall(r"Depends:\s+(\S+)", depends)
+    split = [f"linux-{part}-{version}" for part in ("base", "binary", "modules")]
+    return [image, *(name for name in split if name in names)]
+
+
 def archive_site(targets: str, codename: str) -> str:
     """The mirror this machine is configured with, from ``apt-get indextargets`` lines."""
     for line in targets.splitlines():
@@ -114,11 +122,22 @@ def _unpack(package: str, options: Sequence[str], image: KernelImage) -> None:
     with tempfile.TemporaryDirectory(dir=image.root.parent) as scratch:
         download = Path(scratch)
         sandbox = ["-o", "APT::Sandbox::User=root"]
-        run(["apt-get", *sandbox, *options, "download", package], timeout_s=600, cwd=download)
-        (deb,) = download.glob("*.deb")
+        packages = parts(run(["apt-cache", *options, "depends", package]), package)
+        run(["apt-get", *sandbox, *options, "download", *packages], timeout_s=600, cwd=download)
         tree = download / "tree"
-        run(["dpkg-deb", "-x", str(deb), str(tree)], timeout_s=300)
-        if not (tree / "lib").exists():
-            (tree / "lib").symlink_to("usr/lib")
+        for deb in download.glob("*.deb"):
+            run(["dpkg-deb", "-x", str(deb), str(tree)], timeout_s=300)
+        _link_old_places(tree, image.version)
         run(["depmod", "-b", str(tree), image.version])
         tree.rename(image.root)
+
+
+def _link_old_places(tree: Path, version: str) -> None:
+    """Newer packages have all in ``/usr/lib/modules``, the image too; virtme-ng looks elsewhere."""
+    if not (tree / "lib" / "modules").exists():
+        (tree / "lib").mkdir(exist_ok=True)
+        (tree / "lib" / "modules").symlink_to("../usr/lib/modules")
+    vmlinuz = tree / "boot" / f"vmlinuz-{version}"
+    if not vmlinuz.exists():
+        vmlinuz.parent.mkdir(exist_ok=True)
+        vmlinuz.symlink_to(f"../lib/modules/{version}/vmlinuz")

@@ -6,13 +6,25 @@ from pathlib import Path
 
 import pytest
 
-from lab.kernels import KernelImage, archive_site, cache_root, dependency, private_state
+from lab.kernels import KernelImage, archive_site, cache_root, dependency, parts, private_state
 from tracer.errors import UnableError
 
 
 def test_the_metapackage_names_the_image():
     said = "linux-image-amd64\n  Depends: linux-image-6.1.0-56-amd64\n"
     assert dependency(said) == "linux-image-6.1.0-56-amd64"
+
+
+def test_a_split_image_brings_its_parts():
+    said = (
+        "linux-image-7.2.13+deb14-amd64\n  PreDepends: linux-base\n"
+        "  Depends: linux-binary-7.2.13+deb14-amd64\n  Depends: linux-modules-7.2.13+deb14-amd64\n"
+    )
+    names = parts(said, "linux-image-7.2.13+deb14-amd64")
+    assert [name.split("-")[1] for name in names] == ["image", "binary", "modules"]
+    assert parts("  Depends: kmod\n", "linux-image-6.1.0-56-amd64") == [
+        "linux-image-6.1.0-56-amd64"
+    ]
 
 
 def test_no_package_list_is_said_with_a_remedy():
