@@ -15,6 +15,7 @@ from tracer.capture_file.modern import ModernFormat
 from tracer.errors import InputError
 
 _SEGMENT_BYTES = 4 << 20
+_LEAST_WIDTH_BYTES = 1 << 16
 _BUFFER_BYTES = blocks.MAX_BLOCK_BYTES + _SEGMENT_BYTES
 
 
@@ -37,6 +38,7 @@ class CaptureReader:
         self._stream, self._name, self._prompt = stream, name, prompt
         self._data = np.empty(_BUFFER_BYTES, dtype=np.uint8)
         self._begin = self._end = 0
+        self._width = _LEAST_WIDTH_BYTES
         self._final = self._lost_track = False
         self._format = self._recognised()
 
@@ -67,14 +69,22 @@ class CaptureReader:
     def parse(self) -> Chunk | None:
         """The next packets of the bytes already read; None if there are no more in them."""
         while self._begin < self._end:
-            step = self._format.take(self._data, self._begin, self._end, self._final)
+            end = min(self._end, self._begin + self._width)
+            final = self._final and end == self._end
+            step = self._format.take(self._data, self._begin, end, final)
             self._count(step)
             self._begin = step.stop
+            self._adapt(step)
             if step.chunk is not None:
                 return step.chunk
-            if step.wants:
+            if step.wants and end == self._end:
                 break
         return None
+
+    def _adapt(self, step: Step) -> None:
+        """Look further while all is well and little after damage: many faults stay cheap."""
+        well = step.wants or (step.chunk is not None and not step.damaged)
+        self._width = min(self._width * 4, _BUFFER_BYTES) if well else _LEAST_WIDTH_BYTES
 
     def _count(self, step: Step) -> None:
         """One stretch of damage is one place, over however many segments it goes."""

@@ -136,6 +136,21 @@ def test_reading_goes_on_behind_damage(order, gap):
     assert reader.damaged == 1
 
 
+def test_a_great_many_faults_are_stepped_over():
+    packets = b"".join(enhanced(n, bytes(20)) + b"\xff" * 5 for n in range(400))
+    found, reader = everything(section() + interface() + packets)
+    assert len(found) == 400
+    assert reader.damaged == 400
+
+
+def test_a_block_larger_than_a_look_is_read():
+    found, reader = everything(
+        section() + interface() + enhanced(1, bytes(1 << 20)) + enhanced(2, b"x")
+    )
+    assert [len(data) for _, data in found] == [1 << 20, 1]
+    assert reader.damaged == 0
+
+
 def test_pcap_reading_goes_on_behind_damage():
     records = [(1000 + n, n, bytes([n]) * 30) for n in range(1, 9)]
     whole = classic("<", MICROSECONDS, records)
