@@ -60,11 +60,11 @@ def prepare(kernel: Kernel, ring_pages: int, has_ring: bool, deep: bool = True) 
 def _place(hook: Hook, kernel: Kernel, layout: Layout, positions: dict[str, int]) -> Planned:
     """Choose the symbol of a hook and settle the argument positions of its C function."""
     symbol, problem = _choose(hook, kernel, layout)
-    for name, (default, known_as) in hook.arguments.items():
+    for name, argument in hook.arguments.items():
         parameters = kernel.types.parameters(symbol) if kernel.types and symbol else None
-        place: int | None = default
+        place: int | None = argument.position
         if parameters is not None:
-            place = next((parameters.index(n) for n in known_as if n in parameters), None)
+            place = next((parameters.index(n) for n in argument.names if n in parameters), None)
         macro = f"{hook.function}_{name}"
         if place is None or place > 5:
             problem = problem or f"the prototype of {symbol} has no argument {name} in a register"

@@ -39,9 +39,13 @@ def _call(number: int, *arguments: object) -> int:
     return result
 
 
+def bpf(command: int, attribute: ctypes.Array[ctypes.c_char]) -> int:
+    """bpf(2); the kernel may write into the attribute."""
+    return _call(_numbers()[0], ctypes.c_long(command), attribute, ctypes.c_long(len(attribute)))
+
+
 def _bpf(command: int, attribute: bytes) -> int:
-    buffer = ctypes.create_string_buffer(attribute, 128)
-    return _call(_numbers()[0], ctypes.c_long(command), buffer, ctypes.c_long(len(buffer)))
+    return bpf(command, ctypes.create_string_buffer(attribute, 128))
 
 
 def _element(map_fd: int, key: bytes, value: object, flags: int = 0) -> tuple[bytes, object]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Collection, Iterable
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -115,10 +116,20 @@ class KernelSource:
         self._loader.close()
 
 
+class NameKeeper(Protocol):
+    """What a translator asks the probes for."""
+
+    def label(self, address: int) -> str:
+        """Name of the table or chain at a kernel address."""
+
+    def quieten(self, location: int, reason: int) -> None:
+        """No DROP record any more from this code address for this reason number."""
+
+
 class Translator:
     """Kernel numbers to the vocabulary: wall time, reason names, locations, labels."""
 
-    def __init__(self, texts: Names, kernel: Kernel, loader: Loader) -> None:
+    def __init__(self, texts: Names, kernel: Kernel, loader: NameKeeper) -> None:
         self._texts, self._kernel, self._loader = texts, kernel, loader
         self._reasons: npt.NDArray[np.uint16] | None = None
         self._addresses: dict[int, int] = {}
