@@ -19,14 +19,14 @@ from tracer.cluster.model import Service
 from tracer.diagnosis import signs
 from tracer.diagnosis.causes import NO_LOCAL_ENDPOINT as CAUSE
 from tracer.diagnosis.finding import Evidence, Finding, Subject
-from tracer.diagnosis.local_policy import local_policy, policy_remedy, serving_node
+from tracer.diagnosis.local_policy import EXTERNAL, local_policy, policy_remedy, serving_node
 from tracer.diagnosis.rule import Scene
 from tracer.diagnosis.subjects import Group, by_destination, flow_finding
 from tracer.diagnosis.wording import drop_text, flow_lines, plain
 from tracer.flow import Rows, Seen
 
-_NETFILTER = ("NETFILTER_DROP", "NOT_SPECIFIED", "")
-"""Kernels before 5.17 give no reason."""
+_VERDICT_PLACES = ("nf_hook_slow", "nft_do_chain")
+"""Where netfilter frees what it drops; kernels before 5.17 give no reason but the place."""
 
 
 class NoLocalEndpoint:
@@ -62,14 +62,31 @@ class NoLocalEndpoint:
 
 def _dropped_by_netfilter(scene: Scene, rows: Rows) -> signs.Mask:
     flows = scene.table.flows
-    reasons = flows["drop_reason"][rows]
-    named = [number for number in np.unique(reasons) if scene.text(int(number)) in _NETFILTER]
-    return signs.has(flows, rows, Seen.DROPPED) & np.isin(reasons, named)
+    dropped = signs.has(flows, rows, Seen.DROPPED)
+    verdict = np.zeros(len(rows), dtype=np.bool_)
+    for name, is_verdict in (("drop_reason", _is_reason), ("drop_location", _is_place)):
+        numbers = np.unique(flows[name][rows[dropped]])
+        named = [number for number in numbers if is_verdict(scene.text(int(number)))]
+        verdict |= np.isin(flows[name][rows], named)
+    return dropped & verdict
+
+
+def _is_reason(text: str) -> bool:
+    return text == "NETFILTER_DROP"
+
+
+def _is_place(text: str) -> bool:
+    return text.partition("+")[0] in _VERDICT_PLACES
 
 
 def _nothing_local(scene: Scene, group: Group, service: Service, node: str) -> bool:
-    """Policy Local, endpoints elsewhere, none on the node."""
+    """Policy Local, endpoints elsewhere, none on the node.
+
+    The ipvs proxier then sends external traffic to the endpoints elsewhere: it drops nothing.
+    """
     if group.hit is None or not local_policy(service, group.hit.kind):
+        return False
+    if scene.node.proxy_mode == "ipvs" and group.hit.kind in EXTERNAL:
         return False
     usable = group.usable(scene)
     return bool(usable) and all(endpoint.node != node for endpoint in usable)

@@ -4,16 +4,18 @@ from tests.builders import packet, record
 from tests.tracer.diagnosis.story import (
     CLIENT,
     HERE,
+    IN_TCP,
     MASTER_1,
     POD_THERE,
     THERE,
+    UNSPECIFIED,
     Story,
     cluster,
     node_state,
     service,
     words,
 )
-from tracer.events import Flag, Hook
+from tracer.events import Flag, Hook, TcpFlag
 
 CAUSE = "etp-local-ipvs-wrong-source"
 LOCAL = service(external_policy="Local")
@@ -70,3 +72,14 @@ def test_it_closes_when_the_policy_changes():
     story.tell(sent_on(1), *asked(1, 2, 4), until=5)
     story.cluster(cluster(service(), endpoints=[THERE]))
     assert story.closed == [CAUSE]
+
+
+def test_a_segment_tcp_discards_on_the_way_changes_nothing():
+    """As recorded on 6.1: an unspecified drop is told before the translation is."""
+    story = Story(cluster(LOCAL, endpoints=[THERE]), node_state(mode="ipvs"))
+    discarded = record(
+        Hook.DROP, 1, *ENDS, reason=UNSPECIFIED, detail=IN_TCP, tcp_flags=TcpFlag.SYN
+    )
+    story.tell(*asked(1), discarded)
+    story.tell(sent_on(1), *asked(2, 4), until=5)
+    assert story.causes == [CAUSE]

@@ -6,9 +6,11 @@ from tests.tracer.diagnosis.story import (
     CLIENT_POD,
     HERE,
     IN_NFT,
+    IN_TCP,
     MASTER_1,
     NETFILTER,
     THERE,
+    UNSPECIFIED,
     VIP,
     WORKER,
     Story,
@@ -25,10 +27,12 @@ LOCAL = service(external_policy="Local", health_check_node_port=32122)
 REMOTE_ONLY = cluster(LOCAL, endpoints=[THERE])
 
 
-def dropped(seconds, client=f"{CLIENT}:40000", virtual=f"{MASTER_1}:30080"):
+def dropped(
+    seconds, client=f"{CLIENT}:40000", virtual=f"{MASTER_1}:30080", reason=NETFILTER, place=IN_NFT
+):
     return record(
         Hook.DROP, seconds, client, virtual,
-        tcp_flags=TcpFlag.SYN, reason=NETFILTER, detail=IN_NFT,
+        tcp_flags=TcpFlag.SYN, reason=reason, detail=place,
     )  # fmt: skip
 
 
@@ -93,3 +97,24 @@ def test_it_closes_when_the_policy_changes():
     story.tell(dropped(1))
     story.cluster(cluster(service(), endpoints=[THERE]))
     assert story.found == []
+
+
+def test_ipvs_mode_sends_external_traffic_on_instead_of_dropping_it():
+    story = Story(REMOTE_ONLY, node_state(mode="ipvs"))
+    ends = f"{CLIENT}:40000", f"{MASTER_1}:30080"
+    story.tell(packet(1, *ends, "S"), packet(2, *ends, "S"), packet(4, *ends, "S"))
+    story.wait(10)
+    assert CAUSE not in story.causes
+
+
+def test_a_drop_elsewhere_is_not_netfilters():
+    story = Story(REMOTE_ONLY, node_state())
+    story.tell(dropped(1, reason=UNSPECIFIED, place=IN_TCP))
+    story.wait(10)
+    assert story.found == []
+
+
+def test_old_kernels_tell_the_place_only():
+    story = Story(REMOTE_ONLY, node_state())
+    story.tell(dropped(1, reason=0))
+    assert story.only.cause == CAUSE
