@@ -72,7 +72,7 @@ def _run(session: Session, run: Run, output: Output) -> int:
         from tracer.view import ViewQuery
 
         query = ViewQuery(filter=output.filter, all_flows=output.all_flows)
-        return run_screen(session, run.title, query)
+        return run_screen(session, run.title, query, stay=not run.live)
     with _stopped_by_signals(session) as caught:
         session.run()
     return INTERRUPTED if caught else DONE

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import queue
 import threading
+from typing import Protocol
 
 from tracer.session import Session
 from tracer.tui.app import TracerApp
-from tracer.view import View, ViewQuery
+from tracer.view import Snapshot, View, ViewQuery
 
 
-def run_screen(session: Session, title: str, query: ViewQuery) -> int:
-    """Show a session until its user quits; answers with the exit code."""
-    desk = _Desk(session)
+def run_screen(session: Session, title: str, query: ViewQuery, stay: bool) -> int:
+    """Show a session until its user quits; answers with the exit code.
+
+    ``stay`` keeps the screen when the session has ended.
+    """
+    desk = Desk(session, stay)
     app = TracerApp(desk.ask, title, query, handle_signals=True)
     session.on_snapshot = app.show
     thread = threading.Thread(target=desk.work, args=(app,), name="session")
@@ -28,11 +32,22 @@ def run_screen(session: Session, title: str, query: ViewQuery) -> int:
     return code or 0
 
 
-class _Desk:
+class Screen(Protocol):
+    """What the session's thread may say to the app."""
+
+    def show(self, snapshot: Snapshot) -> None:
+        """Take an answer."""
+
+    def end(self, error: BaseException | None, leave: bool = False) -> None:
+        """The session is over."""
+
+
+class Desk:
     """Takes questions; the session answers them, and after its end the desk itself."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, stay: bool) -> None:
         self._session = session
+        self._stay = stay
         self._ended = threading.Event()
         self._questions: queue.SimpleQueue[ViewQuery | None] = queue.SimpleQueue()
 
@@ -47,15 +62,15 @@ class _Desk:
         """No more questions."""
         self._questions.put(None)
 
-    def work(self, app: TracerApp) -> None:
+    def work(self, app: Screen) -> None:
         """The session's thread: a replay ends, but what it found stays to be looked at."""
         try:
             self._session.run()
         except BaseException as error:  # a thread boundary: handed over, not lost
-            app.end(error)
+            app.end(error, leave=True)
             return
         self._ended.set()
-        app.end(None)
+        app.end(None, leave=not self._stay)
         view = View()
         problems = tuple(map(str, self._session.problems()))
         while (query := self._questions.get()) is not None:

@@ -106,9 +106,9 @@ class TracerApp(App[int]):
         """Take an answer; callable from any thread."""
         self.post_message(SnapshotReady(snapshot))
 
-    def end(self, error: BaseException | None) -> None:
+    def end(self, error: BaseException | None, leave: bool = False) -> None:
         """The session is over; callable from any thread."""
-        self.post_message(SessionEnded(error))
+        self.post_message(SessionEnded(error, leave))
 
     def on_snapshot_ready(self, message: SnapshotReady) -> None:
         """Hand the answer down."""
@@ -130,6 +130,8 @@ class TracerApp(App[int]):
         if message.error is not None:
             self.failure = message.error
             self.exit(1)
+        elif message.leave:
+            self.exit(0)
 
     def on_view_moved(self) -> None:
         """Other rows or another selection: ask as soon as the pace allows."""

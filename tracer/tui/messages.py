@@ -26,9 +26,11 @@ class SnapshotReady(_Replaceable):
 
 @dataclass
 class SessionEnded(Message):
-    """Nothing more will be read; what is known stays on the screen."""
+    """Nothing more will be read."""
 
     error: BaseException | None = None
+    leave: bool = False
+    """Whether the screen goes, too; else what is known stays on it."""
 
 
 class ViewMoved(_Replaceable):
