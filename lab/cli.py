@@ -62,7 +62,7 @@ def tools() -> None:
 @click.option("--results", type=click.Path(path_type=Path), help="directory shared with the guest")
 @click.option("--cpus", default=2, show_default=True)
 @click.option("--memory", default="2G", show_default=True)
-@click.option("--timeout", "timeout_s", default=1800.0, show_default=True, help="seconds")
+@click.option("--timeout", "timeout_s", default=3600.0, show_default=True, help="seconds")
 @click.option("--hide", multiple=True, help="cover this directory inside the guest")
 @click.option("--append", default="", help="further kernel parameters")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
@@ -182,17 +182,28 @@ def kernel_suite(
     """The acceptance, on this kernel: flows counted and compared with the kernel's own tables."""
     require_root()
     folder = Path(os.environ.get("LAB_RESULTS") or tempfile.mkdtemp(prefix="viptrace-lab-"))
-    results = []
+    good = True
     for case in cases(modes or MODES, families or (4, 6), backends or BACKENDS):
         result = run_case(replace(case, tcp=tcp, udp=udp), folder / case.name, unique_prefix())
         print(result.line(), flush=True)
         if not result.good:
             print(result.comparison.report() if result.comparison else result.failure, flush=True)
-        results.append(result)
+        good = good and result.good
     if blackhole and (not modes or "ipvs" in modes):
         for backend in backends or BACKENDS:
-            run_blackhole(backend, folder / f"blackhole-{backend}", unique_prefix(), say)
-    sys.exit(0 if all(result.good for result in results) else 1)
+            good = blackhole_line(backend, folder) and good
+    sys.exit(0 if good else 1)
+
+
+def blackhole_line(backend: str, folder: Path) -> bool:
+    """Print the blackhole's line of the table; whether it is good."""
+    name = f"blackhole-{backend}"
+    try:
+        print(run_blackhole(backend, folder / name, unique_prefix()), flush=True)
+    except UnableError as error:
+        print(f"FAIL {name}\n{error}", flush=True)
+        return False
+    return True
 
 
 def require_root() -> None:

@@ -10,6 +10,7 @@ from lab.rules.apply import Mode
 from lab.topology import Topology
 from lab.traffic import Exchange, Load
 from tracer.cluster.model import Cluster
+from tracer.errors import UnableError
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,15 +73,15 @@ class Scenario:
 
 
 def drive_all(topology: Topology, traffic: Iterable[Traffic]) -> list[Exchange]:
-    """Run each load; AssertionError when one goes otherwise than the scenario says."""
+    """Run each load; UnableError when one goes otherwise than the scenario says."""
     found = []
     for item in traffic:
         exchanges = topology.traffic(item.source, item.load)
         seen = frozenset(exchange.failure for exchange in exchanges if exchange.failure)
         if seen != item.failures:
-            raise AssertionError(
-                f"{item.source} -> {item.load.ip}:{item.load.port}: "
-                f"failures {sorted(seen)}, expected {sorted(item.failures)}"
+            raise UnableError(
+                f"traffic from {item.source} to {item.load.ip}:{item.load.port} went wrong",
+                f"failures seen: {sorted(seen)}, expected: {sorted(item.failures)}",
             )
         found += exchanges
     return found

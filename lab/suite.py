@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,8 +17,6 @@ from lab.tracing import Line, Tracing
 from lab.traffic import Exchange, Load
 from lab.truth import from_clients, from_conntrack, from_ipvs
 from tracer.errors import UnableError
-
-Say = Callable[[str], None]
 
 NODE = "worker-1"
 ADDRESSES = {4: "10.96.0.10", 6: "fd00:10:96::a"}
@@ -93,8 +91,8 @@ def run_case(case: Case, folder: Path, prefix: str) -> Result:
             topology.namespace(NODE), folder, CLUSTERS / "default.yaml", NODE, case.backend
         )
         try:
-            tracing.start()
-            return _measured(case, topology, tracing)
+            with tracing:
+                return _measured(case, topology, tracing)
         except UnableError as error:
             return Result(case, None, failure=str(error))
 
@@ -138,10 +136,10 @@ def _settle(tracing: Tracing, count: int) -> None:
         time.sleep(1.0)
 
 
-def run_blackhole(backend: str, folder: Path, prefix: str, say: Say) -> None:
+def run_blackhole(backend: str, folder: Path, prefix: str) -> str:
     """The swallowed peers: found before any flow, named per flow, closed by the recovery.
 
-    Raises UnableError or AssertionError where it is otherwise.
+    One line for the table; UnableError where it is otherwise.
     """
     scenario = BY_NAME["ipvs-external-ip-is-node-ip"]
     cause = scenario.findings[0]
@@ -149,15 +147,16 @@ def run_blackhole(backend: str, folder: Path, prefix: str, say: Say) -> None:
         scenario.prepare(topology)
         cluster = CLUSTERS / f"{scenario.cluster}.yaml"
         namespace = topology.namespace(scenario.node)
-        tracing = Tracing(namespace, folder, cluster, scenario.node, backend, ("--updates",))
-        tracing.start()
-        wait_for_finding(tracing, cause, "open")
-        say(f"{backend}: {cause} found before any flow, ready in {tracing.ready_s:.1f} s")
-        drive_all(topology, scenario.traffic)
-        scenario.heal(topology)
-        wait_for_finding(tracing, cause, "closed")
-        say(f"{backend}: {cause} closed after the recovery")
-        tracing.stop()
+        with Tracing(namespace, folder, cluster, scenario.node, backend, ("--updates",)) as tracing:
+            wait_for_finding(tracing, cause, "open")
+            drive_all(topology, scenario.traffic)
+            scenario.heal(topology)
+            wait_for_finding(tracing, cause, "closed")
+            tracing.stop()
+    return (
+        f"ok   blackhole-{backend:14} found before any flow, closed by the recovery, "
+        f"attached in {tracing.ready_s:5.1f} s"
+    )
 
 
 def wait_for_finding(tracing: Tracing, cause: str, status: str) -> Line:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import TracebackType
 from typing import IO, Any
 
 from tracer.errors import UnableError
@@ -24,7 +25,10 @@ Line = dict[str, Any]
 
 @dataclass
 class Tracing:
-    """One ``viptrace live --json``; output and errors go to files of ``folder``."""
+    """One ``viptrace live --json``; output and errors go to files of ``folder``.
+
+    A context manager: entered it is attached, left it is gone, whatever happened between.
+    """
 
     namespace: str
     folder: Path
@@ -55,6 +59,22 @@ class Tracing:
             *("--backend", self.backend, "--cluster", str(self.cluster), "--node", self.node),
             *("--ready-file", str(self.folder / "ready"), *self.options),
         ]
+
+    def __enter__(self) -> Tracing:
+        try:
+            self.start()
+        except BaseException:
+            self._end()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._end()
 
     def start(self) -> None:
         """Start it and wait for the ready file; UnableError with its own words if it ends."""
@@ -97,12 +117,16 @@ class Tracing:
         try:
             return self._process.wait(STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired as error:
-            self._process.kill()
-            self._process.wait()
             raise self._failed("it did not stop when interrupted") from error
         finally:
-            for stream in self._streams:
-                stream.close()
+            self._end()
+
+    def _end(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+        for stream in self._streams:
+            stream.close()
 
     def _wait(self, reached: Callable[[], bool], timeout_s: float, why: str) -> None:
         assert self._process is not None
@@ -111,7 +135,6 @@ class Tracing:
             if self._process.poll() is not None:
                 raise self._failed(f"it ended with status {self._process.returncode}")
             if time.monotonic() > deadline:
-                self._process.kill()
                 raise self._failed(f"{why} within {timeout_s:.0f} s")
             time.sleep(POLL_S)
 
