@@ -22,6 +22,7 @@ NODE = "worker-1"
 ADDRESSES = {4: "10.96.0.10", 6: "fd00:10:96::a"}
 BACKENDS = ("bpf", "conntrack")
 SETTLE_S = 30.0
+FINDING_TIMEOUT_S = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +151,8 @@ def run_blackhole(backend: str, folder: Path, prefix: str) -> str:
         with Tracing(namespace, folder, cluster, scenario.node, backend, ("--updates",)) as tracing:
             wait_for_finding(tracing, cause, "open")
             drive_all(topology, scenario.traffic)
+            if backend == "bpf":
+                tracing.wait_for(_names_a_flow, FINDING_TIMEOUT_S, "the swallowed connection")
             scenario.heal(topology)
             wait_for_finding(tracing, cause, "closed")
             tracing.stop()
@@ -159,10 +162,15 @@ def run_blackhole(backend: str, folder: Path, prefix: str) -> str:
     )
 
 
+def _names_a_flow(line: Line) -> bool:
+    """Only probes see a local delivery; conntrack alone knows the state, not the flow."""
+    return bool(line["type"] == "finding" and line["subject"]["flow"])
+
+
 def wait_for_finding(tracing: Tracing, cause: str, status: str) -> Line:
     """The first finding of that cause and status, as soon as it is printed."""
 
     def wanted(line: Line) -> bool:
         return (line["type"], line.get("cause"), line.get("status")) == ("finding", cause, status)
 
-    return tracing.wait_for(wanted, 120.0, f"{cause}, {status}")
+    return tracing.wait_for(wanted, FINDING_TIMEOUT_S, f"{cause}, {status}")
