@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from tracer.commands.facts import NO, Fact, facts
 from tracer.plain import harmless
+
+if TYPE_CHECKING:
+    from tracer.commands.facts import Fact
 
 _MARKS = {"yes": "ok", "partly": "!!", "no": "--"}
 _UNABLE = 3
@@ -22,6 +25,9 @@ def check(json_lines: bool) -> int:
 
     Exit code 3 if live tracing cannot work here at all.
     """
+    # The table of probes and an HTTP client hang on this: help must not wait for them.
+    from tracer.commands.facts import facts
+
     found = facts(Path("/"))
     for fact in found:
         if json_lines:
@@ -43,4 +49,4 @@ def _lines(fact: Fact) -> list[str]:
 
 def _cannot_trace(found: list[Fact]) -> bool:
     """Neither probes nor conntrack's events: both need privileges."""
-    return any(fact.name == "privileges" and fact.works == NO for fact in found)
+    return any(fact.name == "privileges" and fact.works == "no" for fact in found)

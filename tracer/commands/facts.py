@@ -11,6 +11,9 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
+from probes.hooks import HOOKS, Cost, Kind
+from probes.kernel import Kernel
+
 YES, PARTLY, NO = "yes", "partly", "no"
 
 PROXY_MODE_URL = "http://127.0.0.1:10249/proxyMode"
@@ -45,6 +48,7 @@ def facts(root: Path) -> list[Fact]:
         headers(root, release),
         bcc(root),
         kprobes(root),
+        probe_points(root, release),
         ipvs(root),
         conntrack(root),
         accounting(root),
@@ -135,6 +139,26 @@ def kprobes(root: Path) -> Fact:
         "no kernel probes",
         "boot a kernel built with CONFIG_KPROBE_EVENTS=y, or use --backend conntrack",
     )
+
+
+def probe_points(root: Path, release: str) -> Fact:
+    """The kernel functions that decisions are read from, as far as they are there."""
+    seen = Kernel(root, release)
+    wanted = [h for h in HOOKS if h.cost is Cost.DECISION and not h.id.startswith("engine:")]
+    wanted = [hook for hook in wanted if hook.kind is not Kind.RAW_TRACEPOINT]
+    present = seen.symbols | seen.clones.keys()
+    missing: dict[str, list[str]] = {}
+    for hook in wanted:
+        if present.isdisjoint(hook.symbols):
+            missing.setdefault(hook.module or "the kernel", []).append(hook.id)
+    absent = sum(map(len, missing.values()))
+    found = f"{len(wanted) - absent} of {len(wanted)} kernel functions"
+    if not absent:
+        return Fact("probe points", YES, found)
+    lost = "; ".join(f"{', '.join(ids)} (in {module})" for module, ids in missing.items())
+    remedy = "modprobe those modules if kube-proxy uses them here; viptrace attaches by itself then"
+    works = PARTLY if absent < len(wanted) else NO
+    return Fact("probe points", works, found, f"not seen: {lost}", remedy)
 
 
 def ipvs(root: Path) -> Fact:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from probes.hooks import HOOKS
 from tracer.commands.facts import (
     NO,
     PARTLY,
@@ -15,6 +16,7 @@ from tracer.commands.facts import (
     kernel,
     kprobes,
     privileges,
+    probe_points,
     proxy_mode,
     types,
 )
@@ -68,6 +70,17 @@ def test_kprobes_and_what_forbids_them(tmp_path: Path):
     assert "lockdown" in kprobes(tmp_path).found
 
 
+def test_probe_points_that_are_missing_are_named_with_their_module(tmp_path: Path):
+    assert probe_points(tmp_path, "6.1").works == NO
+    symbols = {symbol for hook in HOOKS for symbol in hook.symbols if hook.module != "ip_vs"}
+    put(tmp_path, proc__kallsyms="".join(f"{0:016x} T {symbol}\n" for symbol in sorted(symbols)))
+    fact = probe_points(tmp_path, "6.1")
+    assert fact.works == PARTLY
+    assert "ipvs-new" in fact.degrades
+    assert "(in ip_vs)" in fact.degrades
+    assert "conntrack" not in fact.degrades
+
+
 def test_tables_of_connections(tmp_path: Path):
     assert (conntrack(tmp_path).works, ipvs(tmp_path).works) == (NO, PARTLY)
     put(tmp_path, proc__net__ip_vs="", proc__sys__net__netfilter__nf_conntrack_max="100")
@@ -103,6 +116,6 @@ def test_a_kube_proxy_that_does_not_answer():
 
 def test_an_empty_machine_has_every_fact_and_a_remedy_for_each_lack(tmp_path: Path):
     found = facts(tmp_path)
-    assert len({fact.name for fact in found}) == len(found) == 12
+    assert len({fact.name for fact in found}) == len(found) == 13
     assert all(fact.degrades for fact in found if fact.works == NO)
     assert all(fact.remedy for fact in found if fact.works == NO)
