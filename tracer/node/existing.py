@@ -16,7 +16,7 @@ import numpy as np
 
 from tracer.clock import wall_ns
 from tracer.errors import UnableError
-from tracer.events import EventBatch, Hook, Origin, Records, no_records
+from tracer.events import EventBatch, Flag, Hook, no_records, Origin, Records
 from tracer.node import ctnetlink
 from tracer.node.attributes import Block, messages
 from tracer.node.ipvs import parse_connections
@@ -109,6 +109,8 @@ class ConntrackTable:
             raise unable(error) from error
         records = self._decode(answers)
         records["hook"] = Hook.CT_UPDATE
+        # Asked for by name: these flows were seen to begin.
+        records["flags"] &= ~np.uint16(Flag.EXISTING)
         return records
 
     def _decode(self, datagrams: list[bytes]) -> Records:
