@@ -57,7 +57,7 @@ class Filler(BccModule):
         text = prepare(kernel, RING_BYTES // os.sysconf("SC_PAGE_SIZE"), True, deep=False).text
         with headers.synthetic(kernel.release):
             super().__init__(text + _FILTER)
-        self._program = self._bpf.load_func("fill", 1).fd  # BPF_PROG_TYPE_SOCKET_FILTER
+        self._program = self._bpf.load_func(b"fill", 1).fd  # BPF_PROG_TYPE_SOCKET_FILTER
         self.ring = Ring(self._map_fd("events"), RING_BYTES, SLOT_BYTES - 8)
 
     def fill(self, times: int) -> int:

@@ -10,7 +10,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
+from probes import syscalls
 from probes.hooks import BY_ID, HOOKS, Kind
+from probes.kernel import Kernel
 from probes.program import Planned, Program, with_partners
 
 
@@ -144,6 +146,21 @@ class Attachments:
             os.close(fd)
         self._links.clear()
         self.module.close()
+
+
+def attach_by_descriptor(planned: Planned, program_fd: int) -> int:
+    """Attach to the kernel for as long as the descriptor is open."""
+    if planned.hook.kind is Kind.RAW_TRACEPOINT:
+        return syscalls.open_raw_tracepoint(planned.symbol, program_fd)
+    at_return = planned.hook.kind is Kind.RETURN
+    try:
+        return syscalls.open_kprobe(planned.symbol, program_fd, at_return)
+    except OSError as error:
+        # 6.1.60 and 6.6.0 know functions of modules by address only.
+        address = Kernel().address(planned.symbol)
+        if error.errno not in (errno.ENOENT, errno.EADDRNOTAVAIL) or not address:
+            raise
+        return syscalls.open_kprobe(address, program_fd, at_return)
 
 
 def _why_not(row: Planned, error: OSError) -> str:

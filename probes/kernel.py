@@ -131,6 +131,11 @@ class Kernel:
         place = bisect_right(addresses, address) - 1
         return names[place] if place >= 0 and address else f"{address:#x}"
 
+    def address(self, symbol: str) -> int:
+        """Where a function begins; 0 when unknown or kept secret from us."""
+        addresses, names = self._functions
+        return addresses[names.index(symbol)] if symbol in names else 0
+
     @cached_property
     def _functions(self) -> tuple[list[int], list[str]]:
         """Start addresses of functions in order, and their names."""

@@ -16,15 +16,25 @@ from pathlib import Path
 from typing import Any
 
 from probes import headers, syscalls
-from probes.attachments import Attach, Attachments, HookState, Module, Stopwatch
+from probes.attachments import (
+    Attach,
+    Attachments,
+    HookState,
+    Module,
+    Stopwatch,
+    attach_by_descriptor,
+)
 from probes.errors import ProbeError
 from probes.hooks import DECISIONS, PER_PACKET, Kind
 from probes.kernel import Kernel
-from probes.program import Planned, Program, prepare, with_partners
+from probes.program import Program, prepare, with_partners
+from probes.refusal import refuse_where_impossible
 from probes.ring import Ring, as_slots
 
 RECORD_BYTES = 128
 SLOT_BYTES = 8 + RECORD_BYTES
+MOST_WATCHED = 30_000
+"""Half of what the kernel's map holds: old and new prefixes share it during a change."""
 _DISTRIBUTION_FOLDERS = ("/usr/lib/python3/dist-packages", "/usr/lib/python3/site-packages")
 _COUNTERS = ("lost", "missed", "hits", "sent")
 """Order of ``enum counter`` in ``bpf/common.h``."""
@@ -138,8 +148,13 @@ class Loader:
         module.update("settings", bytes(4), value)
 
     def set_watched(self, prefixes: Iterable[Prefix] | None) -> None:
-        """Addresses whose packets matter even when not translated; None watches everything."""
+        """Addresses whose packets matter even when not translated; None watches everything.
+
+        More of them than the map holds also means everything.
+        """
         new = None if prefixes is None else frozenset(prefixes)
+        if new is not None and len(new) > MOST_WATCHED:
+            new = None
         old, self._watched = self._watched, new
         if self._attachments is None:
             return
@@ -267,35 +282,6 @@ def _prefix_key(prefix: Prefix) -> bytes:
     return struct.pack("=I16s", prefix[1], prefix[0])
 
 
-def refuse_where_impossible(kernel: Kernel) -> None:
-    """ProbeError where no probe can work here: privileges, lockdown, kprobes."""
-    if not kernel.may_load():
-        raise ProbeError(
-            "no privilege to probe this kernel",
-            "loading BPF programs needs CAP_SYS_ADMIN, or CAP_BPF with CAP_PERFMON",
-            "run as root, or in a debug pod with --profile=sysadmin",
-        )
-    if kernel.lockdown() == "confidentiality":
-        raise ProbeError(
-            "this kernel forbids probing",
-            "lockdown=confidentiality keeps BPF from reading kernel memory",
-            "boot with lockdown=integrity or none, or use --backend conntrack",
-        )
-    if not kernel.has_kprobes():
-        raise ProbeError(
-            "this kernel has no kprobes",
-            "it was built without CONFIG_KPROBE_EVENTS",
-            "use --backend conntrack, or a distribution's kernel",
-        )
-
-
-def attach_by_descriptor(planned: Planned, program_fd: int) -> int:
-    """Attach to the kernel for as long as the descriptor is open."""
-    if planned.hook.kind is Kind.RAW_TRACEPOINT:
-        return syscalls.open_raw_tracepoint(planned.symbol, program_fd)
-    return syscalls.open_kprobe(planned.symbol, program_fd, planned.hook.kind is Kind.RETURN)
-
-
 class CompileError(ProbeError):
     """The C text does not compile in this way; another way may do."""
 
@@ -347,7 +333,7 @@ class BccModule:
         """See :class:`Module`."""
         with _errors_aside() as errors:
             try:
-                loaded = self._bpf.load_func(function, self._kinds.get(kind, self._kprobe))
+                loaded = self._bpf.load_func(function.encode(), self._kinds.get(kind, self._kprobe))
             except Exception as error:  # BCC raises bare Exception, with the errno in its text
                 raise OSError(ctypes.get_errno(), errors()[-300:] or str(error)) from error
         return int(loaded.fd)
@@ -372,7 +358,7 @@ class BccModule:
         if syscalls.has_ring_buffer():
             self._ring = Ring(self._map_fd("events"), ring_bytes, RECORD_BYTES)
             return
-        self._bpf["events"].open_perf_buffer(self._take, page_cnt=256)
+        self._bpf[b"events"].open_perf_buffer(self._take, page_cnt=256)
 
     def _take(self, _cpu: int, data: int, _size: int) -> None:
         self._records.append(ctypes.string_at(data, RECORD_BYTES))

@@ -104,13 +104,17 @@ def open_raw_tracepoint(name: str, program_fd: int) -> int:
     return _bpf(_RAW_TRACEPOINT_OPEN, struct.pack("=QI", ctypes.addressof(text), program_fd))
 
 
-def open_kprobe(symbol: str, program_fd: int, at_return: bool, root: Path = Path("/")) -> int:
-    """Attach a program to a kernel function; closing the descriptor detaches it."""
-    kind = int((root / "sys/bus/event_source/devices/kprobe/type").read_text())
-    text = ctypes.create_string_buffer(symbol.encode())
+def open_kprobe(place: str | int, program_fd: int, at_return: bool) -> int:
+    """Attach a program to a kernel function, by name or by address.
+
+    Closing the descriptor detaches it.
+    """
+    kind = int(Path("/sys/bus/event_source/devices/kprobe/type").read_text())
+    text = ctypes.create_string_buffer(place.encode() if isinstance(place, str) else b"")
+    name, address = (ctypes.addressof(text), 0) if isinstance(place, str) else (0, place)
     attribute = bytearray(_ATTRIBUTE_BYTES)
     struct.pack_into("=IIQ", attribute, 0, kind, len(attribute), int(at_return))
-    struct.pack_into("=QQ", attribute, 56, ctypes.addressof(text), 0)
+    struct.pack_into("=QQ", attribute, 56, name, address)
     buffer = ctypes.create_string_buffer(bytes(attribute), len(attribute))
     fd = _call(
         _numbers()[1],

@@ -28,6 +28,11 @@ def test_an_address_is_located_in_its_function(root):
     assert kernel.locate(0x1000) == "0x1000"
 
 
+def test_a_function_has_an_address(root):
+    assert Kernel(root).address("icmp6_send") == 0xFFFFFFFF81000100
+    assert Kernel(root).address("nothing") == 0
+
+
 def test_drop_reasons_have_the_kernels_own_numbers(root):
     assert Kernel(root).drop_reasons == {7: "NETFILTER_DROP", 3: "NO_SOCKET"}
 

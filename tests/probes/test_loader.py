@@ -12,7 +12,7 @@ import pytest
 
 from probes.errors import ProbeError
 from probes.hooks import BY_ID, Kind
-from probes.loader import CompileError, Loader, find_bcc
+from probes.loader import MOST_WATCHED, CompileError, Loader, find_bcc
 from tests.probes.roots import kernel_types, make_root
 
 
@@ -215,6 +215,14 @@ def test_watched_prefixes_and_namespaces_reach_the_maps(stage):
     assert list(module.maps["watched"]) == [struct.pack("=I", 112) + b"\x02" * 16]
     loader.set_watched(None)
     assert settings(module) == (1, 1, 0)
+    loader.close()
+
+
+def test_more_prefixes_than_the_map_holds_watch_everything(stage):
+    loader = stage.loader()
+    loader.set_watched((number.to_bytes(16, "big"), 128) for number in range(MOST_WATCHED + 1))
+    loader.open()
+    assert settings(stage.modules[0]) == (1, 1, 1)
     loader.close()
 
 

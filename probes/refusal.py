@@ -1,0 +1,28 @@
+"""What makes probing impossible from the start, told before anything is compiled."""
+
+from __future__ import annotations
+
+from probes.errors import ProbeError
+from probes.kernel import Kernel
+
+
+def refuse_where_impossible(kernel: Kernel) -> None:
+    """ProbeError where no probe can work here: privileges, lockdown, kprobes."""
+    if not kernel.may_load():
+        raise ProbeError(
+            "no privilege to probe this kernel",
+            "loading BPF programs needs CAP_SYS_ADMIN, or CAP_BPF with CAP_PERFMON",
+            "run as root, or in a debug pod with --profile=sysadmin",
+        )
+    if kernel.lockdown() == "confidentiality":
+        raise ProbeError(
+            "this kernel forbids probing",
+            "lockdown=confidentiality keeps BPF from reading kernel memory",
+            "boot with lockdown=integrity or none, or use --backend conntrack",
+        )
+    if not kernel.has_kprobes():
+        raise ProbeError(
+            "this kernel has no kprobes",
+            "it was built without CONFIG_KPROBE_EVENTS",
+            "use --backend conntrack, or a distribution's kernel",
+        )
