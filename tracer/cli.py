@@ -26,6 +26,10 @@ Completion of commands and options, for this shell:
 """
 
 
+class ReaderLeftError(Exception):
+    """Standard output was closed; click would make exit code 1 of it, which has a meaning here."""
+
+
 class DefaultToLive(click.Group):
     """``viptrace`` and ``viptrace --option`` mean ``viptrace live``."""
 
@@ -34,6 +38,13 @@ class DefaultToLive(click.Group):
         if not args or (args[0].startswith("-") and args[0] not in ("-h", "--help", "--version")):
             args = ["live", *args]
         return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command, whose reader may leave."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise ReaderLeftError from error
 
 
 @click.group(
@@ -66,7 +77,7 @@ def run(arguments: Sequence[str]) -> int:
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
         return INTERRUPTED
-    except BrokenPipeError:
+    except (ReaderLeftError, BrokenPipeError):
         _discard(sys.stdout)
         return 128 + signal.SIGPIPE
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -177,4 +178,4 @@ def test_a_reader_that_goes_away_is_no_bug():
     process.stdout.close()
     assert "Traceback" not in process.stderr.read()
     process.stderr.close()
-    assert process.wait(timeout=30) != 0
+    assert process.wait(timeout=30) == 128 + signal.SIGPIPE
