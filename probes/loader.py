@@ -69,7 +69,7 @@ class Loader:
     ) -> None:
         self._wish = {*DECISIONS, *(PER_PACKET if deep else ())}
         self._ring_bytes, self._root = ring_bytes, root
-        self._compile = compile_text or compile_with_bcc
+        self._compile = compile_text or BccModule
         self._attach = attach or attach_by_descriptor
         self._stopwatch = Stopwatch()
         self._attachments: Attachments | None = None
@@ -377,11 +377,6 @@ class BccModule:
             self._ring.close()
             self._ring = None
         self._bpf.cleanup()
-
-
-def compile_with_bcc(text: str) -> Module:
-    """Compile with clang inside bcc."""
-    return BccModule(text)
 
 
 @contextmanager
