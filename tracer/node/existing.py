@@ -16,7 +16,7 @@ import numpy as np
 
 from tracer.clock import wall_ns
 from tracer.errors import UnableError
-from tracer.events import EventBatch, Flag, Hook, no_records, Origin, Records
+from tracer.events import EventBatch, Flag, Hook, Origin, Records, no_records
 from tracer.node import ctnetlink
 from tracer.node.attributes import Block, messages
 from tracer.node.ipvs import parse_connections
