@@ -2,7 +2,7 @@
 
 Runs on any kernel with BPF (no kprobes needed): a socket filter fills the ring by
 ``BPF_PROG_TEST_RUN`` with the probes' own ``submit``. Run as root:
-``python -m bench.ring``.
+``python -m bench.ring [ROUNDS]``.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import ctypes
 import os
 import statistics
 import struct
+import sys
 import time
 
 from probes import headers, syscalls
@@ -22,7 +23,6 @@ from tracer.names import Names
 from tracer.sources.kernel import Translator
 
 RING_BYTES = 8 << 20
-ROUNDS = 30
 _FILTER = """
 int fill(struct __sk_buff *packet)
 {
@@ -73,10 +73,11 @@ class Filler(BccModule):
 
 def main() -> None:
     """Fill, drain, convert; the median of many rounds."""
+    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 30
     filler, per_round = Filler(), RING_BYTES // SLOT_BYTES - 100
     translator = Translator(Names(), Kernel(), NoLabels())
     kernel_ns, drain_s, whole_s = [], [], []
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         kernel_ns.append(filler.fill(per_round))
         begun = time.perf_counter()
         block = filler.ring.drain(RING_BYTES)

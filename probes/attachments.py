@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
@@ -54,6 +54,19 @@ class HookState:
     """The kernel function it is attached to; empty when it is not attached."""
     problem: str
     """Why it is not attached; empty when it is, or was not asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """How probing stands."""
+
+    way: str
+    """What the programs were compiled against, and why not against BTF alone."""
+    hooks: tuple[HookState, ...]
+    seconds: Mapping[str, float]
+    """Start-up by step: btf, symbols, plan, compile, load, attach."""
+    counters: Mapping[str, int]
+    """Probes run (hits), records sent, records lost, return probes missed."""
 
 
 class Stopwatch:

@@ -9,9 +9,8 @@ import os
 import struct
 import sys
 import tempfile
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +18,8 @@ from probes import headers, syscalls
 from probes.attachments import (
     Attach,
     Attachments,
-    HookState,
     Module,
+    Report,
     Stopwatch,
     attach_by_descriptor,
 )
@@ -41,19 +40,6 @@ _COUNTERS = ("lost", "missed", "hits", "sent")
 
 Prefix = tuple[bytes, int]
 """16 address bytes (IPv4 mapped) and the prefix length out of 128."""
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """How probing stands."""
-
-    way: str
-    """What the programs were compiled against, and why not against BTF alone."""
-    hooks: tuple[HookState, ...]
-    seconds: Mapping[str, float]
-    """Start-up by step: btf, symbols, plan, compile, load, attach."""
-    counters: Mapping[str, int]
-    """Probes run (hits), records sent, records lost, return probes missed."""
 
 
 class Loader:
@@ -317,9 +303,12 @@ def find_bcc(folders: Sequence[str] = _DISTRIBUTION_FOLDERS) -> Any:
 class BccModule:
     """A module compiled by BCC; maps and the ring are used without BCC's tables."""
 
+    _screen_may_be_up = False
+    """After the first start descriptor 2 may belong to a screen and is left alone."""
+
     def __init__(self, text: str) -> None:
         bcc = find_bcc()
-        with _errors_aside() as errors:
+        with self._errors_aside() as errors:
             try:
                 self._bpf = bcc.BPF(text=text.encode(), cflags=["-Wno-everything"])
             except Exception as error:  # BCC raises bare Exception
@@ -331,7 +320,7 @@ class BccModule:
 
     def load(self, function: str, kind: Kind) -> int:
         """See :class:`Module`."""
-        with _errors_aside() as errors:
+        with self._errors_aside() as errors:
             try:
                 loaded = self._bpf.load_func(function.encode(), self._kinds.get(kind, self._kprobe))
             except Exception as error:  # BCC raises bare Exception, with the errno in its text
@@ -355,6 +344,7 @@ class BccModule:
 
     def open_events(self, ring_bytes: int) -> None:
         """Map the ring; where the kernel has none, open a perf buffer for each CPU."""
+        BccModule._screen_may_be_up = True
         if syscalls.has_ring_buffer():
             self._ring = Ring(self._map_fd("events"), ring_bytes, RECORD_BYTES)
             return
@@ -378,21 +368,23 @@ class BccModule:
             self._ring = None
         self._bpf.cleanup()
 
+    @contextmanager
+    def _errors_aside(self) -> Iterator[Callable[[], str]]:
+        """What libbcc writes to descriptor 2, kept from the terminal; a function gives the text."""
+        if self._screen_may_be_up:
+            yield str
+            return
+        sys.stderr.flush()
+        saved = os.dup(2)
+        with tempfile.TemporaryFile() as aside:
+            os.dup2(aside.fileno(), 2)
 
-@contextmanager
-def _errors_aside() -> Iterator[Callable[[], str]]:
-    """What libbcc writes to descriptor 2, kept from the screen; a function gives the text."""
-    sys.stderr.flush()
-    saved = os.dup(2)
-    with tempfile.TemporaryFile() as aside:
-        os.dup2(aside.fileno(), 2)
+            def text() -> str:
+                aside.seek(0)
+                return aside.read().decode(errors="replace").strip()
 
-        def text() -> str:
-            aside.seek(0)
-            return aside.read().decode(errors="replace").strip()
-
-        try:
-            yield text
-        finally:
-            os.dup2(saved, 2)
-            os.close(saved)
+            try:
+                yield text
+            finally:
+                os.dup2(saved, 2)
+                os.close(saved)

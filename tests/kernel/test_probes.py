@@ -147,18 +147,18 @@ def test_nat_decisions_name_the_kind(seen):
 def test_a_virtual_server_without_destination(seen, family):
     with pytest.raises(OSError, match="refused"):
         field.connect(field.VIPS["ipvs"][family], 81)
-    (row,) = seen.until(Hook.IPVS_NO_DEST)
+    row = seen.until(Hook.IPVS_NO_DEST)[0]
     assert row.before[2:] == (field.VIPS["ipvs"][family], 81)
-    (refusal,) = seen.until(Hook.ICMP_SENT)
+    refusal = seen.until(Hook.ICMP_SENT)[0]
     assert refusal.detail == (3 << 8 | 3 if family == 4 else 1 << 8 | 4)
 
 
 def test_a_port_of_kube_ipvs0_without_service_is_delivered_locally(seen):
     with pytest.raises(OSError, match="refused"):
         field.connect(field.VIPS["ipvs"][4], 2380)
-    (row,) = seen.until(Hook.LOCAL_IN)
+    row = seen.until(Hook.LOCAL_IN)[0]
     assert row.before[2:] == (field.VIPS["ipvs"][4], 2380)
-    (reset,) = seen.until(Hook.RST_SENT)
+    reset = seen.until(Hook.RST_SENT)[0]
     assert reset.netns == field.inode(field.NODE)
 
 
@@ -166,17 +166,17 @@ def test_a_port_of_kube_ipvs0_without_service_is_delivered_locally(seen):
 def test_a_closed_port_is_reset_in_the_backends_namespace(seen, family):
     with pytest.raises(OSError, match="refused"):
         field.connect(field.BACKENDS[family], 81)
-    (reset,) = seen.until(Hook.RST_SENT)
+    reset = seen.until(Hook.RST_SENT)[0]
     assert reset.before[2:] == (field.BACKENDS[family], 81)
     assert reset.netns == field.inode(field.BACKEND)
-    (drop,) = seen.until(Hook.DROP)
+    drop = seen.until(Hook.DROP)[0]
     assert TEXTS.text(drop.reason) == "NO_SOCKET"
 
 
 def test_a_reject_rule_resets(seen):
     with pytest.raises(OSError, match="refused"):
         field.connect(field.BACKENDS[4], 9998)
-    (reset,) = seen.until(Hook.RST_SENT)
+    reset = seen.until(Hook.RST_SENT)[0]
     assert (reset.before[3], reset.detail) == (9998, 1)
     assert reset.netns == field.inode(field.NODE)
 
@@ -194,7 +194,7 @@ def test_a_drop_names_reason_and_place(seen):
 def test_a_destination_without_route_is_refused_by_icmp(seen):
     with pytest.raises(OSError, match="unreachable"):
         field.connect("10.9.9.9", 80)
-    (row,) = seen.until(Hook.ICMP_SENT)
+    row = seen.until(Hook.ICMP_SENT)[0]
     assert (row.before[2], row.detail) == ("10.9.9.9", 3 << 8)
 
 

@@ -14,10 +14,11 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from probes.attachments import Report
 from probes.errors import ProbeError
 from probes.hooks import is_harmless
 from probes.kernel import Kernel
-from probes.loader import Loader, Prefix, Report
+from probes.loader import Loader, Prefix
 from tracer.clock import monotonic_offset_ns, wall_ns
 from tracer.errors import UnableError
 from tracer.events import EVENT, EventBatch, Hook, Loss, Origin, Records, no_records

@@ -7,11 +7,10 @@ import time
 import numpy as np
 import pytest
 
-from probes.attachments import HookState
+from probes.attachments import HookState, Report
 from probes.errors import ProbeError
 from probes.hooks import is_harmless
 from probes.kernel import Kernel
-from probes.loader import Report
 from tests.probes.roots import kernel_types, make_root
 from tracer.errors import UnableError
 from tracer.events import EVENT, Flag, Hook, Origin
