@@ -165,7 +165,7 @@ class Receiver:
         times = control["seconds"] * 10**9 + control["nanoseconds"]
         return Received(
             spans,
-            np.where(timed, times, now_ns).astype(np.int64),
+            _in_order(np.where(timed, times, now_ns).astype(np.int64)),
             names["ifindex"].astype(np.uint32),
             (outgoing | loopback).astype(np.uint16),
         )
@@ -180,6 +180,15 @@ class Receiver:
         tags["type"] = np.where(stated, control["tag_type"], _DEFAULT_TPID)
         tags["tag"] = control["tag"]
         slots[rows, _TAG_AT : _TAG_AT + _TAG_BYTES] = tags.view(np.uint8).reshape(-1, _TAG_BYTES)
+
+
+def _in_order(times_ns: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """No packet later than one that came after it.
+
+    The kernel turns time stamps on by a deferred job (``net_enable_timestamp``); packets
+    that come before it has run are stamped when they are read.
+    """
+    return np.minimum.accumulate(times_ns[::-1])[::-1]
 
 
 def _addresses(

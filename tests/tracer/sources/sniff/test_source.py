@@ -41,8 +41,8 @@ def test_without_the_privilege_it_says_which(monkeypatch):
         SniffSource().open()
 
 
-def ip(*words: str) -> None:
-    subprocess.run(["ip", *words], check=True, capture_output=True)
+def ip(*words: str) -> str:
+    return subprocess.run(["ip", *words], check=True, capture_output=True, text=True).stdout
 
 
 @contextlib.contextmanager
@@ -58,6 +58,14 @@ def inside(namespace: str):
         assert libc.setns(home, 0x40000000) == 0
         os.close(home)
         os.close(other)
+
+
+def _await_carrier() -> None:
+    """Until the kernel's link watch has run, the noop queue drops what is sent, unseen by taps."""
+    end = time.monotonic() + 5
+    for name, device in ((NEAR, "vtpk0"), (FAR, "vtpk1")):
+        while "state UP" not in ip("-n", name, "link", "show", device):
+            assert time.monotonic() < end, f"{device} has no carrier"
 
 
 @pytest.fixture
@@ -77,6 +85,7 @@ def pair():
             ip("-n", name, "link", "set", device, "address", f"02:00:00:00:98:0{host}")
         for host in ("10.98.0.2", "fd98::2"):
             ip("-n", NEAR, "neigh", "add", host, "lladdr", "02:00:00:00:98:02", "dev", "vtpk0")
+        _await_carrier()
         with inside(NEAR):
             yield
     finally:
