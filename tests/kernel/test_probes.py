@@ -209,6 +209,17 @@ def test_a_full_table_is_told_with_the_tuple(seen):
     assert row.before[2:] == (field.BACKENDS[4], 8080)
 
 
+def test_a_mapping_that_clashes_is_told_as_failed(seen):
+    # IPVS rewrites the reply tuple without asking whether it is taken.
+    with field.connect(field.BACKENDS[6], field.PORT) as direct:
+        port = direct.getsockname()[1]
+        with pytest.raises(OSError, match="timed out"):
+            field.connect(field.VIPS["ipvs"][6], 80, timeout=0.5, from_port=port)
+        row = seen.until(Hook.CT_FAILED)[0]
+    assert row.before == (field.SOURCES[6], port, field.VIPS["ipvs"][6], 80)
+    assert row.reason == 0
+
+
 @pytest.mark.parametrize("connections", [97])
 def test_as_many_connections_as_were_made(seen, connections):
     ports = []
@@ -335,15 +346,14 @@ def attached():
 def test_sigkill_leaves_no_probe_behind(source):
     before = attached()
     code = "from probes import Loader; Loader().open(); print('ready', flush=True); input()"
-    child = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    assert child.stdout is not None
-    assert child.stdout.readline() == "ready\n"
-    during = attached()
+    ) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "ready\n"
+        during = attached()
+        os.kill(child.pid, signal.SIGKILL)
     assert min(now - then for now, then in zip(during, before, strict=True)) > 10
-    os.kill(child.pid, signal.SIGKILL)
-    child.wait()
     deadline = time.monotonic() + 30
     while attached() != before and time.monotonic() < deadline:
         continue
