@@ -13,6 +13,7 @@ import statistics
 import struct
 import sys
 import time
+from collections.abc import Mapping
 
 from probes import headers, syscalls
 from probes.kernel import Kernel
@@ -40,6 +41,8 @@ _TEST_RUN = 10
 
 class NoLabels:
     """In place of a loader: CT_NEW records name nothing."""
+
+    drop_reasons: Mapping[int, str] = {}
 
     def label(self, _address: int) -> str:
         """No table has a name here."""
@@ -80,7 +83,7 @@ def main() -> None:
     for _ in range(rounds):
         kernel_ns.append(filler.fill(per_round))
         begun = time.perf_counter()
-        block = filler.ring.drain(RING_BYTES)
+        block = filler.ring.drain()
         drained = time.perf_counter()
         records = translator.records(block)
         whole_s.append(time.perf_counter() - begun)

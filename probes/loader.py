@@ -9,7 +9,7 @@ import os
 import struct
 import sys
 import tempfile
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -62,6 +62,8 @@ class Loader:
         self._modules_seen: frozenset[str] = frozenset()
         self._watched: frozenset[Prefix] | None = None
         self._netns: frozenset[int] = frozenset()
+        self.drop_reasons: Mapping[int, str] = {}
+        """Names of the reasons in DROP records, by this kernel's numbers; known once open."""
         self._quiet: set[bytes] = set()
         self._way = ""
         self._left_over = b""
@@ -78,6 +80,7 @@ class Loader:
         with self._stopwatch.step("plan"):
             program = self._prepare(kernel)
         self._attachments = self._start(kernel, program)
+        self.drop_reasons = kernel.drop_reasons
 
     def _prepare(self, kernel: Kernel) -> Program:
         self._modules_seen = kernel.modules_seen

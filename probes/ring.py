@@ -37,9 +37,9 @@ class Ring:
             record_bytes,
         )
 
-    def drain(self, limit_bytes: int = 1 << 22) -> bytes:
-        """Finished slots, headers included, as many as fit the limit; empty when none is."""
-        return self._slots.take(limit_bytes)
+    def drain(self) -> bytes:
+        """Every finished slot, headers included; empty when none is."""
+        return self._slots.take()
 
     def close(self) -> None:
         """Unmap; the map itself belongs to the program."""
@@ -65,11 +65,11 @@ class Slots:
         self._clean = struct.pack("=I", record_bytes)
         self._record_bytes = record_bytes
 
-    def take(self, limit_bytes: int) -> bytes:
+    def take(self) -> bytes:
         """Copy finished slots out and give their room back."""
         start = _POSITION.unpack_from(self._consumer)[0]
         end = _POSITION.unpack_from(self._producer)[0]
-        count = min(end - start, limit_bytes, self._ring_bytes) // self._slot_bytes
+        count = min(end - start, self._ring_bytes) // self._slot_bytes
         if count == 0:
             return b""
         offset = start % self._ring_bytes

@@ -11,6 +11,7 @@ import fcntl
 import os
 import platform
 import struct
+from functools import cache
 from pathlib import Path
 
 _NUMBERS = {"x86_64": (321, 298), "aarch64": (280, 241)}
@@ -92,6 +93,7 @@ def has_ring_buffer() -> bool:
     return True
 
 
+@cache
 def possible_cpus(root: Path = Path("/")) -> int:
     """How many values a per-CPU map has for one key."""
     text = (root / "sys/devices/system/cpu/possible").read_text()

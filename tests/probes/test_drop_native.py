@@ -27,7 +27,9 @@ RING_BYTES = 1 << 20
 
 
 class Quiet:
-    """Keeps no names and quietens nothing."""
+    """Knows this kernel's drop reasons, and quietens nothing."""
+
+    drop_reasons = Kernel().drop_reasons
 
     def label(self, _):
         return ""

@@ -41,8 +41,8 @@ class Kernel:
     def consumed(self) -> int:
         return struct.unpack("=Q", self.consumer)[0]
 
-    def letters(self, limit: int = 1 << 20) -> str:
-        block = self.slots.take(limit)
+    def letters(self) -> str:
+        block = self.slots.take()
         assert len(block) % SLOT == 0
         return "".join(chr(block[at + 8]) for at in range(0, len(block), SLOT))
 
@@ -87,14 +87,6 @@ def test_discarded_records_are_skipped_and_their_room_is_given_back():
         ring.write(letter, flags)
     assert ring.letters() == "ac"
     assert ring.consumed() == 4 * SLOT
-
-
-def test_a_limit_leaves_the_rest_for_the_next_time():
-    ring = Kernel()
-    for letter in "abcde":
-        ring.write(letter)
-    assert ring.letters(limit=2 * SLOT + 5) == "ab"
-    assert ring.letters() == "cde"
 
 
 @pytest.mark.parametrize("rounds", [200])

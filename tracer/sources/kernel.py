@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from probes.attachments import Report
+from probes.attachments import HookState, Report
 from probes.errors import ProbeError
 from probes.hooks import is_harmless
 from probes.kernel import Kernel
@@ -53,8 +53,7 @@ class KernelSource:
         """Decision hooks that are not attached, by reason."""
         reasons: dict[str, list[str]] = {}
         for state in self._loader.report().hooks:
-            # An engine without its module has no rules here: nothing is missing.
-            if state.problem and not state.id.startswith("engine:"):
+            if state.problem and not _is_no_loss(state):
                 reasons.setdefault(state.problem, []).append(state.id)
         return [Problem(", ".join(ids), why) for why, ids in reasons.items()]
 
@@ -94,7 +93,8 @@ class KernelSource:
         now = time.monotonic()
         if now - self._last_retry_s >= _RETRY_S:
             self._last_retry_s = now
-            self._loader.retry_missing()
+            if self._loader.retry_missing():
+                self._translator.kernel = Kernel()
 
     def set_watched(self, prefixes: Iterable[Prefix] | None) -> None:
         """Addresses (16 bytes, bits out of 128) that matter untranslated; None means all."""
@@ -117,8 +117,18 @@ class KernelSource:
         self._loader.close()
 
 
+def _is_no_loss(state: HookState) -> bool:
+    """Whether what a hook would tell cannot happen here: nothing uses the module it is in."""
+    unused = state.problem.startswith("module ") and "nf_conntrack" not in state.problem
+    return unused or state.id.startswith("engine:")
+
+
 class NameKeeper(Protocol):
     """What a translator asks the probes for."""
+
+    @property
+    def drop_reasons(self) -> Mapping[int, str]:
+        """Names of drop reasons by number."""
 
     def label(self, address: int) -> str:
         """Name of the table or chain at a kernel address."""
@@ -131,7 +141,9 @@ class Translator:
     """Kernel numbers to the vocabulary: wall time, reason names, locations, labels."""
 
     def __init__(self, texts: Names, kernel: Kernel, loader: NameKeeper) -> None:
-        self._texts, self._kernel, self._loader = texts, kernel, loader
+        self._texts, self._loader = texts, loader
+        self.kernel = kernel
+        """Where addresses are located; replaced when modules have been loaded."""
         self._reasons: npt.NDArray[np.uint16] | None = None
         self._addresses: dict[int, int] = {}
         self._labels: dict[int, int] = {}
@@ -146,7 +158,7 @@ class Translator:
         if len(drops):
             reasons = np.minimum(records["reason"][drops], len(self._reason_ids()) - 1)
             records["reason"][drops] = self._reason_ids()[reasons]
-            self._exchange(records, drops, self._addresses, self._kernel.locate)
+            self._exchange(records, drops, self._addresses, self.kernel.locate)
         tables = np.flatnonzero(records["hook"] == Hook.TABLE)
         if len(tables):
             self._exchange(records, tables, self._labels, self._loader.label)
@@ -162,8 +174,8 @@ class Translator:
         is_drop = records["hook"] == Hook.DROP
         kinds = np.unique(records[["detail", "reason"]][is_drop])
         for location, reason in kinds.tolist():
-            name = self._kernel.drop_reasons.get(reason, "")
-            if is_harmless(self._kernel.locate(location), name):
+            name = self._loader.drop_reasons.get(reason, "")
+            if is_harmless(self.kernel.locate(location), name):
                 self._loader.quieten(location, reason)
                 same = (records["detail"] == location) & (records["reason"] == reason)
                 is_kept = ~(same & (records["hook"] == Hook.DROP))
@@ -188,8 +200,8 @@ class Translator:
     def _reason_ids(self) -> npt.NDArray[np.uint16]:
         """Text id by reason number; the last entry serves numbers without a name."""
         if self._reasons is None:
-            names = self._kernel.drop_reasons
-            core = {number: name for number, name in names.items() if number < 1 << 12}
+            names = self._loader.drop_reasons.items()
+            core = {number: name for number, name in names if number < 1 << 12}
             ids = np.zeros(max(core, default=0) + 2, dtype=np.uint16)
             for number, name in core.items():
                 ids[number] = self._number(name)

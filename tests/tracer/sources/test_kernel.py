@@ -29,6 +29,7 @@ class FakeLoader:
     def __init__(self, *blocks, lost=(), error=None, hooks=()):
         self.blocks, self.losses, self.error, self.hooks = list(blocks), list(lost), error, hooks
         self.netns, self.quiet, self.closed = None, [], False
+        self.drop_reasons = {7: "NETFILTER_DROP", 3: "NO_SOCKET"}
 
     def open(self):
         if self.error:
@@ -171,15 +172,26 @@ def test_what_this_kernel_lacks_is_an_unable_error():
     assert str(caught.value) == "no kprobes\nwhy\ndo this"
 
 
-def test_missing_hooks_are_problems_by_reason_and_absent_engines_are_none():
+def test_missing_hooks_are_problems_by_reason_and_unused_modules_are_none():
     hooks = [
         HookState("ipvs-new", "", "not in IPVS mode"),
         HookState("ipvs-end", "", "not in IPVS mode"),
-        HookState("engine:x", "", "module x is not loaded"),
+        HookState("engine:x", "", "this kernel has no function x"),
+        HookState("reject-sent", "", "module nf_reject_ipv4 is not loaded"),
         HookState("drop", "kfree_skb", ""),
     ]
     problems = source(FakeLoader(hooks=hooks)).problems()
     assert [str(problem) for problem in problems] == ["ipvs-new, ipvs-end: not in IPVS mode"]
+
+
+def test_a_module_loaded_since_is_looked_for(monkeypatch):
+    loader = FakeLoader()
+    asked = []
+    monkeypatch.setattr(FakeLoader, "retry_missing", lambda _: asked.append(1) or ["ipvs-new"])
+    made = source(loader)
+    monkeypatch.setattr("tracer.sources.kernel._RETRY_S", 0.0)
+    made.read(0)
+    assert asked
 
 
 def test_closing_closes_the_loader():
