@@ -5,7 +5,18 @@ from __future__ import annotations
 import numpy as np
 
 from tracer import address
-from tracer.events import EVENT, EventBatch, Flag, Hook, Loss, Origin, Protocol, Records, TcpFlag
+from tracer.events import (
+    EVENT,
+    EventBatch,
+    Flag,
+    Hook,
+    Loss,
+    Origin,
+    Protocol,
+    Records,
+    TcpFlag,
+    stacked,
+)
 
 NOTHING_LOST = Loss()
 SECOND = 1_000_000_000
@@ -64,7 +75,7 @@ def packet(seconds: float, src: str, dst: str, tcp: str = "", **fields) -> Recor
 
 def join(*records: Records) -> Records:
     """Records one after the other."""
-    return np.concatenate(records)
+    return stacked(records)
 
 
 def batch(

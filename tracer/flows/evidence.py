@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from tracer.events import Flag, Hook, Protocol, Records, TcpFlag
+from tracer.events import Flag, Hook, Protocol, Records, TcpFlag, picked
 from tracer.flow import Leg, Rows, Seen
 from tracer.flows.mappings import before
 from tracer.flows.rows import Scopes, create
@@ -57,7 +57,7 @@ def apply(store: FlowStore, records: Records, scopes: Scopes) -> Rows:
         )
         legs[missing] = Leg.CLIENT_OUT
     known = rows >= 0
-    _witness(store, records[known], rows[known], legs[known])
+    _witness(store, picked(records, known), rows[known], legs[known])
     return rows[known]
 
 
@@ -75,7 +75,7 @@ def _keep(records: Records, scopes: Scopes) -> tuple[Records, Scopes]:
         np.isin(records["detail"], _NOT_A_REFUSAL_V6),
     )
     keep = ~(icmp & harmless)
-    return records[keep], scopes[keep]
+    return picked(records, keep), scopes[keep]
 
 
 def _asks(records: Records) -> Mask:

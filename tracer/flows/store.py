@@ -11,6 +11,9 @@ from tracer.tuples import Sides, TupleHash, mirrored, sides
 
 Legs = npt.NDArray[np.int64]
 
+_ROW = np.dtype((np.void, FLOW.itemsize))
+"""A row as plain bytes: NumPy moves those whole, a structured row field by field."""
+
 
 class FlowStore:
     """A growing array of ``FLOW`` rows with an index from tuple keys to (row, leg)."""
@@ -56,7 +59,7 @@ class FlowStore:
         rows["id"] = np.arange(self._next_id, self._next_id + len(rows))
         rows["alive"] = True
         self._next_id += len(rows)
-        self.flows[where] = rows
+        self.flows.view(_ROW)[where] = rows.view(_ROW)
         self._scopes.update(np.unique(rows["netns"]).tolist())
         return where
 
@@ -103,7 +106,7 @@ class FlowStore:
     def _grow(self) -> None:
         size = len(self.flows)
         larger = np.zeros(size * 2, dtype=FLOW)
-        larger[:size] = self.flows
+        larger.view(_ROW)[:size] = self.flows.view(_ROW)
         self.flows = larger
         free = np.empty(size * 2, dtype=self._free.dtype)
         free[:size] = np.arange(size * 2 - 1, size - 1, -1)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from tracer.events import EVENT, Flag, Hook, Records, no_records
+from tracer.events import EVENT, Flag, Hook, Records, no_records, stacked
 from tracer.node.lines import Numbers, Packed, Unread, is_invalid, is_mapped
 from tracer.node.mapping import mark_changes
 
@@ -73,7 +73,7 @@ def parse(data: bytes, unread: Unread, at_ns: int = 0) -> Records:
     texts = _Texts()
     blocks = _blocks(_whole(data, unread))
     tables = [_records(block, line, unread, texts) for line, block in blocks]
-    records = np.concatenate(tables) if tables else no_records()
+    records = stacked(tables)
     records["time_ns"] = at_ns
     return records
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from tracer.clock import wall_ns
 from tracer.errors import UnableError
-from tracer.events import EventBatch, Flag, Hook, Origin, Records, no_records
+from tracer.events import EventBatch, Flag, Hook, Origin, Records, no_records, stacked
 from tracer.node import ctnetlink
 from tracer.node.attributes import Block, messages
 from tracer.node.ipvs import parse_connections
@@ -147,5 +147,5 @@ def existing() -> EventBatch:
         connections, damaged = ipvs_connections()
     except OSError as error:
         raise unable(error) from error
-    records = np.concatenate((*parts, connections))
+    records = stacked([*parts, connections])
     return EventBatch(records, Origin.CONNTRACK, wall_ns(), damaged=damaged)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tracer.events import Flag, Hook, Records, no_records
+from tracer.events import Flag, Hook, Records, no_records, stacked
 from tracer.node.diff import TableDiff, ended
 from tracer.node.existing import PROC, ipvs_connections
 
@@ -56,4 +56,4 @@ class IpvsPoll:
         if not self._first:
             new["flags"] &= np.uint16(~Flag.EXISTING & 0xFFFF)
         self._first = False
-        return np.concatenate((ended(gone, Hook.IPVS_END, time_ns), new))
+        return stacked([ended(gone, Hook.IPVS_END, time_ns), new])

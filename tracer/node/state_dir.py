@@ -7,10 +7,8 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-
 from tracer.errors import InputError
-from tracer.events import EventBatch, Origin, Records, no_records
+from tracer.events import EventBatch, Origin, Records, no_records, stacked
 from tracer.node import conntrack, iproute, ipvs, ipvs_servers, proxy_mode, sysctl
 from tracer.node.lines import Unread
 from tracer.node.model import IPVS_DEVICE, NodeState, VirtualServer
@@ -76,7 +74,7 @@ def _connections(directory: _Directory, at_ns: int) -> Records:
         tables.append(conntrack.parse(*found, at_ns))
     if found := directory.read("ipvsadm-conn.txt"):
         tables.append(ipvs.parse_connections(*found, at_ns))
-    return np.concatenate(tables)
+    return stacked(tables)
 
 
 def _state(directory: _Directory, at_ns: int) -> NodeState:

@@ -15,7 +15,7 @@ import numpy as np
 
 from tracer.clock import wall_ns
 from tracer.errors import UnableError
-from tracer.events import EventBatch, Hook, Loss, Origin, Records, no_records
+from tracer.events import EventBatch, Hook, Loss, Origin, Records, no_records, stacked
 from tracer.node import ctnetlink
 from tracer.node.attributes import Block, messages
 from tracer.node.diff import TableDiff, ended
@@ -148,7 +148,7 @@ class ConntrackSource:
         The kernel's stamps may be (``nf_conntrack_timestamp``), and so may a clock set back.
         """
         before, self._until_ns = self._until_ns, max(self._until_ns, wall_ns())
-        records = np.concatenate(parts)
+        records = stacked(parts)
         np.clip(records["time_ns"], before, self._until_ns, out=records["time_ns"])
         loss = Loss(socket=lost)
         return EventBatch(records, Origin.CONNTRACK, self._until_ns, loss, damaged=damaged)
@@ -180,7 +180,7 @@ class ConntrackSource:
             if block.starts.size + cut < _SLOTS:
                 break
         self._busy = len(parts) > 2
-        return np.concatenate(parts), lost, damaged
+        return stacked(parts), lost, damaged
 
     def _newly_dropped(self, events: socket.socket) -> int:
         """Events the kernel dropped since this was last asked, at least one."""
@@ -205,7 +205,7 @@ class ConntrackSource:
         if part is not None:
             self._listed.append(part)
             return no_records() if self._recheck else part
-        whole = np.concatenate((no_records(), *self._listed))
+        whole = stacked(self._listed)
         took = time.monotonic() - self._listing_began
         self._recheck_at = time.monotonic() + max(RECHECK_S, RECHECK_SHARE * took)
         self._listing, self._listed = None, []
