@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import select
 import socket
@@ -129,6 +130,8 @@ class SniffSource:
 
     def _listen(self, name: str, program: object) -> None:
         """One socket; protocol 0 keeps it deaf until its filter and buffer are in place."""
+        # scapy tells of a link type it cannot dissect; nothing is dissected here.
+        logging.getLogger("scapy.runtime").setLevel(logging.ERROR)
         opened = L2ListenSocket(iface=name or "lo", type=_ETH_P_NONE, promisc=False, nofilter=1)
         self._sockets.append(opened)
         inner: socket.socket = opened.ins
