@@ -66,7 +66,7 @@ class Report:
     seconds: Mapping[str, float]
     """Start-up by step: btf, symbols, plan, compile, load, attach."""
     counters: Mapping[str, int]
-    """Probes run (hits), records sent, records lost, return probes missed."""
+    """Records sent, records lost, return probes missed."""
 
 
 class Stopwatch:

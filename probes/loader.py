@@ -35,7 +35,7 @@ SLOT_BYTES = 8 + RECORD_BYTES
 MOST_WATCHED = 30_000
 """Half of what the kernel's map holds: old and new prefixes share it during a change."""
 _DISTRIBUTION_FOLDERS = ("/usr/lib/python3/dist-packages", "/usr/lib/python3/site-packages")
-_COUNTERS = ("lost", "missed", "hits", "sent")
+_COUNTERS = ("lost", "missed", "sent")
 """Order of ``enum counter`` in ``bpf/common.h``."""
 
 Prefix = tuple[bytes, int]

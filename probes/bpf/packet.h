@@ -87,6 +87,7 @@ INLINE u64 read_ipv4(struct viptrace_event *e, u64 at)
 	return at + (header.version_length & 15) * 4;
 }
 
+/* Looks through two extension headers; further ones are told as the protocol. */
 INLINE u64 read_ipv6(struct viptrace_event *e, u64 at)
 {
 	struct ipv6_header header = {};
@@ -101,7 +102,7 @@ INLINE u64 read_ipv6(struct viptrace_event *e, u64 at)
 	map_address(e->dst, header.dst, FAMILY_IPV6);
 	at += sizeof(header);
 #pragma unroll
-	for (int i = 0; i < 4; i++) {
+	for (int i = 0; i < 2; i++) {
 		u8 kind = e->protocol;
 
 		if (kind != 0 && kind != 43 && kind != 44 && kind != 60)

@@ -19,7 +19,7 @@ from tests.probes.roots import kernel_types, make_root
 class FakeModule:
     """Six methods in place of a compiled module; tells its story in a list."""
 
-    def __init__(self, story, counters=(0, 0, 0, 0)):
+    def __init__(self, story, counters=(0, 0, 0)):
         self.story, self.maps, self.blocks, self.counters = story, {}, [], list(counters)
 
     def load(self, function, kind):
