@@ -13,6 +13,8 @@ TIMEOUT = frozenset({"timeout"})
 SOME_REFUSED = Load("10.96.0.10", 80, tcp=24)
 """Enough that the dead third is hit: a chance of 1 in 16,000 that it is not."""
 
+PATIENT = Load("172.18.0.2", 30081, tcp=2, timeout_s=8)
+"""Long enough that silence means something: three retransmissions."""
 PEERS_TALK = tuple(Traffic("master-1", Load(ip, 2380, tcp=1)) for ip in MASTERS[1:])
 """etcd on one control-plane node reaches its peers."""
 
@@ -156,7 +158,7 @@ SCENARIOS: tuple[Scenario, ...] = (
         cluster="default",
         mode="ipvs",
         node="control-plane",
-        traffic=(Traffic("client", Load("172.18.0.2", 30081, tcp=2), TIMEOUT),),
+        traffic=(Traffic("client", PATIENT, TIMEOUT),),
         findings=("etp-local-ipvs-wrong-source",),
         kernel_only=True,
     ),
