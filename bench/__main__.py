@@ -21,6 +21,7 @@ class Bench(NamedTuple):
 BENCHES = (
     Bench("bench.decode", (), ("16384",)),
     Bench("bench.flows", ("1000000",), ("20000",)),
+    Bench("bench.pairing", (), ("300",)),
 )
 
 

@@ -57,16 +57,16 @@ class Conversations:
     def visit(self, records: Records, ends: Ends) -> Visit:
         """Take notice of packets; which of them still have to be explained."""
         slots = ends.conversations & self._mask
-        self._meet(slots, ends.conversations)
+        mine = self._meet(slots, ends.conversations)
         tcp = records["protocol"] == Protocol.TCP
         handshake = tcp & (records["tcp_flags"] & TcpFlag.SYN != 0)
-        self._begin(records, ends, np.flatnonzero(handshake))
+        self._begin(records, ends, np.flatnonzero(handshake & mine))
         self._expire(slots, records["time_ns"], np.flatnonzero(~tcp))
-        mine = self._tags[slots] == ends.conversations
-        due = ~(mine & (self._known[slots] & _Known.SETTLED != 0))
-        early = np.flatnonzero(due & (handshake | ~tcp))
+        due = ~mine | (self._known[slots] & np.uint8(_Known.SETTLED) == 0)
+        late = due & tcp & ~handshake
+        early = np.flatnonzero(due ^ late)
         early = self.tried(early, ends.conversations[early])
-        return Visit(early, np.flatnonzero(due & tcp & ~handshake))
+        return Visit(early, np.flatnonzero(late))
 
     def tried(self, rows: Rows, conversations: Hashes) -> Rows:
         """Those of ``rows`` whose conversations may be tried once more."""
@@ -113,13 +113,15 @@ class Conversations:
         forward = ends.forward
         return np.where(forward, low, high), np.where(forward, high, low)
 
-    def _meet(self, slots: Hashes, conversations: Hashes) -> None:
+    def _meet(self, slots: Hashes, conversations: Hashes) -> Mask:
+        """Give slots to those that have none; of several in one slot one has it in the end."""
         new = np.flatnonzero(self._tags[slots] != conversations)
         where = slots[new]
         self._tags[where] = conversations[new]
         self._known[where] = 0
         self._tries[where] = 0
         self._sequence[where] = 0
+        return self._tags[slots] == conversations
 
     def _begin(self, records: Records, ends: Ends, rows: Rows) -> None:
         """A handshake with another first sequence number is another connection."""
@@ -130,7 +132,6 @@ class Conversations:
         answer = records["tcp_flags"][rows] & TcpFlag.ACK != 0
         first = np.where(answer, records["ack"][rows] - np.uint32(1), records["seq"][rows])
         new = (self._known[slots] & _Known.HANDSHAKE == 0) | (self._sequence[slots] != first)
-        new &= self._tags[slots] == ends.conversations
         client_low = ends.forward != answer
         role = np.where(client_low, _Known.CLIENT_LOW, _Known.CLIENT_HIGH) | _Known.HANDSHAKE
         where = slots[new]

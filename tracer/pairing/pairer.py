@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from tracer.events import EVENT, Flag, Hook, Protocol, Records, TcpFlag, picked, stacked
@@ -9,7 +11,7 @@ from tracer.pairing.conversations import Conversations
 from tracer.pairing.evidence import ENOUGH_BITS, Ballot, undisputed
 from tracer.pairing.legs import Legs
 from tracer.pairing.sightings import passages
-from tracer.pairing.traces import Ends, Mask, Rows, Tracer, is_icmp
+from tracer.pairing.traces import Ends, Mask, Rows, Tracer
 from tracer.pairing.window import MAX_TRACES, Groups, Window
 
 WINDOW_NS = 50_000_000
@@ -21,6 +23,23 @@ _TRACED = np.zeros(256, dtype=np.bool_)
 _TRACED[[Protocol.TCP, Protocol.UDP, Protocol.SCTP, Protocol.ICMP, Protocol.ICMPV6]] = True
 _UNUSABLE = np.uint16(Flag.QUOTED | Flag.FRAGMENT | Flag.SNAPPED)
 _END = 1 << 62
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """Packets behind the handshake, where they lie."""
+
+    packets: Records
+    ends: Ends
+    rows: Rows
+
+    def split(self, until_ns: int) -> tuple[_Waiting, _Waiting]:
+        """Those of this time and earlier, and the others."""
+        late = self.packets["time_ns"][self.rows] > until_ns
+        return (
+            _Waiting(self.packets, self.ends, self.rows[~late]),
+            _Waiting(self.packets, self.ends, self.rows[late]),
+        )
 
 
 class Pairer:
@@ -37,10 +56,13 @@ class Pairer:
         self._conversations = Conversations()
         self._ballot = Ballot()
         self._early, self._late = Window(window_ns), Window(window_ns)
-        self._waiting: list[tuple[Records, Ends]] = []
+        self._waiting: list[_Waiting] = []
 
     def feed(self, records: Records) -> Records:
-        """Take records in about their order of time; the translations known by now."""
+        """Take records in about their order of time; the translations known by now.
+
+        The records must not change afterwards: they are kept for a window, not copied.
+        """
         records, told = records.astype(EVENT, copy=False), []
         for first in range(0, len(records), _CHUNK):
             packets = _usable(records[first : first + _CHUNK])
@@ -58,7 +80,7 @@ class Pairer:
         visit = self._conversations.visit(packets, ends)
         self._early.add(self._tracer.traces(picked(packets, visit.early), ends.rows(visit.early)))
         if visit.late.size:
-            self._waiting.append((picked(packets, visit.late), ends.rows(visit.late)))
+            self._waiting.append(_Waiting(packets, ends, visit.late))
 
     def _told(self, until_ns: int) -> Records:
         """Judge what is complete by ``until_ns``: handshakes, a window later what follows them."""
@@ -69,17 +91,19 @@ class Pairer:
 
     def _release(self, until_ns: int) -> None:
         """Turn to packets behind the handshake where the handshake has explained nothing."""
-        waiting, self._waiting = self._waiting, []
-        if sum(len(packets) for packets, _ in waiting) > MAX_TRACES:
+        if sum(each.rows.size for each in self._waiting) > MAX_TRACES:
             until_ns = _END
-        for packets, ends in waiting:
-            due = packets["time_ns"] <= until_ns
-            rows = np.flatnonzero(due & ~self._conversations.settled(ends.conversations))
-            rows = self._conversations.tried(rows, ends.conversations[rows])
-            self._late.add(self._tracer.traces(picked(packets, rows), ends.rows(rows)))
-            if not due.all():
-                rest = np.flatnonzero(~due)
-                self._waiting.append((picked(packets, rest), ends.rows(rest)))
+        waiting, self._waiting = self._waiting, []
+        for each in waiting:
+            due, rest = each.split(until_ns)
+            settled = self._conversations.settled(due.ends.conversations[due.rows])
+            rows = due.rows[~settled]
+            rows = self._conversations.tried(rows, due.ends.conversations[rows])
+            if rows.size:
+                packets = picked(due.packets, rows)
+                self._late.add(self._tracer.traces(packets, due.ends.rows(rows)))
+            if rest.rows.size:
+                self._waiting.append(rest)
 
     def _judged(self, groups: Groups) -> Records:
         """The translations that packets under several tuples prove."""
@@ -117,8 +141,7 @@ def _undisputed(legs: Legs, side: str) -> Rows:
 
 def _usable(records: Records) -> Records:
     """Whole packets of protocols that are translated; resets may be anybody's."""
-    reset = (records["tcp_flags"] & TcpFlag.RST) != 0
-    echo = ~is_icmp(records) | (records["src_port"] != 0)
-    good = (records["hook"] == Hook.PACKET) & _TRACED[records["protocol"]] & ~reset & echo
+    good = (records["hook"] == Hook.PACKET) & _TRACED[records["protocol"]]
     good &= (records["flags"] & _UNUSABLE) == 0
+    good &= (records["tcp_flags"] & np.uint8(TcpFlag.RST)) == 0
     return records if good.all() else picked(records, np.flatnonzero(good))

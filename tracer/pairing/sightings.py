@@ -29,7 +29,7 @@ class Sightings:
     keys: Hashes
     ends: Ends
     first: Records
-    """The earliest record."""
+    """One record of it, with the earliest time."""
     highest: npt.NDArray[np.int16]
     """TTL where it was first on its way."""
     lowest: npt.NDArray[np.int16]
@@ -50,18 +50,21 @@ class Sightings:
         """Sum up traces tuple by tuple."""
         traces, ends = found.traces, found.traces.ends
         tuples = ends.sources + ends.destinations * np.uint64(3)
-        order = np.lexsort((traces.times, tuples, found.numbers))
+        coarse = found.numbers.astype(np.uint64) << np.uint64(40) | tuples >> np.uint64(24)
+        order = np.argsort(coarse, kind="stable")
         numbers, tuples = found.numbers[order], tuples[order]
         begins = np.flatnonzero(
             np.r_[True, (numbers[1:] != numbers[:-1]) | (tuples[1:] != tuples[:-1])]
         )
         ttls = traces.records["ttl"][order].astype(np.int16)
         at = order[begins]
+        first = picked(traces.records, at)
+        first["time_ns"] = np.minimum.reduceat(traces.times[order], begins)
         return cls(
             found.numbers[at],
             traces.keys[at],
             ends.rows(at),
-            picked(traces.records, at),
+            first,
             np.maximum.reduceat(ttls, begins),
             np.minimum.reduceat(ttls, begins),
         )

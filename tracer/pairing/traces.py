@@ -23,10 +23,13 @@ _COMPARED_FLAGS = TcpFlag.SYN | TcpFlag.ACK | TcpFlag.FIN | TcpFlag.PSH
 """Routers may set the congestion bits on the way."""
 
 
+_ICMP = np.zeros(256, dtype=np.bool_)
+_ICMP[[Protocol.ICMP, Protocol.ICMPV6]] = True
+
+
 def is_icmp(records: Records) -> Mask:
     """Echoes, whose two "ports" are one identifier."""
-    protocols = records["protocol"]
-    return (protocols == Protocol.ICMP) | (protocols == Protocol.ICMPV6)
+    return _ICMP[records["protocol"]]
 
 
 @dataclass(frozen=True, slots=True)
