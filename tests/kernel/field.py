@@ -167,20 +167,10 @@ class Echo:
         self._socket.close()
 
 
-def connect(host: str, port: int, timeout: float = 10.0, from_port: int = 0) -> socket.socket:
+def connect(host: str, port: int, timeout: float = 10.0) -> socket.socket:
     """A connection from the client's namespace."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with inside(CLIENT):
-        peer = socket.socket(family, socket.SOCK_STREAM)
-        peer.settimeout(timeout)
-        peer.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            peer.bind(("", from_port))
-            peer.connect((host, port))
-        except OSError:
-            peer.close()
-            raise
-    return peer
+        return socket.create_connection((host, port), timeout)
 
 
 def exchange(peer: socket.socket, times: int = 1) -> None:

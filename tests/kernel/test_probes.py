@@ -209,17 +209,6 @@ def test_a_full_table_is_told_with_the_tuple(seen):
     assert row.before[2:] == (field.BACKENDS[4], 8080)
 
 
-def test_a_mapping_that_clashes_is_told_as_failed(seen):
-    # IPVS rewrites the reply tuple without asking whether it is taken.
-    with field.connect(field.BACKENDS[6], field.PORT) as direct:
-        port = direct.getsockname()[1]
-        with pytest.raises(OSError, match="timed out"):
-            field.connect(field.VIPS["ipvs"][6], 80, timeout=0.5, from_port=port)
-        row = seen.until(Hook.CT_FAILED)[0]
-    assert row.before == (field.SOURCES[6], port, field.VIPS["ipvs"][6], 80)
-    assert row.reason == 0
-
-
 @pytest.mark.parametrize("connections", [97])
 def test_as_many_connections_as_were_made(seen, connections):
     ports = []
