@@ -22,7 +22,7 @@ _LEAST_PERCENT, _MOST_PERCENT = 90, 99
 
 _SEQUENCE, _IP_ID, _TIMESTAMP, _PAYLOAD, _SHORT_PAYLOAD = 32, 16, 24, 24, 8
 _SHORT_BYTES = 8
-_SAME_SOURCE, _SAME_DESTINATION, _SAME_PORT = 24, 8, 12
+_SAME_CLIENT, _SAME_SERVER, _SAME_PORT = 24, 8, 12
 _TTL_FALLS, _CLOCK_ONLY = 4, -24
 _FORWARD, _BACKWARD = 1, 2
 _FULL = 1 << 20
@@ -32,12 +32,15 @@ _AMBIGUOUS_AT_MOST = 24
 Bits = npt.NDArray[np.int64]
 
 
-def bits_of(found: Passages) -> Bits:
-    """Worth of each passage as evidence that its tuples are one flow."""
+def bits_of(found: Passages, asks: Mask) -> Bits:
+    """Worth of each passage as evidence that its tuples are one flow.
+
+    ``asks`` are those on their way from the client, the others on their way to it.
+    """
     alike = _alike(found.before.first)
     alike = np.where(found.unique, alike, np.minimum(alike, _AMBIGUOUS_AT_MOST))
     order = np.where(found.proven, _TTL_FALLS, _CLOCK_ONLY)
-    return alike + _shared(found) + order
+    return alike + _shared(found, asks) + order
 
 
 def percent_of(bits: Bits) -> npt.NDArray[np.int64]:
@@ -47,9 +50,15 @@ def percent_of(bits: Bits) -> npt.NDArray[np.int64]:
     return np.clip(sure, _LEAST_PERCENT, _MOST_PERCENT)
 
 
-def same_source(found: Passages) -> Mask:
-    """Only the destination was translated."""
-    return np.asarray(found.before.ends.sources == found.after.ends.sources)
+def same_client(found: Passages, asks: Mask) -> Mask:
+    """Only the server's end was translated."""
+    source, destination = _same_ends(found)
+    return np.where(asks, source, destination)
+
+
+def _same_ends(found: Passages) -> tuple[Mask, Mask]:
+    before, after = found.before.ends, found.after.ends
+    return before.sources == after.sources, before.destinations == after.destinations
 
 
 def _alike(records: Records) -> Bits:
@@ -63,13 +72,18 @@ def _alike(records: Records) -> Bits:
     return np.where(tcp, handshake, payload * told) + _IP_ID * (records["ip_id"] != 0)
 
 
-def _shared(found: Passages) -> Bits:
+def _shared(found: Passages, asks: Mask) -> Bits:
     """Worth of what the translation left alone in the tuple."""
-    source = same_source(found)
-    destination = found.before.ends.destinations == found.after.ends.destinations
+    source, destination = _same_ends(found)
+    client, server = np.where(asks, source, destination), np.where(asks, destination, source)
     before, after = found.before.first, found.after.first
-    port = ~source & (before["src_port"] == after["src_port"]) & ~is_icmp(before)
-    return _SAME_SOURCE * source + _SAME_DESTINATION * destination + _SAME_PORT * port
+    port = np.where(
+        asks,
+        before["src_port"] == after["src_port"],
+        before["dst_port"] == after["dst_port"],
+    )
+    port &= ~client & ~is_icmp(before)
+    return _SAME_CLIENT * client + _SAME_SERVER * server + _SAME_PORT * port
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +96,7 @@ class Votes:
     """Which of the two is the client's; which one means nothing."""
     keys: Hashes
     repeats: Mask
-    """A packet with the same key counts once more: its source was not translated."""
+    """A packet with the same key counts once more: its client was not translated."""
     bits: Bits
 
 

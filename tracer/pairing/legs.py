@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from tracer.events import EVENT, Flag, Hook, Protocol, Records, TcpFlag
 from tracer.pairing.conversations import Conversations, Sequences
-from tracer.pairing.evidence import Bits, Votes, bits_of, percent_of, same_source
+from tracer.pairing.evidence import Bits, Votes, bits_of, percent_of, same_client
 from tracer.pairing.requests import directions
 from tracer.pairing.sightings import Passages
 from tracer.pairing.traces import Ends, Hashes, Mask, Rows, Times
@@ -66,8 +66,8 @@ class Legs:
             client + server,
             client < server,
             self.found.before.keys,
-            same_source(self.found),
-            bits_of(self.found),
+            same_client(self.found, self.asks),
+            bits_of(self.found, self.asks),
         )
 
     def connections(self, ends: Ends) -> Hashes:
@@ -101,13 +101,15 @@ def _set(
 def _sequences(
     found: Passages, client: Ends, server: Ends, conversations: Conversations
 ) -> npt.NDArray[np.uint32]:
-    """By the handshake itself, else as remembered from it."""
+    """By the handshake itself; else as remembered from it, if both legs remember the same.
+
+    One leg alone may remember a former connection on its ports.
+    """
     records = found.before.first
     tcp = records["protocol"] == Protocol.TCP
     syn = tcp & (records["tcp_flags"] & TcpFlag.SYN != 0)
     answered = records["tcp_flags"] & TcpFlag.ACK != 0
     shown = np.where(answered, records["ack"] - np.uint32(1), records["seq"])
     remembered = conversations.sequences(client.conversations)
-    other = conversations.sequences(server.conversations)
-    remembered = np.where(remembered == 0, other, remembered)
-    return np.where(syn, shown, np.where(tcp, remembered, 0)).astype(np.uint32)
+    sure = tcp & (remembered == conversations.sequences(server.conversations))
+    return np.where(syn, shown, np.where(sure, remembered, 0)).astype(np.uint32)

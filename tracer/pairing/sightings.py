@@ -102,7 +102,7 @@ def passages(found: Groups) -> list[Passages]:
     """First and last tuple of every packet whose way is clear.
 
     Packets of one key that cannot be one are tried apart by who sent them, then by
-    whom they were sent to: a translation of the destination keeps the source.
+    whom they were sent to: a translation of the server keeps the client.
     """
     if not len(found.traces):
         return []
