@@ -19,6 +19,11 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 LAYERS = (
+    # Values that the vocabulary is made of.
+    (
+        *("tracer.node.xtables", "tracer.node.nft_ruleset"),
+        *("tracer.node.routing", "tracer.node.sets"),
+    ),
     # The vocabulary: knows nothing, known by all.
     (
         *("tracer", "tracer.errors", "tracer.plain", "tracer.settings", "tracer.names"),

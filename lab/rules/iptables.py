@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from lab.rules.naming import iptables_hash
 from lab.rules.plan import MASQUERADE_MARK, NodePlan, PortPlan, Target
+from tracer.node.chain_names import iptables_hash
 
 MARK = f"{MASQUERADE_MARK}/{MASQUERADE_MARK}"
 PORTALS = '-m comment --comment "kubernetes service portals"'

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from lab.rules.iptables import Table, comment, forwarding, masquerading
-from lab.rules.naming import ipset_name
 from lab.rules.plan import NodePlan, PortPlan, Target
+from tracer.node.chain_names import ipset_name
 
 SCHEDULER = "rr"
 

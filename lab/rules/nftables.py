@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lab.rules.naming import nft_endpoint, nft_port
 from lab.rules.plan import MASQUERADE_MARK, NodePlan, PortPlan, Target
+from tracer.node.chain_names import nft_endpoint, nft_port
 
 BASE_CHAINS = (
     ("filter-prerouting-pre-dnat", "filter", "prerouting", -110),

@@ -6,9 +6,9 @@ import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from lab.rules.naming import port_label
 from tracer import address
 from tracer.cluster.model import Cluster, Endpoint, Service, ServicePort
+from tracer.node.chain_names import port_label
 
 PROTOCOLS = {6: "tcp", 17: "udp", 132: "sctp"}
 MASQUERADE_MARK = "0x4000"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from lab.rules import iptables
-from lab.rules.naming import iptables_hash
 from tests.lab.cluster import HERE, plans
+from tracer.node.chain_names import iptables_hash
 
 RULES = iptables.generate(HERE, plans()).splitlines()
 ONE, TWO, FOUR, FIVE = (iptables_hash(f"ns{n}/svc{n}:p80", "tcp") for n in (1, 2, 4, 5))

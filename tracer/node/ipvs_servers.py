@@ -25,6 +25,13 @@ _SERVER_OPTIONS = {
     "--sctp-service": Protocol.SCTP,
 }
 _FORWARD = {"Masq", "Route", "Tunnel", "Local"}
+_METHODS = {
+    **dict.fromkeys(("-m", "--masquerading"), "masq"),
+    **dict.fromkeys(("-g", "--gatewaying"), "route"),
+    **dict.fromkeys(("-i", "--ipip"), "tunnel"),
+}
+DEFAULT_PERSISTENCE_S = 300
+"""What ``-p`` without a number means to ipvsadm."""
 _Key = tuple[int, bytes, int]
 
 
@@ -48,18 +55,22 @@ class _Servers:
             raise ValueError(text)
         return ip, number
 
-    def server(self, protocol: int, endpoint: str, scheduler: str) -> None:
+    def server(self, protocol: int, endpoint: str, scheduler: str, persistent_s: int = 0) -> None:
         ip, port = self.endpoint(endpoint)
         self.current = (protocol, ip, port)
-        self.found[self.current] = VirtualServer(protocol, ip, port, scheduler)
+        self.found[self.current] = VirtualServer(
+            protocol, ip, port, scheduler, persistent_s=persistent_s
+        )
 
-    def backend(self, endpoint: str, weight: str) -> None:
+    def backend(self, endpoint: str, weight: str, method: str) -> None:
         """Add a backend to the current server."""
         if self.current is None or self.current not in self.found:
             raise ValueError(endpoint)
         entry = (*self.endpoint(endpoint), int(weight))
         known = self.found[self.current]
-        self.found[self.current] = replace(known, backends=(*known.backends, entry))
+        self.found[self.current] = replace(
+            known, backends=(*known.backends, entry), methods=(*known.methods, method)
+        )
 
 
 def parse_servers(text: str, unread: Unread) -> tuple[VirtualServer, ...]:
@@ -84,12 +95,20 @@ def _read(servers: _Servers, words: list[str]) -> None:
     elif words[0] == "->":
         if words[2] not in _FORWARD:
             raise ValueError(words[2])
-        servers.backend(words[1], words[3])
+        servers.backend(words[1], words[3], words[2].lower())
     else:
         servers.current = None
         if words[2].isdigit():  # --stats and --rate: neither scheduler nor weights
             raise ValueError(words[2])
-        servers.server(_protocol(words[0]), words[1], words[2])
+        servers.server(_protocol(words[0]), words[1], words[2], _persistence(words))
+
+
+def _persistence(words: list[str]) -> int:
+    """Seconds after the word ``persistent``; 0 without it."""
+    if "persistent" not in words[:-1]:
+        return 0
+    seconds = words[words.index("persistent") + 1]
+    return int(seconds) if seconds.isdigit() else 0
 
 
 def _protocol(name: str) -> int:
@@ -108,10 +127,13 @@ def _read_saved(servers: _Servers, words: list[str]) -> None:
     protocol = _SERVER_OPTIONS[chosen]
     if words[0] in _ADD_SERVER:
         scheduler = options.get("-s", options.get("--scheduler", "wlc"))
-        servers.server(protocol, options[chosen], scheduler)
+        persistent = options.get("-p", options.get("--persistent", "0"))
+        seconds = int(persistent) if persistent.isdigit() else DEFAULT_PERSISTENCE_S
+        servers.server(protocol, options[chosen], scheduler, seconds)
         return
     servers.current = (protocol, *servers.endpoint(options[chosen]))
     servers.backend(
         options.get("-r", options.get("--real-server", "")),
         options.get("-w", options.get("--weight", "1")),
+        next((method for option, method in _METHODS.items() if option in words), "route"),
     )

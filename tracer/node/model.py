@@ -6,6 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from tracer.node.nft_ruleset import NftRuleset
+from tracer.node.routing import Neighbour, PolicyRule, Route
+from tracer.node.sets import AddressSet
+from tracer.node.xtables import XtTables
+
 IPVS_DEVICE = "kube-ipvs0"
 """kube-proxy's dummy device in ipvs mode: holds every Service address as /32 or /128."""
 
@@ -29,6 +34,10 @@ class VirtualServer:
     scheduler: str
     backends: tuple[tuple[bytes, int, int], ...] = ()
     """(address, port, weight)."""
+    methods: tuple[str, ...] = ()
+    """How each backend is reached: ``masq``, ``route``, ``tunnel``, ``local``; empty: not told."""
+    persistent_s: int = 0
+    """How long a client keeps its backend; 0 without persistence."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +52,14 @@ class NodeState:
     proxy_mode: str = ""
     """``ipvs``, ``iptables``, ``nftables`` or empty when not known."""
     node_name: str = ""
+    xtables: tuple[XtTables, ...] = ()
+    """iptables' rules, one value for each family and variant."""
+    address_sets: tuple[AddressSet, ...] = ()
+    nft: NftRuleset = field(default_factory=NftRuleset)
+    """Every nftables table, also those that iptables-nft made."""
+    routes: tuple[Route, ...] = ()
+    policy_rules: tuple[PolicyRule, ...] = ()
+    neighbours: tuple[Neighbour, ...] = ()
     netns: int = 0
     at_ns: int = 0
     known: frozenset[str] = frozenset()

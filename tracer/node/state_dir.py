@@ -9,9 +9,25 @@ from pathlib import Path
 
 from tracer.errors import InputError
 from tracer.events import EventBatch, Origin, Records, no_records, stacked
-from tracer.node import conntrack, iproute, ipvs, ipvs_servers, proxy_mode, sysctl
+from tracer.node import (
+    conntrack,
+    iproute,
+    ipset,
+    iptables,
+    ipvs,
+    ipvs_servers,
+    nft_json,
+    nft_text,
+    proxy_mode,
+    routes,
+    sysctl,
+)
 from tracer.node.lines import Unread
 from tracer.node.model import IPVS_DEVICE, NodeState, VirtualServer
+from tracer.node.nft_ruleset import NftRuleset
+from tracer.node.routing import Neighbour, PolicyRule, Route
+from tracer.node.sets import AddressSet
+from tracer.node.xtables import XtTables
 
 _NAT_CHAIN = re.compile(rf"^(?::|-N ){proxy_mode.NAT_CHAIN}(?!\S)", re.MULTILINE)
 _NFT_TABLE = re.compile(rf"^table (?:ip6?|inet) {proxy_mode.NFT_TABLE}(?!\S)", re.MULTILINE)
@@ -91,6 +107,9 @@ def _state(directory: _Directory, at_ns: int) -> NodeState:
     if found := directory.text("sysctl.txt"):
         sysctls = sysctl.parse(*found)
         known.add("sysctls")
+    rules = _rules(directory)
+    ways = _ways(directory)
+    known |= rules.known | ways.known
     bound = any(entry.interface == IPVS_DEVICE for entry in interfaces.addresses)
     mode = _mode(directory, ipvs_programmed=bound and bool(servers))
     known |= {"proxy_mode"} if mode else set()
@@ -100,10 +119,66 @@ def _state(directory: _Directory, at_ns: int) -> NodeState:
         virtual_servers=servers,
         sysctls=sysctls,
         proxy_mode=mode,
+        xtables=rules.xtables,
+        address_sets=rules.sets,
+        nft=rules.nft,
+        routes=ways.routes,
+        policy_rules=ways.rules,
+        neighbours=ways.neighbours,
         at_ns=at_ns,
         known=frozenset(known),
         unparsed=tuple(line for unread in directory.unread for line in unread.listed()),
     )
+
+
+@dataclass(slots=True)
+class _Rules:
+    """What filters and translates, of every tool."""
+
+    xtables: tuple[XtTables, ...] = ()
+    sets: tuple[AddressSet, ...] = ()
+    nft: NftRuleset = field(default_factory=NftRuleset)
+    known: set[str] = field(default_factory=set)
+
+
+def _rules(directory: _Directory) -> _Rules:
+    found = _Rules()
+    for name, ipv6 in (("iptables-save.txt", False), ("ip6tables-save.txt", True)):
+        if read := directory.text(name):
+            found.xtables += iptables.parse(*read, ipv6=ipv6)
+            found.known |= {"xtables", f"xtables.{'ip6' if ipv6 else 'ip'}"}
+    if read := directory.text("ipset-save.txt"):
+        found.sets = ipset.parse(*read)
+        found.known.add("address_sets")
+    for name, parse in (("nft.json", nft_json.parse), ("nft.txt", nft_text.parse)):
+        if "nft" not in found.known and (read := directory.text(name)):
+            found.nft = parse(*read)
+            found.known.add("nft")
+    return found
+
+
+@dataclass(slots=True)
+class _Ways:
+    """Where packets go."""
+
+    routes: tuple[Route, ...] = ()
+    rules: tuple[PolicyRule, ...] = ()
+    neighbours: tuple[Neighbour, ...] = ()
+    known: set[str] = field(default_factory=set)
+
+
+def _ways(directory: _Directory) -> _Ways:
+    found = _Ways()
+    if read := directory.text("route.json"):
+        found.routes = routes.parse_routes(*read)
+        found.known.add("routes")
+    if read := directory.text("rule.json"):
+        found.rules = routes.parse_rules(*read)
+        found.known.add("policy_rules")
+    if read := directory.text("neigh.json"):
+        found.neighbours = routes.parse_neighbours(*read)
+        found.known.add("neighbours")
+    return found
 
 
 def _mode(directory: _Directory, *, ipvs_programmed: bool) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lab.rules.naming import ipset_name, iptables_hash, nft_endpoint, nft_port, port_label
+from tracer.node.chain_names import ipset_name, iptables_hash, nft_endpoint, nft_port, port_label
 
 
 @pytest.mark.parametrize(
