@@ -18,16 +18,12 @@ from tracer.events import EventBatch, Loss
 from tracer.flow import Rows
 from tracer.node.model import NodeState
 from tracer.pipeline import Pipeline, Update
-from tracer.recording import StateAt
 from tracer.sinks import Sink
 from tracer.sources import Problem, Source
 from tracer.view import Snapshot, View, ViewQuery
 
 READ_TIMEOUT_S = 0.1
 QUEUE_BATCHES = 256
-SMALL_BATCH = 1024
-GATHER_S = 0.02
-"""A live reader with little to tell waits this long for more: each batch has a price."""
 SUSPECT_AFTER_NS = 1_500_000_000
 SUSPECT_EVERY_S = 0.5
 
@@ -46,7 +42,7 @@ class StateReader(Protocol):
         """A new state, or None when nothing changed within ``timeout`` seconds."""
 
 
-Input = EventBatch | StateAt | NodeState | Cluster | BaseException | None
+Input = EventBatch | NodeState | Cluster | BaseException | None
 """What readers put into the queue; None says that one of them has finished."""
 
 
@@ -158,8 +154,6 @@ class Session:
                 if batch is None:
                     break
                 self._put(batch)
-                if self._live and len(batch.records) < SMALL_BATCH:
-                    self._stopping.wait(GATHER_S)
             else:
                 # What arrived before the stop still counts.
                 last = source.read(0.0)
@@ -225,16 +219,10 @@ class Session:
             raise item
         elif isinstance(item, EventBatch):
             self.step(self.pipeline.feed(self._with_overflow(item)))
-        elif isinstance(item, StateAt):
-            self._learn(item.state, item.at_ns)
+        elif isinstance(item, NodeState):
+            self.step(self.pipeline.set_node(item, item.at_ns))
         else:
-            self._learn(item, item.at_ns)
-
-    def _learn(self, state: NodeState | Cluster, at_ns: int) -> None:
-        if isinstance(state, NodeState):
-            self.step(self.pipeline.set_node(state, at_ns))
-        else:
-            self.step(self.pipeline.set_cluster(state, at_ns))
+            self.step(self.pipeline.set_cluster(item, item.at_ns))
 
     def _with_overflow(self, batch: EventBatch) -> EventBatch:
         with self._overflow_lock:

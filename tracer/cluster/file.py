@@ -203,10 +203,18 @@ class ClusterReader:
         )
 
     def _endpoints(self) -> Iterable[Endpoint]:
-        """Endpoints of all slices; of the old objects only where a Service has no slice."""
+        """Endpoints of all slices; of the old objects only where a Service has no slice.
+
+        An address that two slices of a Service hold, as while one is being
+        replaced by the other, counts once: as ready if one says so.
+        """
         slices, old = self._sets("EndpointSlice"), self._sets("Endpoints")
         sliced = {found.service for found in slices}
-        return objects.merged((*slices, *(one for one in old if one.service not in sliced)))
+        merged: dict[tuple[str, str, int, bytes, int], Endpoint] = {}
+        for found in (*slices, *(found for found in old if found.service not in sliced)):
+            for endpoint in found.endpoints:
+                _merge(merged, endpoint)
+        return merged.values()
 
     def _sets(self, wanted: str) -> list[EndpointSet]:
         return [
@@ -215,3 +223,9 @@ class ClusterReader:
             if kind == wanted and isinstance(value, EndpointSet)
         ]
 
+
+def _merge(merged: dict[tuple[str, str, int, bytes, int], Endpoint], endpoint: Endpoint) -> None:
+    key = (endpoint.service, endpoint.port_name, endpoint.protocol, endpoint.ip, endpoint.port)
+    known = merged.get(key)
+    if known is None or (endpoint.ready and not known.ready):
+        merged[key] = endpoint

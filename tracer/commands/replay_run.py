@@ -21,7 +21,6 @@ from tracer.node.model import NodeState
 from tracer.node.state_dir import load as load_state
 from tracer.pipeline import Pipeline
 from tracer.plain import harmless
-from tracer.recording import StateAt
 from tracer.session import Session
 from tracer.sources import Problem, Source
 from tracer.sources.capture import CaptureSource
@@ -168,7 +167,7 @@ class _Primed:
         self.name = source.name
         self.first_ns = 0
         self._source = source
-        self._read: deque[EventBatch | StateAt] = deque()
+        self._read: deque[EventBatch] = deque()
 
     def problems(self) -> list[Problem]:
         """Those of the source."""
@@ -179,11 +178,11 @@ class _Primed:
         self._source.open()
         while (batch := self._source.read(0.1)) is not None:
             self._read.append(batch)
-            if isinstance(batch, EventBatch) and len(batch.records):
+            if len(batch.records):
                 self.first_ns = int(batch.records["time_ns"].min())
                 return
 
-    def read(self, timeout: float) -> EventBatch | StateAt | None:
+    def read(self, timeout: float) -> EventBatch | None:
         """What was read when it was opened, then the rest."""
         return self._read.popleft() if self._read else self._source.read(timeout)
 
