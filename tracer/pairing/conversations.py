@@ -37,9 +37,9 @@ class Visit:
     """What of a batch is worth a look."""
 
     early: Rows
-    """Handshakes, and all packets of protocols that have none."""
+    """First SYNs, and all packets of protocols that have none."""
     late: Rows
-    """Other TCP packets, should the handshake not explain them."""
+    """Other TCP packets, should the SYN not explain them."""
 
 
 class Conversations:
@@ -59,11 +59,12 @@ class Conversations:
         slots = ends.conversations & self._mask
         mine = self._meet(slots, ends.conversations)
         tcp = records["protocol"] == Protocol.TCP
-        handshake = tcp & (records["tcp_flags"] & TcpFlag.SYN != 0)
+        flags = records["tcp_flags"]
+        handshake = tcp & (flags & np.uint8(TcpFlag.SYN) != 0)
         self._begin(records, ends, np.flatnonzero(handshake & mine))
         self._expire(slots, records["time_ns"], np.flatnonzero(~tcp))
         due = ~mine | (self._known[slots] & np.uint8(_Known.SETTLED) == 0)
-        late = due & tcp & ~handshake
+        late = due & tcp & ~(handshake & (flags & np.uint8(TcpFlag.ACK) == 0))
         early = np.flatnonzero(due ^ late)
         early = self.tried(early, ends.conversations[early])
         return Visit(early, np.flatnonzero(late))

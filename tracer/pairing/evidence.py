@@ -16,13 +16,13 @@ from tracer.events import Protocol, Records, TcpFlag
 from tracer.pairing.sightings import Passages
 from tracer.pairing.traces import Hashes, Mask, Rows, Times, is_icmp
 
-ENOUGH_BITS = 56
+ENOUGH_BITS = 52
 _SURE_BITS = 96
 _LEAST_PERCENT, _MOST_PERCENT = 90, 99
 
 _SEQUENCE, _IP_ID, _TIMESTAMP, _PAYLOAD, _SHORT_PAYLOAD = 32, 16, 24, 24, 8
 _SHORT_BYTES = 8
-_SAME_CLIENT, _SAME_SERVER, _SAME_PORT = 24, 8, 12
+_SAME_CLIENT, _SAME_SERVER, _SAME_PORT = 20, 8, 12
 _TTL_FALLS, _CLOCK_ONLY = 4, -24
 _FORWARD, _BACKWARD = 1, 2
 _FULL = 1 << 20

@@ -19,6 +19,8 @@ WINDOW_NS = 50_000_000
 
 _CHUNK = 16_384
 """Packets hashed at once: the columns in use stay in the processor's caches."""
+_STEP = 65_536
+"""Packets that are judged together at most."""
 _TRACED = np.zeros(256, dtype=np.bool_)
 _TRACED[[Protocol.TCP, Protocol.UDP, Protocol.SCTP, Protocol.ICMP, Protocol.ICMPV6]] = True
 _UNUSABLE = np.uint16(Flag.QUOTED | Flag.FRAGMENT | Flag.SNAPPED)
@@ -27,7 +29,7 @@ _END = 1 << 62
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
-    """Packets behind the handshake, where they lie."""
+    """Packets behind the SYN, where they lie."""
 
     packets: Records
     ends: Ends
@@ -64,11 +66,11 @@ class Pairer:
         The records must not change afterwards: they are kept for a window, not copied.
         """
         records, told = records.astype(EVENT, copy=False), []
-        for first in range(0, len(records), _CHUNK):
-            packets = _usable(records[first : first + _CHUNK])
-            if len(packets):
-                self._visit(packets)
-                told.append(self._told(int(packets["time_ns"].max())))
+        for first in range(0, len(records), _STEP):
+            step = records[first : first + _STEP]
+            for at in range(0, len(step), _CHUNK):
+                self._visit(_usable(step[at : at + _CHUNK]))
+            told.append(self._told(int(step["time_ns"].max())))
         return stacked(told)
 
     def finish(self) -> Records:
@@ -83,14 +85,14 @@ class Pairer:
             self._waiting.append(_Waiting(packets, ends, visit.late))
 
     def _told(self, until_ns: int) -> Records:
-        """Judge what is complete by ``until_ns``: handshakes, a window later what follows them."""
+        """Judge what is complete by ``until_ns``: SYNs, a window later what follows them."""
         first = self._judged(self._early.take(until_ns))
         behind_ns = until_ns - self._window_ns if until_ns < _END else _END
         self._release(behind_ns)
         return stacked([first, self._judged(self._late.take(behind_ns))])
 
     def _release(self, until_ns: int) -> None:
-        """Turn to packets behind the handshake where the handshake has explained nothing."""
+        """Turn to packets behind the SYN where the SYN has explained nothing."""
         if sum(each.rows.size for each in self._waiting) > MAX_TRACES:
             until_ns = _END
         waiting, self._waiting = self._waiting, []
@@ -121,8 +123,8 @@ class Pairer:
         for side in ("client", "server"):
             rows = rows[_undisputed(legs.rows(rows), side)]
         legs = legs.rows(rows)
-        for ends in (legs.client, legs.server):
-            self._conversations.settle(ends.conversations, legs.sequences, legs.times)
+        for each in (legs.client.conversations, legs.found.between, legs.server.conversations):
+            self._conversations.settle(each, legs.sequences, legs.times)
         return legs.told(bits[rows])
 
     def _explained(self, legs: Legs) -> Mask:

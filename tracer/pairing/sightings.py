@@ -76,6 +76,8 @@ class Passages:
 
     before: Sightings
     after: Sightings
+    between: Hashes
+    """Conversation of the tuple next to the first; of a chain a middle one."""
     hops: npt.NDArray[np.int16]
     proven: Mask
     """The TTL shows the order; otherwise only the clock does."""
@@ -87,6 +89,7 @@ class Passages:
         return Passages(
             self.before.rows(rows),
             self.after.rows(rows),
+            self.between[rows],
             self.hops[rows],
             self.proven[rows],
             self.unique[rows],
@@ -140,6 +143,7 @@ def _clear(sightings: Sightings, labels: Hashes, *, unique: bool) -> tuple[Passa
     made = Passages(
         ways.rows(first),
         ways.rows(last),
+        ways.ends.conversations[first + 1],
         hops[good],
         ordered[good],
         np.full(first.size, unique),
