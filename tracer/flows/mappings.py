@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from tracer.events import Flag, Hook, Records, membership
+from tracer.events import Flag, Hook, Records, membership, picked
 from tracer.flow import FLOW, Engine, Leg, Rows, Seen
 from tracer.flows.lives import cuts, lives
 from tracer.flows.store import FlowStore
@@ -59,7 +59,10 @@ def apply(store: FlowStore, records: Records, scopes: npt.NDArray[np.uint32], so
     starts = (records["hook"] == Hook.CT_NEW) & fresh
     cut = cuts(keys, starts, records["hook"] == Hook.CT_END)
     return np.concatenate(
-        [_apply_life(store, records[life], scopes[life], source) for life in lives(keys, cut)]
+        [
+            _apply_life(store, picked(records, life), scopes[life], source)
+            for life in lives(keys, cut)
+        ]
     )
 
 
@@ -67,25 +70,25 @@ def _apply_life(
     store: FlowStore, records: Records, scopes: npt.NDArray[np.uint32], source: Seen
 ) -> Rows:
     rows, legs = store.find(before(records, scopes))
-    _drop_misoriented(store, rows[(rows >= 0) & (legs == Leg.CLIENT_IN)])
+    drop_misoriented(store, rows[(rows >= 0) & (legs == Leg.CLIENT_IN)])
     rows = np.where(legs == Leg.CLIENT_OUT, rows, -1)
     ending = _ENDS[records["hook"]]
     stale = _belongs_to_earlier_life(store, records, rows) & ~ending
     rows[stale] = -1
     missing = (rows < 0) & ~ending
     if missing.any():
-        rows[missing] = _create(store, records[missing], scopes[missing])
+        rows[missing] = _create(store, picked(records, missing), scopes[missing])
         born, legs = store.find(before(records, scopes))
         rows = np.where((rows < 0) & (legs == Leg.CLIENT_OUT), born, rows)
     known = rows >= 0
     if not known.all():
-        rows, records = rows[known], records[known]
-    _complete(store, records, rows)
+        rows, records = rows[known], picked(records, known)
+    complete(store, records, rows)
     _witness(store, records, rows, source)
     return rows
 
 
-def _drop_misoriented(store: FlowStore, rows: Rows) -> None:
+def drop_misoriented(store: FlowStore, rows: Rows) -> None:
     """A flow first seen by its reply was guessed the wrong way round: the kernel knows better."""
     rows = np.unique(rows)
     kernel = np.uint32(Seen.MAPPED | Seen.IPVS_NEW)
@@ -101,7 +104,7 @@ def _belongs_to_earlier_life(
     at = np.flatnonzero(begins)
     if not at.size:
         return earlier
-    flows, old, records = store.flows, rows[at], records[at]
+    flows, old, records = store.flows, rows[at], picked(records, at)
     mapped = (flows["seen"][old] & np.uint32(Seen.MAPPED | Seen.IPVS_NEW)) != 0
     ended_ns = flows["ended_ns"][old]
     ended = (ended_ns != 0) & (records["time_ns"] > ended_ns)
@@ -116,7 +119,7 @@ def _create(store: FlowStore, records: Records, scopes: npt.NDArray[np.uint32]) 
     """Rows for mappings not seen before; one for each distinct client tuple."""
     keys = store.client_keys(before(records, scopes))
     first, inverse = distinct(keys)
-    chosen, scope = records[first], scopes[first]
+    chosen, scope = picked(records, first), scopes[first]
     rows = np.zeros(len(chosen), dtype=FLOW)
     rows["first_ns"] = rows["last_ns"] = chosen["time_ns"]
     rows["client"], rows["virtual"] = chosen["src"], chosen["dst"]
@@ -131,7 +134,7 @@ def _create(store: FlowStore, records: Records, scopes: npt.NDArray[np.uint32]) 
     return where[inverse]
 
 
-def _complete(store: FlowStore, records: Records, rows: Rows) -> None:
+def complete(store: FlowStore, records: Records, rows: Rows) -> None:
     """Write the after-tuples into the rows and bind them.
 
     Conntrack's word is final: IPVS alone does not know of a masquerade behind it.
@@ -213,6 +216,8 @@ def _witness(store: FlowStore, records: Records, rows: Rows, source: Seen) -> No
         bits |= np.where(records["flags"] & flag, np.uint32(seen), np.uint32(0))
     ipvs = _FROM_IPVS[records["hook"]]
     bits |= np.where(ipvs, np.uint32(Seen.IPVS_NEW), np.uint32(Seen.MAPPED))
+    flows["seen"][rows] &= ~np.uint32(Seen.PAIRED)
+    flows["pairing"][rows] = 0
     np.bitwise_or.at(flows["seen"], rows, bits)
     _attribute(flows, records, rows)
     _end(flows, records, rows)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from tracer.events import Flag, Protocol, Records, TcpFlag
+from tracer.events import Flag, Protocol, Records, TcpFlag, picked
 from tracer.flow import Leg, Rows, Seen
 from tracer.flows.lives import lives
 from tracer.flows.mappings import before
@@ -24,12 +24,15 @@ _QUICK_RESET_SEQ = 0
 def apply(store: FlowStore, records: Records, scopes: Scopes) -> Rows:
     """Take packet records in time order; the rows they touched, with repeats."""
     quoting = (records["flags"] & Flag.QUOTED) != 0
-    errors = records[quoting], scopes[quoting]
+    errors = picked(records, quoting), scopes[quoting]
     usable = ~quoting & ((records["flags"] & Flag.FRAGMENT) == 0) & _carries_flows(records)
-    records, scopes = records[usable], scopes[usable]
-    keys = store.client_keys(before(records, scopes))
+    records, scopes = picked(records, usable), scopes[usable]
+    tuples = before(records, scopes)
+    keys = store.client_keys(tuples)
     begins = _begins(store, records, scopes, keys)
-    touched = [_apply_life(store, records[i], scopes[i]) for i in lives(keys, begins)]
+    if begins.any():  # what is answered after a new beginning is part of it
+        keys = np.minimum(keys, store.client_keys(mirrored(tuples)))
+    touched = [_apply_life(store, picked(records, i), scopes[i]) for i in lives(keys, begins)]
     return np.concatenate([*touched, _refusals(store, *errors)])
 
 
@@ -55,11 +58,9 @@ def _begins(
     at = np.flatnonzero(syn)
     if not at.size:
         return begins
-    rows, legs = store.find(before(records[at], scopes[at]))
-    known = np.where((rows >= 0) & (legs == Leg.CLIENT_OUT), rows, 0)
-    previous = store.flows["request_seq"][known].astype(np.int64)
-    seen = (store.flows["seen"][known] & np.uint32(Seen.SYN)) != 0
-    previous[(rows < 0) | (legs != Leg.CLIENT_OUT) | ~seen] = -1
+    rows, legs = store.find(before(picked(records, at), scopes[at]))
+    asked = _asked(store, rows, legs)
+    previous = np.where(asked, store.flows["request_seq"][rows].astype(np.int64), -1)
     order = np.argsort(keys[at], kind="stable")
     sequence = records["seq"][at][order].astype(np.int64)
     same_key = np.r_[False, keys[at][order][1:] == keys[at][order][:-1]]
@@ -73,11 +74,12 @@ def _apply_life(store: FlowStore, records: Records, scopes: Scopes) -> Rows:
         return np.zeros(0, dtype=np.intp)
     tuples = before(records, scopes)
     rows, legs = store.find(tuples)
-    rows[_starts_over(store, records, rows, legs)] = -1
-    missing = rows < 0
+    anew = _starts_over(store, records, rows, legs)
+    missing = anew | (rows < 0)
     if missing.any():
-        _create_missing(store, records[missing], scopes[missing])
-        rows[missing], legs[missing] = _found_again(store, tuples, missing)
+        _create_missing(store, picked(records, missing), scopes[missing])
+        late = np.ones_like(missing) if anew.any() else missing
+        rows[late], legs[late] = _found_again(store, tuples, late)
     _count(store, records, rows, legs)
     _witness(store, records, rows, legs)
     return rows
@@ -89,10 +91,17 @@ def _found_again(store: FlowStore, tuples: Sides, missing: Mask) -> tuple[Rows, 
 
 def _starts_over(store: FlowStore, records: Records, rows: Rows, legs: Legs) -> Mask:
     """A SYN with a new sequence number on a row that already had its own."""
-    row = np.maximum(rows, 0)
-    had = (store.flows["seen"][row] & np.uint32(Seen.SYN)) != 0
-    other = store.flows["request_seq"][row] != records["seq"]
-    return (rows >= 0) & (legs == Leg.CLIENT_OUT) & _syn(records) & had & other
+    other = store.flows["request_seq"][rows] != records["seq"]
+    return _asked(store, rows, legs) & _syn(records) & other
+
+
+def _asked(store: FlowStore, rows: Rows, legs: Legs) -> Mask:
+    """Whose request is known on this leg; where no kernel tells, also behind translation."""
+    seen = store.flows["seen"][rows]
+    asked = (legs == Leg.CLIENT_OUT) & (seen & np.uint32(Seen.SYN) != 0)
+    behind = (legs == Leg.BACKEND_OUT) & (seen & np.uint32(Seen.PAIRED) != 0)
+    behind &= seen & np.uint32(Seen.SYN | Seen.SYN_TRANSLATED) != 0
+    return (rows >= 0) & (asked | behind)
 
 
 def _create_missing(store: FlowStore, records: Records, scopes: Scopes) -> None:
@@ -219,10 +228,10 @@ def _refusals(store: FlowStore, records: Records, scopes: Scopes) -> Rows:
         ((kind == _UNREACHABLE_V4) & (code != _NEEDS_FRAGMENTATION)) | (kind == _EXCEEDED_V4),
         (kind == _UNREACHABLE_V6) | (kind == _EXCEEDED_V6),
     )
-    records, scopes = records[refuses], scopes[refuses]
+    records, scopes = picked(records, refuses), scopes[refuses]
     rows, legs = store.find(quoted(records, scopes))
     known = (rows >= 0) & ((legs & 1) == 0)
-    rows, records = rows[known], records[known]
+    rows, records = rows[known], picked(records, known)
     flows = store.flows
     np.bitwise_or.at(flows["seen"], rows, np.uint32(Seen.ICMP_REFUSED))
     np.maximum.at(flows["last_ns"], rows, records["time_ns"])

@@ -7,9 +7,9 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from tracer.events import Hook, Origin, Records, membership
+from tracer.events import Hook, Origin, Records, membership, picked
 from tracer.flow import Engine, Rows, Seen
-from tracer.flows import evidence, mappings, packets
+from tracer.flows import evidence, mappings, packets, pairs
 from tracer.flows.chains import link
 from tracer.flows.state import settle
 from tracer.flows.store import FlowStore
@@ -24,6 +24,7 @@ _SOURCE = {
 _MAPPINGS = membership(*mappings.HOOKS)
 _EVIDENCE = membership(*evidence.HOOKS)
 _PACKETS = membership(Hook.PACKET)
+_PAIRS = membership(*pairs.HOOKS)
 
 
 class FlowTable:
@@ -31,7 +32,8 @@ class FlowTable:
 
     Mappings are applied before evidence and evidence before packets, so that the
     order in which a batch happens to hold them does not matter; across batches a
-    provisional row waits until the kernel tells.
+    provisional row waits until the kernel tells. What packets alone tell of
+    translations comes behind the packets.
     """
 
     def __init__(self, max_rows: int = 1 << 20, seed: int | None = None) -> None:
@@ -72,17 +74,18 @@ class FlowTable:
             return np.zeros(0, dtype=np.intp)
         times = records["time_ns"]
         if (times[1:] < times[:-1]).any():
-            records = records[np.argsort(times, kind="stable")]
+            records = picked(records, np.argsort(times, kind="stable"))
         scopes = np.where(records["netns"] == self.home_netns, np.uint32(0), records["netns"])
         touched = []
         for member, apply in (
             (_MAPPINGS, partial(mappings.apply, source=_SOURCE[origin])),
             (_EVIDENCE, evidence.apply),
             (_PACKETS, packets.apply),
+            (_PAIRS, pairs.apply),
         ):
             mine = member[records["hook"]]
             if mine.any():
-                touched.append(apply(self._store, records[mine], scopes[mine]))
+                touched.append(apply(self._store, picked(records, mine), scopes[mine]))
         if not touched:
             return np.zeros(0, dtype=np.intp)
         changed = np.unique(np.concatenate(touched))
@@ -104,3 +107,8 @@ class FlowTable:
         """Living rows whose addresses this node changed."""
         rows = self.alive()
         return rows[(self.flows["seen"][rows] & np.uint32(Seen.TRANSLATED)) != 0]
+
+    def find(self, records: Records) -> Rows:
+        """Row of the flow that each record's own tuple is part of, -1 where there is none."""
+        scopes = np.where(records["netns"] == self.home_netns, np.uint32(0), records["netns"])
+        return self._store.find(mappings.before(records, scopes))[0]

@@ -1,0 +1,87 @@
+"""What packets alone tell of translations: rows without a kernel mapping are completed."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from tracer.events import Hook, Records, picked
+from tracer.flow import Leg, Rows, Seen
+from tracer.flows import mappings
+from tracer.flows.rows import Scopes, create
+from tracer.flows.store import FlowStore
+from tracer.tuples import Sides, sides
+
+HOOKS = (Hook.PAIRED,)
+
+Mask = npt.NDArray[np.bool_]
+
+_KERNEL = np.uint32(Seen.MAPPED | Seen.IPVS_NEW)
+
+
+def apply(store: FlowStore, records: Records, scopes: Scopes) -> Rows:
+    """Take PAIRED records after the packets they are read from; the rows they touched.
+
+    The kernel's word stands where there is one. What is told of an earlier connection on
+    the same ports comes too late for its row and is left out.
+    """
+    tuples = mappings.before(records, scopes)
+    rows, legs = store.find(tuples)
+    mappings.drop_misoriented(store, rows[(rows >= 0) & (legs == Leg.CLIENT_IN)])
+    rows, legs = store.find(tuples)
+    missing = rows < 0
+    if missing.any():
+        some = Sides(tuples.src[missing], tuples.dst[missing], tuples.rest[missing])
+        rows[missing] = create(
+            store, some, store.client_keys(some), records["time_ns"][missing], scopes[missing]
+        )
+    own = missing | (legs == Leg.CLIENT_OUT)
+    own &= (store.flows["seen"][rows] & _KERNEL) == 0
+    own &= _same_connection(store, records, rows) & _unclaimed(store, records, rows, scopes)
+    records, rows = picked(records, own), rows[own]
+    mappings.complete(store, records, rows)
+    _witness(store, records, rows)
+    return rows
+
+
+def _same_connection(store: FlowStore, records: Records, rows: Rows) -> Mask:
+    flows = store.flows
+    asked = (flows["seen"][rows] & np.uint32(Seen.SYN)) != 0
+    told = records["seq"] != 0
+    return ~(asked & told) | (flows["request_seq"][rows] == records["seq"])
+
+
+def _unclaimed(store: FlowStore, records: Records, rows: Rows, scopes: Scopes) -> Mask:
+    """The tuple after translation is not another flow's by better right.
+
+    A row that packets made for it provisionally is merged, and a former pairing with it is
+    over: its ports are in use again.
+    """
+    found, legs = store.find(_after(records, scopes))
+    seen = store.flows["seen"][found]
+    mapped = (seen & _KERNEL) != 0
+    paired = (seen & np.uint32(Seen.PAIRED)) != 0
+    own_life = _same_connection(store, records, found)
+    claimed = mapped | np.where(legs == Leg.CLIENT_OUT, paired | ~own_life, legs != Leg.BACKEND_OUT)
+    return (found < 0) | (found == rows) | ~claimed
+
+
+def _after(records: Records, scopes: Scopes) -> Sides:
+    return sides(
+        records["nat_src"],
+        records["nat_src_port"].astype(np.uint16),
+        records["nat_dst"],
+        records["nat_dst_port"].astype(np.uint16),
+        records["protocol"],
+        scopes,
+    )
+
+
+def _witness(store: FlowStore, records: Records, rows: Rows) -> None:
+    flows = store.flows
+    np.minimum.at(flows["first_ns"], rows, records["time_ns"])
+    np.maximum.at(flows["last_ns"], rows, records["time_ns"])
+    flows["seen"][rows] |= np.uint32(Seen.PAIRED | Seen.PACKETS)
+    flows["pairing"][rows] = records["detail"]
+    told = records["seq"] != 0
+    flows["request_seq"][rows[told]] = records["seq"][told]
