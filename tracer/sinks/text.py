@@ -17,6 +17,8 @@ from tracer.plain import harmless, numbered
 from tracer.sinks.due import DueFindings, DueFlows, Table
 
 _SEVERITY_STYLE = {Severity.CRITICAL: "1;31", Severity.WARNING: "33", Severity.INFO: "36"}
+_REMEDIES_KNOWN = 100
+"""Remedies remembered so that they are not printed again and again."""
 _BAD = (State.REFUSED, State.LOST)
 
 
@@ -36,6 +38,8 @@ class TextLines:
         self._flows = DueFlows(all_flows, updates, chosen)
         self._findings = DueFindings()
         self._titled = False
+        self._told: dict[tuple[str, ...], None] = {}
+        """Remedies printed already, the latest last."""
 
     def write(self, pipeline: Pipeline, update: Update) -> None:
         """Lines that this update makes due."""
@@ -68,7 +72,9 @@ class TextLines:
 
     def _write_findings(self, findings: Sequence[Finding]) -> None:
         for finding in findings:
-            head, *rest = finding_lines(finding)
+            head, *rest = finding_lines(finding, told=finding.remedy in self._told)
+            self._told[finding.remedy] = None
+            self._told = dict(list(self._told.items())[-_REMEDIES_KNOWN:])
             style = _SEVERITY_STYLE[finding.severity] if finding.open else "32"
             self._file.write("\n".join(["", self._styled(head, style), *rest, ""]))
 
@@ -87,15 +93,16 @@ def flow_lines(flows: Flows, naming: Naming) -> list[str]:
     return ["  ".join(parts).rstrip() for parts in zip(*columns, strict=True)]
 
 
-def finding_lines(finding: Finding) -> list[str]:
-    """Severity, cause and summary, then evidence, then numbered steps."""
+def finding_lines(finding: Finding, told: bool = False) -> list[str]:
+    """Severity, cause and summary, then evidence, then numbered steps unless ``told`` already."""
     status = finding.severity.label.upper() if finding.open else "CLOSED"
     seen = f" ({finding.count}×)" if finding.count > 1 else ""
     since = f"since {rfc3339(finding.since_ns)[:19]}Z, confidence {finding.confidence:.0%}"
     head = f"{status} {finding.cause}: {finding.summary}{seen}"
     facts = [f"  {fact.kind + ':':<11}{fact.text}" for fact in finding.evidence]
     steps = [f"  {line}" for line in numbered(finding.remedy)]
-    remedy = ["  What to do:", *steps] if steps and finding.open else []
+    remedy = ["  What to do: the steps above."] if told else ["  What to do:", *steps]
+    remedy = remedy if finding.remedy and finding.open else []
     root = [f"  A consequence of {finding.consequence_of}."] if finding.consequence_of else []
     return [harmless(line) for line in [head, f"  {since}", *root, *facts, *remedy]]
 

@@ -85,3 +85,9 @@ def test_hostile_names_cannot_act_or_forge_a_line(name: str):
     assert all(line.isprintable() for line in told.split("\n"))
     forged = [line for line in told.split("\n") if line.startswith(("two", "{"))]
     assert forged == []
+
+
+def test_the_same_remedy_is_printed_once():
+    finding = blackhole()
+    assert finding_lines(finding, told=True)[-1] == "  What to do: the steps above."
+    assert finding_lines(finding)[-1] != "  What to do: the steps above."
