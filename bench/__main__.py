@@ -21,6 +21,9 @@ class Bench(NamedTuple):
 BENCHES = (
     Bench("bench.decode", (), ("16384",)),
     Bench("bench.flows", ("1000000",), ("20000",)),
+    Bench("bench.ring", (), ("1",)),
+    Bench("bench.startup", (), ()),
+    Bench("bench.overhead", (), ("--connections", "50", "--trips", "100", "--rounds", "1")),
     Bench("bench.pairing", (), ("300",)),
 )
 
