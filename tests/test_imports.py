@@ -50,7 +50,8 @@ LAYERS = (
     ("tracer.node.programmed", "tracer.node.rtnetlink", "tracer.node.existing"),
     ("tracer.node.collect", "tracer.node.ipvs_poll"),
     ("tracer.node.reader", "tracer.node.verifier"),
-    ("tracer.sources", "tracer.sinks", "tracer.sinks.due"),
+    ("tracer.sources", "tracer.sinks", "tracer.sinks.due", "tracer.cluster.api"),
+    ("tracer.cluster.watch",),
     ("tracer.sources.*", "tracer.sources.sniff", "tracer.sinks.*"),
     ("tracer.session",),
     ("tracer.tui",),
@@ -71,14 +72,19 @@ IMPURE = {"asyncio", "logging", "multiprocessing", "queue", "select", "subproces
 HOMES = {
     "bcc": ("probes.loader",),
     "click": ("tracer.cli", "tracer.commands"),
-    "msgspec": ("tracer.cells", "tracer.cluster.json_documents", "tracer.sinks.jsonl"),
+    "kubernetes": ("tracer.cluster.api.connection",),
+    "msgspec": (
+        *("tracer.cells", "tracer.cluster.json_documents", "tracer.cluster.api.wire"),
+        "tracer.sinks.jsonl",
+    ),
     "numpy": ("tracer",),
     "probes": ("probes", "tracer.sources.kernel", "tracer.commands"),
     "rich": ("tracer.tui",),
     "scapy": ("tracer.sources.sniff", "tracer.tui"),
     "textual": ("tracer.tui",),
-    "threading": ("tracer.session", "tracer.commands.screen"),
-    "yaml": ("tracer.cluster.yaml_documents",),
+    "threading": ("tracer.session", "tracer.cluster.watch", "tracer.commands.screen"),
+    "urllib3": ("tracer.cluster.api.connection",),
+    "yaml": ("tracer.cluster.yaml_documents", "tracer.cluster.api.credentials"),
 }
 """Where the kernel side, threads and each third-party package may be imported."""
 

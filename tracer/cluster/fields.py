@@ -34,16 +34,31 @@ def printable(text: str) -> str:
     return shortened(harmless(text[: 2 * NAME_LENGTH]), NAME_LENGTH)
 
 
+def encodable(text: str) -> str:
+    """The text without halves of surrogate pairs: JSON can spell them, no output can."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+
+
+class Part:
+    """A mapping whose keys are known beforehand, kept as attributes."""
+
+    __slots__ = ()
+
+    def get(self, key: str) -> object:
+        """The value under a key; None where the object has none."""
+        return getattr(self, key, None)
+
+
 class Fields:
-    """One mapping of a file; null and missing are the same, as in the Kubernetes API."""
+    """One mapping of an object; null and missing are the same, as in the Kubernetes API."""
 
     __slots__ = ("_notes", "_path", "_raw")
 
     def __init__(self, raw: object, notes: list[str], path: str = "") -> None:
         self._path = path
         self._notes = notes
-        if isinstance(raw, Mapping):
-            self._raw: Mapping[object, object] = raw
+        if isinstance(raw, Part | Mapping):
+            self._raw: Part | Mapping[object, object] = raw
         else:
             self._raw = {}
             if raw is not None:
@@ -62,8 +77,7 @@ class Fields:
         """Text that can be encoded; the default where it is missing, empty or something else."""
         value = self._raw.get(key)
         if isinstance(value, str):
-            # JSON can spell half of a surrogate pair, which no output can encode.
-            return value.encode("utf-8", "replace").decode() or default
+            return encodable(value) or default
         if value is not None:
             self.note(key, value, "text")
         return default
@@ -115,7 +129,7 @@ class Fields:
         found = []
         for position, item in enumerate(self.items(key)):
             if isinstance(item, str) and item:
-                found.append(item.encode("utf-8", "replace").decode())
+                found.append(encodable(item))
             elif item is not None and item != "":
                 self.note(f"{key}[{position}]", item, "text")
         return tuple(found)
@@ -136,7 +150,8 @@ class Fields:
     def mapping(self, key: str) -> dict[str, str]:
         """A mapping of text to text, such as labels."""
         child = self.child(key)
-        return {name: child.text(name) for name in child._raw if isinstance(name, str)}
+        names = child._raw if isinstance(child._raw, Mapping) else ()
+        return {name: child.text(name) for name in names if isinstance(name, str)}
 
     def _parsed(self, key: str, text: str) -> bytes | None:
         try:

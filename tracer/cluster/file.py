@@ -203,18 +203,10 @@ class ClusterReader:
         )
 
     def _endpoints(self) -> Iterable[Endpoint]:
-        """Endpoints of all slices; of the old objects only where a Service has no slice.
-
-        An address that two slices of a Service hold, as while one is being
-        replaced by the other, counts once: as ready if one says so.
-        """
+        """Endpoints of all slices; of the old objects only where a Service has no slice."""
         slices, old = self._sets("EndpointSlice"), self._sets("Endpoints")
         sliced = {found.service for found in slices}
-        merged: dict[tuple[str, str, int, bytes, int], Endpoint] = {}
-        for found in (*slices, *(found for found in old if found.service not in sliced)):
-            for endpoint in found.endpoints:
-                _merge(merged, endpoint)
-        return merged.values()
+        return objects.merged((*slices, *(one for one in old if one.service not in sliced)))
 
     def _sets(self, wanted: str) -> list[EndpointSet]:
         return [
@@ -222,10 +214,3 @@ class ClusterReader:
             for (kind, _, _), value in self._values.items()
             if kind == wanted and isinstance(value, EndpointSet)
         ]
-
-
-def _merge(merged: dict[tuple[str, str, int, bytes, int], Endpoint], endpoint: Endpoint) -> None:
-    key = (endpoint.service, endpoint.port_name, endpoint.protocol, endpoint.ip, endpoint.port)
-    known = merged.get(key)
-    if known is None or (endpoint.ready and not known.ready):
-        merged[key] = endpoint

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from enum import IntEnum
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import IntEnum, StrEnum
 from functools import cached_property
+from typing import Any
 
 
 class ServiceKind(IntEnum):
@@ -123,6 +124,47 @@ class Node:
     control_plane: bool = False
 
 
+class Turn(StrEnum):
+    """What happened to a Service."""
+
+    JOINED = "joined"
+    """An address became one that kube-proxy should use."""
+    LEFT = "left"
+    """An address stopped being one."""
+    ADDED = "added"
+    CHANGED = "changed"
+    REMOVED = "removed"
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterChange:
+    """One change of a Service or of its endpoints, when the API told of it."""
+
+    at_ns: int
+    """Wall clock."""
+    turn: Turn
+    service: str
+    """``namespace/name``."""
+    endpoint: Endpoint | None = None
+    """The endpoint that joined or left."""
+
+
+@dataclass(frozen=True, slots=True)
+class Handover:
+    """An address that stopped being one pod's, and whose it is since."""
+
+    at_ns: int
+    ip: bytes
+    before: str
+    """``namespace/name``."""
+    after: str = ""
+    """``namespace/name``; empty while nobody has it."""
+
+
+EndpointKey = tuple[str, int, bytes, int]
+"""Service, protocol, address and port."""
+
+
 @dataclass(frozen=True)
 class Cluster:
     """A snapshot of all four kinds; a later state is another value with a higher generation."""
@@ -138,6 +180,28 @@ class Cluster:
     """``file:line: what`` for each object that could not be used."""
     known: frozenset[str] = frozenset({"services", "endpoints", "pods", "nodes"})
     """Which of the parts above were really read (field names): unknown is not empty."""
+    pods_of: str = ""
+    """The node whose pods these are; empty where they are all nodes' pods."""
+    changes: tuple[ClusterChange, ...] = ()
+    """The latest changes, oldest first: bounded, and only those that were watched."""
+    handovers: tuple[Handover, ...] = ()
+    """Addresses that changed hands lately, oldest first."""
+
+    def successor(
+        self, grouped: Mapping[str, tuple[Endpoint, ...]] | None = None, **parts: Any
+    ) -> Cluster:
+        """The next state; what was derived from parts that stay the same is not derived again.
+
+        ``grouped``: the endpoints of each Service, where the caller has them already.
+        """
+        later = replace(self, generation=self.generation + 1, **parts)
+        for name, sources in _DERIVED.items():
+            same = all(getattr(self, part) is getattr(later, part) for part in sources)
+            if same and name in vars(self):
+                vars(later)[name] = vars(self)[name]
+        if grouped is not None:
+            vars(later)["endpoints_by_service"] = grouped
+        return later
 
     @cached_property
     def services_by_key(self) -> Mapping[str, Service]:
@@ -166,15 +230,48 @@ class Cluster:
         owners = sorted(self.pods, key=lambda pod: not pod.finished)
         return {ip: pod for pod in owners if not pod.host_network for ip in pod.ips}
 
-    def usable_endpoints(self, service: str, port_name: str | None = None) -> tuple[Endpoint, ...]:
-        """The endpoints kube-proxy would use: ready ones, else serving and terminating ones.
+    @cached_property
+    def departures(self) -> Mapping[EndpointKey, int]:
+        """When each endpoint left that has not come back since, wall clock in nanoseconds."""
+        left: dict[EndpointKey, int] = {}
+        for change in self.changes:
+            if change.endpoint is not None:
+                key = endpoint_key(change.endpoint)
+                if change.turn is Turn.LEFT:
+                    left[key] = change.at_ns
+                else:
+                    left.pop(key, None)
+        return left
 
-        Source: KEP-1669, ``CategorizeEndpoints`` in kube-proxy.
-        """
-        candidates = [
+    def usable_endpoints(self, service: str, port_name: str | None = None) -> tuple[Endpoint, ...]:
+        """The endpoints kube-proxy would use; see ``usable``."""
+        return usable(
             endpoint
             for endpoint in self.endpoints_by_service.get(service, ())
             if port_name is None or endpoint.port_name == port_name
-        ]
-        ready = tuple(endpoint for endpoint in candidates if endpoint.ready)
-        return ready or tuple(e for e in candidates if e.serving and e.terminating)
+        )
+
+
+_DERIVED = {
+    "services_by_key": ("services",),
+    "endpoints_by_service": ("endpoints",),
+    "node_by_address": ("nodes",),
+    "pod_by_address": ("pods",),
+    "departures": ("changes",),
+}
+"""The parts of a ``Cluster`` that each cached property is made from."""
+
+
+def endpoint_key(endpoint: Endpoint) -> EndpointKey:
+    """What makes it the same endpoint of the same Service."""
+    return endpoint.service, endpoint.protocol, endpoint.ip, endpoint.port
+
+
+def usable(endpoints: Iterable[Endpoint]) -> tuple[Endpoint, ...]:
+    """The endpoints kube-proxy would use: ready ones, else serving and terminating ones.
+
+    Source: KEP-1669, ``CategorizeEndpoints`` in kube-proxy.
+    """
+    candidates = tuple(endpoints)
+    ready = tuple(endpoint for endpoint in candidates if endpoint.ready)
+    return ready or tuple(e for e in candidates if e.serving and e.terminating)

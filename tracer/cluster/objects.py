@@ -1,4 +1,6 @@
-"""One Kubernetes object of a file -> the value of the model; what is wrong becomes a note.
+"""One Kubernetes object -> the value of the model; what is wrong becomes a note.
+
+Files and the API server are read alike: see ``Fields``.
 
 The defaults are those of the API: a condition that is missing means ready, not
 terminating, and serving as far as ready (``discovery/v1`` types).
@@ -7,7 +9,7 @@ terminating, and serving as far as ready (``discovery/v1`` types).
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from tracer.cluster.fields import Fields, UnusableError
@@ -122,6 +124,22 @@ class EndpointSet:
     service: str
     """``namespace/name``."""
     endpoints: tuple[Endpoint, ...]
+
+
+def merged(sets: Iterable[EndpointSet]) -> Iterable[Endpoint]:
+    """Endpoints of several objects; an address that two of them hold counts once.
+
+    Two slices of a Service hold it while one is being replaced by the other: it is
+    ready if one says so.
+    """
+    found: dict[tuple[str, str, int, bytes, int], Endpoint] = {}
+    for endpoint in (endpoint for one in sets for endpoint in one.endpoints):
+        port = (endpoint.port_name, endpoint.protocol)
+        key = (endpoint.service, *port, endpoint.ip, endpoint.port)
+        known = found.get(key)
+        if known is None or (endpoint.ready and not known.ready):
+            found[key] = endpoint
+    return found.values()
 
 
 def slice_endpoints(fields: Fields) -> EndpointSet:
