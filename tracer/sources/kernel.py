@@ -151,7 +151,9 @@ class Translator:
 
     def records(self, block: bytes) -> Records:
         """Whole slots as EVENT rows."""
-        records: Records = np.frombuffer(block, dtype=SLOT)["event"].copy()
+        # As bytes: NumPy would copy a structured column field by field.
+        slots = np.frombuffer(block, dtype=np.uint8).reshape(-1, SLOT.itemsize)
+        records: Records = slots[:, -EVENT.itemsize :].copy().view(EVENT).reshape(-1)
         records["time_ns"] += monotonic_offset_ns()
         records = self._without_harmless(records)
         drops = np.flatnonzero(records["hook"] == Hook.DROP)
