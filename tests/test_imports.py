@@ -33,7 +33,7 @@ LAYERS = (
     ),
     ("tracer.tuples", "tracer.cells", "tracer.packets", "tracer.cluster"),
     ("tracer.flows", "tracer.enrich", "tracer.orders", "tracer.capture_file", "tracer.node"),
-    ("tracer.pairing",),
+    ("tracer.pairing", "tracer.recording"),
     ("tracer.columns", "tracer.filters"),
     ("tracer.detail", "tracer.diagnosis.rule", "tracer.diagnosis.causes"),
     ("tracer.diagnosis.signs", "tracer.diagnosis.wording", "tracer.diagnosis.ledger"),

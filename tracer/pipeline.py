@@ -41,6 +41,8 @@ class Update:
     closed: tuple[Finding, ...] = ()
     lost: Loss = Loss()
     """Everything lost so far."""
+    took: EventBatch | NodeState | Cluster | None = None
+    """What this step was given; None at the end of the input."""
 
 
 class Pipeline:
@@ -74,19 +76,20 @@ class Pipeline:
         self._account(batch)
         changed = self.table.update(batch.records, batch.origin)
         self.enricher.annotate(self.table.flows, changed)
-        return self._update(batch, changed, self._diagnosis.on_flows(self._scene(), changed))
+        changes = self._diagnosis.on_flows(self._scene(), changed)
+        return self._update(batch, changed, changes, batch)
 
     def set_cluster(self, cluster: Cluster, now_ns: int) -> Update:
         """Take what Kubernetes says now."""
         self.cluster = cluster
-        return self._state_changed(now_ns)
+        return self._state_changed(cluster, now_ns)
 
     def set_node(self, node: NodeState, now_ns: int) -> Update:
         """Take what this node's kernel holds now."""
         self.node = node
         self.interfaces.update(node.interfaces)
         self.table.default_engine = _ENGINES.get(node.proxy_mode, Engine.UNKNOWN)
-        return self._state_changed(now_ns)
+        return self._state_changed(node, now_ns)
 
     def finish(self) -> Update:
         """End of input: absences are judged as far as the input reached."""
@@ -106,13 +109,13 @@ class Pipeline:
         open_ended = (flows["seen"][rows] & answered) == 0
         return rows[open_ended & (flows["first_ns"][rows] <= self.now_ns - silent_ns)]
 
-    def _state_changed(self, now_ns: int) -> Update:
+    def _state_changed(self, state: NodeState | Cluster, now_ns: int) -> Update:
         self._advance(now_ns)
         self.enricher.set_cluster(self.cluster, self.node)
         rows = self.table.alive()
         self.enricher.annotate(self.table.flows, rows)
         batch = EventBatch(no_records(), Origin.KERNEL, self.now_ns)
-        return self._update(batch, rows, self._diagnosis.on_state(self._scene()))
+        return self._update(batch, rows, self._diagnosis.on_state(self._scene()), state)
 
     def _account(self, batch: EventBatch) -> None:
         packets = int(np.count_nonzero(batch.records["hook"] == Hook.PACKET))
@@ -146,5 +149,13 @@ class Pipeline:
             text=self.texts.text,
         )
 
-    def _update(self, batch: EventBatch, changed: Rows, changes: Changes) -> Update:
-        return Update(batch, changed, changes.opened, changes.updated, changes.closed, self.lost)
+    def _update(
+        self,
+        batch: EventBatch,
+        changed: Rows,
+        changes: Changes,
+        took: EventBatch | NodeState | Cluster | None = None,
+    ) -> Update:
+        return Update(
+            batch, changed, changes.opened, changes.updated, changes.closed, self.lost, took
+        )

@@ -42,7 +42,7 @@ class StateReader(Protocol):
         """A new state, or None when nothing changed within ``timeout`` seconds."""
 
 
-Input = EventBatch | NodeState | Cluster | BaseException | None
+Input = EventBatch | StateAt | NodeState | Cluster | BaseException | None
 """What readers put into the queue; None says that one of them has finished."""
 
 
@@ -219,10 +219,16 @@ class Session:
             raise item
         elif isinstance(item, EventBatch):
             self.step(self.pipeline.feed(self._with_overflow(item)))
-        elif isinstance(item, NodeState):
-            self.step(self.pipeline.set_node(item, item.at_ns))
+        elif isinstance(item, StateAt):
+            self._learn(item.state, item.at_ns)
         else:
-            self.step(self.pipeline.set_cluster(item, item.at_ns))
+            self._learn(item, item.at_ns)
+
+    def _learn(self, state: NodeState | Cluster, at_ns: int) -> None:
+        if isinstance(state, NodeState):
+            self.step(self.pipeline.set_node(state, at_ns))
+        else:
+            self.step(self.pipeline.set_cluster(state, at_ns))
 
     def _with_overflow(self, batch: EventBatch) -> EventBatch:
         with self._overflow_lock:

@@ -7,10 +7,10 @@ through a file segment by segment and counts what is damaged; ``writer`` makes p
 
 from __future__ import annotations
 
-from tracer.capture_file.chunk import Chunk
+from tracer.capture_file.chunk import Chunk, Note
 from tracer.capture_file.interface import Interface
 from tracer.capture_file.reader import CaptureReader
 from tracer.capture_file.stream import CaptureStream
 from tracer.capture_file.writer import CaptureWriter
 
-__all__ = ["CaptureReader", "CaptureStream", "CaptureWriter", "Chunk", "Interface"]
+__all__ = ["CaptureReader", "CaptureStream", "CaptureWriter", "Chunk", "Interface", "Note"]

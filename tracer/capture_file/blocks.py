@@ -17,6 +17,8 @@ from tracer.packets.ragged import Bytes, Offsets, windows
 
 SECTION, INTERFACE, OBSOLETE, SIMPLE, NAMES, STATISTICS, ENHANCED = 0x0A0D0D0A, 1, 2, 3, 4, 5, 6
 BYTE_ORDER_MAGIC = 0x1A2B3C4D
+LOCAL = 0x80565054
+"""Blocks of a recording; types with the top bit set are for local use, others skip them."""
 MAX_BLOCK_BYTES = 16 << 20
 _MIN_BLOCK_BYTES = 12
 _PACKETS = frozenset((ENHANCED, OBSOLETE, SIMPLE))
@@ -33,6 +35,8 @@ class Run:
     """Where the blocks are that hold packets."""
     descriptions: list[int]
     """Where interface descriptions and statistics are."""
+    local_blocks: list[int]
+    """Where blocks of a recording are."""
     stop: int
     faulty: bool
     """What stands at ``stop`` is no sound block; else it is cut off, or another section."""
@@ -53,6 +57,7 @@ def index(data: Bytes, begin: int, end: int, order: str) -> Run:
     chains = _Chains(words)
     packets: list[Offsets] = []
     descriptions: list[int] = []
+    local_blocks: list[int] = []
     at, faulty = 0, False
     while at + 3 <= words.size:
         chain, behind = chains.beginning(at)
@@ -68,9 +73,11 @@ def index(data: Bytes, begin: int, end: int, order: str) -> Run:
             packets.append(np.array([at]))
         elif kind in _DESCRIPTIONS:
             descriptions.append(begin + at * 4)
+        elif kind == LOCAL:
+            local_blocks.append(begin + at * 4)
         at += size
     found = np.concatenate(packets) if packets else np.zeros(0, dtype=np.int64)
-    return Run(found * 4 + begin, descriptions, begin + at * 4, faulty)
+    return Run(found * 4 + begin, descriptions, local_blocks, begin + at * 4, faulty)
 
 
 def _block_words(words: npt.NDArray[np.uint32], at: int) -> int:
@@ -131,7 +138,8 @@ def _sound(data: Bytes, first: int, last: int, end: int, order: str) -> Offsets:
     """Offsets in ``data[first:last]`` where a whole block of a known kind stands."""
     every = windows(data[:end], 4).view(f"{order}u4").reshape(-1)
     kinds = every[first : max(first, last - _MIN_BLOCK_BYTES + 1)]
-    at = np.flatnonzero(((kinds >= INTERFACE) & (kinds <= ENHANCED)) | (kinds == SECTION)) + first
+    known = ((kinds >= INTERFACE) & (kinds <= ENHANCED)) | (kinds == SECTION) | (kinds == LOCAL)
+    at = np.flatnonzero(known) + first
     sections = at[(every[at] == SECTION) & _has_magic(every, at)]
     lengths = every[at + 4].astype(np.int64)
     whole = (lengths % 4 == 0) & (lengths >= _MIN_BLOCK_BYTES) & (at + lengths <= end)

@@ -12,6 +12,15 @@ from tracer.packets.ragged import Mask
 
 
 @dataclass(frozen=True, slots=True)
+class Note:
+    """A block of a recording."""
+
+    before: int
+    """How many packets of the chunk come before it."""
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Chunk:
     """Packets in file order; ``spans`` lie in the reader's buffer until its next ``read``."""
 
@@ -21,6 +30,8 @@ class Chunk:
     """Index into the reader's ``interfaces``."""
     outgoing: Mask
     """Marked by the capturing program as sent, not received."""
+    notes: tuple[Note, ...] = ()
+    """Blocks of a recording between them; then there may be no packet at all."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from struct import Struct
 
 import numpy as np
 import numpy.typing as npt
 
 from tracer.capture_file import blocks
-from tracer.capture_file.chunk import Chunk, Step
+from tracer.capture_file.chunk import Chunk, Note, Step
 from tracer.capture_file.interface import Interface
 from tracer.packets import Spans
 from tracer.packets.ragged import Bytes, Mask, Offsets, gather
@@ -42,6 +43,8 @@ class ModernFormat:
         for at in run.descriptions:
             self._describe(data, at)
         chunk, damaged = self._packets(data, run.packets)
+        if run.local_blocks:
+            chunk = self._with_notes(data, chunk, run.local_blocks)
         if run.faulty or (final and run.stop < end and not self._at_section(data, run.stop, end)):
             stop = self._resumed(data, run.stop, end)
             return Step(stop, chunk, damaged + 1)
@@ -67,9 +70,23 @@ class ModernFormat:
         self._drops.clear()
         return Step(begin + length)
 
+    def _with_notes(self, data: Bytes, chunk: Chunk | None, places: list[int]) -> Chunk:
+        if chunk is None:
+            nothing = np.zeros(0, dtype=np.int64)
+            empty = np.zeros(0, dtype=np.uint32), np.zeros(0, dtype=np.uint16)
+            spans = Spans(data, nothing, nothing, *empty)
+            chunk = Chunk(spans, nothing, nothing, np.zeros(0, dtype=np.bool_))
+        before = np.searchsorted(chunk.spans.starts, places).tolist()
+        bodies = (self._body(data, at) for at in places)
+        return replace(chunk, notes=tuple(map(Note, before, bodies)))
+
+    def _body(self, data: Bytes, at: int) -> bytes:
+        length = Struct(f"{self._order}I").unpack(data[at + 4 : at + 8].tobytes())[0]
+        return data[at + 8 : at + length - _TRAILER_BYTES].tobytes()
+
     def _describe(self, data: Bytes, at: int) -> None:
-        kind, length = Struct(f"{self._order}II").unpack(data[at : at + 8].tobytes())
-        body = data[at + 8 : at + length - _TRAILER_BYTES].tobytes()
+        kind = Struct(f"{self._order}I").unpack(data[at : at + 4].tobytes())[0]
+        body = self._body(data, at)
         if kind == blocks.INTERFACE and len(body) >= 8:
             self._describe_interface(body)
         elif kind == blocks.STATISTICS and len(body) >= 12:

@@ -7,15 +7,29 @@ import importlib
 import io
 import os
 import stat
+import zlib
 from pathlib import Path
 from types import ModuleType
-from typing import cast
+from typing import Protocol, cast
 
 from tracer.errors import InputError
 
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 _ZSTD_MODULES = ("compression.zstd", "backports.zstd")
 """The standard library's from Python 3.14 on, and its backport with the same interface."""
+
+
+class Peekable(Protocol):
+    """Buffered input that shows what comes next."""
+
+    def peek(self, size: int, /) -> bytes:
+        """Some of the next bytes."""
+
+    def read1(self, size: int, /) -> bytes:
+        """At most ``size`` bytes, with at most one wait for them; none at the end."""
+
+    def close(self) -> None:
+        """Give it back."""
 
 
 class CaptureStream:
@@ -31,11 +45,19 @@ class CaptureStream:
                 f"cannot open {path}", error.strerror or str(error), "give a readable capture file"
             ) from error
         self.is_pipe = not stat.S_ISREG(os.fstat(self._file.fileno()).st_mode)
-        self.bytes: io.BufferedIOBase = self._buffered
+        self.bytes: Peekable = self._buffered
+        self.name = "standard input" if str(path) == "-" else str(path)
         if head[:2] == _GZIP:
             self.bytes = gzip.GzipFile(fileobj=self._buffered)
         elif head == _ZSTD:
             self.bytes = self._zstd(path)
+
+    def peek(self, count: int) -> bytes:
+        """The first bytes, which stay to be read; fewer if a pipe has no more yet."""
+        try:
+            return self.bytes.peek(count)[:count]
+        except (EOFError, OSError, zlib.error):
+            return b""
 
     def fileno(self) -> int:
         """To wait on."""
@@ -46,11 +68,11 @@ class CaptureStream:
         self.bytes.close()
         self._buffered.close()
 
-    def _zstd(self, path: Path) -> io.BufferedIOBase:
+    def _zstd(self, path: Path) -> Peekable:
         for name in _ZSTD_MODULES:
             module = _imported(name)
             if module is not None:
-                return cast(io.BufferedIOBase, module.ZstdFile(self._buffered))
+                return cast(Peekable, module.ZstdFile(self._buffered))
         self._buffered.close()
         raise InputError(
             f"cannot read {path}",

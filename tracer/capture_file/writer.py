@@ -61,13 +61,21 @@ class CaptureWriter:
             body += _option(_NAME_V4 if short else _NAME_V6, value)
         self._block(blocks.NAMES, bytes(body) + pack("<HH", _NAME_END, 0))
 
+    def know(self, interfaces: Mapping[int, str]) -> None:
+        """Names for interfaces that are described from now on."""
+        self._names.update(interfaces)
+
     def write(self, batch: EventBatch, comments: Mapping[int, str] | None = None) -> None:
         """Append the packets of a batch, if it has any; ``comments`` by row number."""
-        self._names.update(batch.interfaces)
+        self.know(batch.interfaces)
         if batch.packets is None or not len(batch.records):
             return
         ids = self._interface_ids(batch.records, batch.packets)
         self._stream.write(_packet_blocks(batch.records, batch.packets, ids, comments or {}))
+
+    def local(self, body: bytes) -> None:
+        """Append a block of a recording, which other readers skip."""
+        self._block(blocks.LOCAL, body)
 
     def _interface_ids(self, records: Records, packets: PacketBytes) -> npt.NDArray[np.uint32]:
         point = records["netns"].astype(np.int64) << 32 | records["ifindex"]

@@ -21,6 +21,7 @@ from tracer.node.existing import existing, own_netns
 from tracer.node.reader import NodeReader
 from tracer.node.verifier import TableVerifier
 from tracer.pipeline import Pipeline
+from tracer.recording import StateAt
 from tracer.session import Session
 from tracer.settings import LiveSettings
 from tracer.sources import Problem, Source
@@ -156,7 +157,7 @@ class Welcome:
         except UnableError as error:
             self._missing = [Problem(error.what, error.why, error.remedy)]
 
-    def read(self, timeout: float) -> EventBatch | None:
+    def read(self, timeout: float) -> EventBatch | StateAt | None:
         """What the source has; finished at once if it does not run."""
         return None if self._missing else self._source.read(timeout)
 

@@ -15,12 +15,13 @@ from tracer.cluster.model import Cluster
 from tracer.commands.output import Output
 from tracer.commands.play import Run, filter_of, play
 from tracer.errors import InputError
-from tracer.events import EventBatch
+from tracer.events import EventBatch, Hook, membership
 from tracer.node.collect import node_of
 from tracer.node.model import NodeState
 from tracer.node.state_dir import load as load_state
 from tracer.pipeline import Pipeline
 from tracer.plain import harmless
+from tracer.recording import StateAt
 from tracer.session import Session
 from tracer.sources import Problem, Source
 from tracer.sources.capture import CaptureSource
@@ -31,6 +32,8 @@ from tracer.sources.paced import Paced
 _CAPTURES = tuple(
     f"capture{kind}{packed}" for kind in (".pcapng", ".pcap") for packed in ("", ".gz", ".zst")
 )
+_MAPPED = membership(Hook.CT_NEW, Hook.IPVS_NEW, Hook.CT_END, Hook.IPVS_NO_DEST)
+"""Drops and refusals come from every namespace, decisions from the one looked at."""
 _CLUSTERS = ("cluster.yaml", "cluster.yml", "cluster.json")
 
 
@@ -142,10 +145,11 @@ def _home(sets: list[_FileSet]) -> int:
     for files in sets:
         if files.events:
             try:
-                namespaces = np.load(files.events, mmap_mode="r")["netns"]
+                events = np.load(files.events, mmap_mode="r")
+                mapped = events[_MAPPED[events["hook"]]]["netns"]
             except (OSError, ValueError, IndexError):
                 continue
-            values, counts = np.unique(namespaces[namespaces != 0], return_counts=True)
+            values, counts = np.unique(mapped[mapped != 0], return_counts=True)
             if len(values):
                 return int(values[counts.argmax()])
     return 0
@@ -167,7 +171,7 @@ class _Primed:
         self.name = source.name
         self.first_ns = 0
         self._source = source
-        self._read: deque[EventBatch] = deque()
+        self._read: deque[EventBatch | StateAt] = deque()
 
     def problems(self) -> list[Problem]:
         """Those of the source."""
@@ -178,11 +182,11 @@ class _Primed:
         self._source.open()
         while (batch := self._source.read(0.1)) is not None:
             self._read.append(batch)
-            if len(batch.records):
+            if isinstance(batch, EventBatch) and len(batch.records):
                 self.first_ns = int(batch.records["time_ns"].min())
                 return
 
-    def read(self, timeout: float) -> EventBatch | None:
+    def read(self, timeout: float) -> EventBatch | StateAt | None:
         """What was read when it was opened, then the rest."""
         return self._read.popleft() if self._read else self._source.read(timeout)
 

@@ -3,7 +3,8 @@
 A source says whether it can run (``problems``), is opened, read until ``None``,
 and closed. ``kernel`` reads the bcc probes, ``conntrack`` reads ctnetlink and the
 kernel's tables, ``sniff`` reads scapy's AF_PACKET sockets, ``capture`` reads
-capture files with their side files. No source knows a sink or another source.
+capture files with their side files, ``recording`` reads recordings. No source knows a
+sink or another source.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from tracer.events import EventBatch
+from tracer.recording import StateAt
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +39,11 @@ class Source(Protocol):
     def open(self) -> None:
         """Get ready; raises TracerError where this cannot run at all."""
 
-    def read(self, timeout: float) -> EventBatch | None:
-        """The next batch, at the latest after ``timeout`` seconds (then empty); None at the end."""
+    def read(self, timeout: float) -> EventBatch | StateAt | None:
+        """The next batch, at the latest after ``timeout`` seconds (then empty); None at the end.
+
+        A recording has the states of node and cluster between them.
+        """
 
     def close(self) -> None:
         """Give everything back; safe to call twice."""

@@ -30,7 +30,9 @@ class CaptureSource:
 
     name = "capture"
 
-    def __init__(self, paths: Sequence[Path], batch_packets: int = BATCH_PACKETS) -> None:
+    def __init__(
+        self, paths: Sequence[Path | CaptureStream], batch_packets: int = BATCH_PACKETS
+    ) -> None:
         self._paths, self._batch_packets = tuple(paths), batch_packets
         self._files: list[_CaptureFile] = []
         self._ready = PacketQueue()
@@ -102,12 +104,12 @@ class CaptureSource:
 class _CaptureFile:
     """One file: what of it is decoded and waits."""
 
-    def __init__(self, path: Path, foreign_ifindex: int) -> None:
+    def __init__(self, path: Path | CaptureStream, foreign_ifindex: int) -> None:
         self.queue = PacketQueue()
-        self._path, self._foreign = path, foreign_ifindex
-        self._stream = CaptureStream(path)
+        self._foreign = foreign_ifindex
+        self._stream = stream = path if isinstance(path, CaptureStream) else CaptureStream(path)
         try:
-            self._reader = CaptureReader(self._stream.bytes, str(path), prompt=self._stream.is_pipe)
+            self._reader = CaptureReader(stream.bytes, stream.name, prompt=stream.is_pipe)
         except InputError:
             self._stream.close()
             raise
@@ -184,7 +186,7 @@ class _CaptureFile:
         ifindex, netns = interface.origin or (foreign, 0)
         flags = int(Flag.LOOPBACK) if interface.name == "lo" else 0
         self._points.append((ifindex & 0xFFFFFFFF, netns & 0xFFFFFFFF, flags))
-        self._new_names.append((ifindex, interface.name or self._path.name))
+        self._new_names.append((ifindex, interface.name or Path(self._stream.name).name))
 
     def _columns(
         self, numbers: npt.NDArray[np.int64]

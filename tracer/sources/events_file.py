@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from tracer.errors import InputError
-from tracer.events import EVENT, EventBatch, Origin, Records
+from tracer.events import EVENT, EventBatch, Origin
+from tracer.recording.layout import checked, converted
 from tracer.sources import Problem
 
 _BATCH_RECORDS = 32_768
-_NEEDED = {"time_ns", "hook", "src", "dst", "src_port", "dst_port", "protocol"}
 _REMEDY = "give a file that viptrace recorded"
 
 
@@ -54,7 +54,7 @@ class EventsSource:
         stored = self._stored[rows] if self._order is None else self._stored[self._order[rows]]
         if not len(stored):
             return None
-        records = _converted(stored)
+        records = converted(stored)
         texts = self._texts if self._row == 0 else {}
         self._row += len(records)
         return EventBatch(records, self._origin, int(records["time_ns"][-1]), texts=texts)
@@ -69,26 +69,13 @@ class EventsSource:
             stored = np.load(self._path, mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:
             raise InputError(f"cannot read {self._path}", str(error), _REMEDY) from error
-        names = getattr(getattr(stored, "dtype", None), "names", None) or ()
-        if not _NEEDED.issubset(names) or stored.ndim != 1:
+        if not isinstance(stored, np.ndarray) or stored.ndim != 1:
             raise InputError(f"cannot read {self._path}", "it holds no viptrace records", _REMEDY)
-        for name in set(names) & set(EVENT.names or ()):
-            if (
-                stored.dtype[name].shape != EVENT[name].shape
-                or stored.dtype[name].base.kind not in "iu"
-            ):
-                raise InputError(
-                    f"cannot read {self._path}", f"its column {name} is of another kind", _REMEDY
-                )
+        try:
+            checked(stored.dtype)
+        except ValueError as error:
+            raise InputError(f"cannot read {self._path}", str(error), _REMEDY) from error
         return np.asarray(stored)
-
-
-def _converted(stored: npt.NDArray[np.void]) -> Records:
-    """The same rows in today's layout, matched by column name."""
-    records = np.zeros(len(stored), dtype=EVENT)
-    for name in set(stored.dtype.names or ()) & set(EVENT.names or ()):
-        records[name] = stored[name]
-    return records
 
 
 def _texts(path: Path) -> dict[int, str]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from tracer.events import EventBatch
 from tracer.packets.ragged import sliced
+from tracer.recording import StateAt
 from tracer.sources import Problem, Source
 
 ORDER_SLACK_NS = 10_000_000
@@ -42,13 +43,15 @@ class MergedSource:
             self.close()
             raise
 
-    def read(self, timeout: float) -> EventBatch | None:
+    def read(self, timeout: float) -> EventBatch | StateAt | None:
         """The next records of the source that is furthest back; None when all have ended."""
         while True:
             unknown = next((each for each in self._inputs if each.is_unknown), None)
             if unknown is None:
                 break
             batch = unknown.source.read(timeout)
+            if isinstance(batch, StateAt):
+                return batch
             unknown.take(batch)
             if batch is not None and not len(batch.records):
                 return self._stamped(batch)

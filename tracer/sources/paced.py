@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from tracer.events import EventBatch, Loss, PacketBytes, no_records
+from tracer.recording import StateAt
 from tracer.sources import Problem, Source
 
 
@@ -41,10 +42,10 @@ class Paced:
         """Close the source."""
         self._source.close()
 
-    def read(self, timeout: float) -> EventBatch | None:
+    def read(self, timeout: float) -> EventBatch | StateAt | None:
         """The records that are due; an empty batch while the next one is not."""
         batch = self._left or self._source.read(timeout)
-        if batch is None or not len(batch.records):
+        if not isinstance(batch, EventBatch) or not len(batch.records):
             return batch
         times = batch.records["time_ns"]
         if self._origin is None:

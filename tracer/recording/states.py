@@ -1,0 +1,104 @@
+"""Snapshots of node and cluster as payloads: what is the same as before is left out."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from tracer.cluster.file import parse
+from tracer.cluster.model import Cluster
+from tracer.node.model import NodeState
+from tracer.recording.objects import PARTS
+from tracer.recording.values import decoded, encoded
+
+MAX_STATE_BYTES = 1 << 30
+_EMPTY = NodeState()
+
+
+@dataclass(frozen=True, slots=True)
+class StateAt:
+    """A state of the node or of the cluster, and when the run learnt of it."""
+
+    state: NodeState | Cluster
+    at_ns: int
+
+
+def encode_node(node: NodeState, at_ns: int, before: NodeState | None) -> bytes:
+    """The fields that differ from those of ``before``."""
+    changed = {
+        field.name: encoded(getattr(node, field.name))
+        for field in fields(node)
+        if before is None or getattr(node, field.name) != getattr(before, field.name)
+    }
+    return _packed({"now_ns": at_ns, "fields": changed})
+
+
+def decode_node(payload: bytes, before: NodeState) -> StateAt:
+    """The state; ValueError, KeyError or TypeError if the payload holds none."""
+    said = _unpacked(payload)
+    known = {field.name for field in fields(NodeState)}
+    told = {name: decoded(value) for name, value in said["fields"].items() if name in known}
+    for name, value in told.items():
+        if not isinstance(value, type(getattr(_EMPTY, name))):
+            raise TypeError(f"a node's {name} is of another kind")
+    return StateAt(replace(before, **told), int(said["now_ns"]))
+
+
+def encode_cluster(cluster: Cluster, at_ns: int, before: Cluster | None) -> bytes:
+    """The kinds of objects that differ from those of ``before``."""
+    changed = {
+        part: make(cluster)
+        for part, make in PARTS.items()
+        if before is None or getattr(cluster, part) != getattr(before, part)
+    }
+    said = {
+        "now_ns": at_ns,
+        "generation": cluster.generation,
+        "at_ns": cluster.at_ns,
+        "unparsed": cluster.unparsed,
+        "known": sorted(cluster.known),
+        "objects": changed,
+    }
+    return _packed(said)
+
+
+def decode_cluster(payload: bytes, before: Cluster) -> StateAt:
+    """The cluster; ValueError, KeyError or TypeError if the payload holds none."""
+    said = _unpacked(payload)
+    parts: dict[str, Any] = {}
+    for part, items in said["objects"].items():
+        if part in PARTS:
+            listed = json.dumps({"kind": "List", "items": items}).encode()
+            parts[part] = getattr(parse(listed, "recording"), part)
+    cluster = replace(
+        before,
+        **parts,
+        generation=int(said["generation"]),
+        at_ns=int(said["at_ns"]),
+        unparsed=_texts(said["unparsed"]),
+        known=frozenset(_texts(said["known"])),
+    )
+    return StateAt(cluster, int(said["now_ns"]))
+
+
+def _packed(said: Mapping[str, object]) -> bytes:
+    return zlib.compress(json.dumps(said).encode(), 1)
+
+
+def _unpacked(payload: bytes) -> dict[str, Any]:
+    """JSON of any shape: whoever reads a field of another shape raises."""
+    try:
+        text = zlib.decompressobj().decompress(payload, MAX_STATE_BYTES)
+    except zlib.error as error:
+        raise ValueError("a state is damaged") from error
+    said = json.loads(text)
+    if not isinstance(said, dict):
+        raise TypeError("a state is a mapping")
+    return said
+
+
+def _texts(listed: Iterable[object]) -> tuple[str, ...]:
+    return tuple(map(str, listed))
