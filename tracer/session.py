@@ -18,12 +18,16 @@ from tracer.events import EventBatch, Loss
 from tracer.flow import Rows
 from tracer.node.model import NodeState
 from tracer.pipeline import Pipeline, Update
+from tracer.recording import StateAt
 from tracer.sinks import Sink
 from tracer.sources import Problem, Source
 from tracer.view import Snapshot, View, ViewQuery
 
 READ_TIMEOUT_S = 0.1
 QUEUE_BATCHES = 256
+SMALL_BATCH = 1024
+GATHER_S = 0.02
+"""A live reader with little to tell waits this long for more: each batch has a price."""
 SUSPECT_AFTER_NS = 1_500_000_000
 SUSPECT_EVERY_S = 0.5
 
@@ -33,6 +37,13 @@ class Verifier(Protocol):
 
     def lookup(self, pipeline: Pipeline, rows: Rows) -> EventBatch | None:
         """The present conntrack state of these flows as CT_UPDATE records."""
+
+
+class Recorder(Sink, Protocol):
+    """A sink whose failures are worth knowing while the run goes on."""
+
+    def problems(self) -> list[Problem]:
+        """Why the recording ended early."""
 
 
 class StateReader(Protocol):
@@ -60,6 +71,7 @@ class Session:
         duration_s: float = 0.0,
         verifier: Verifier | None = None,
         state_reader: StateReader | None = None,
+        recorder: Recorder | None = None,
         summary: Callable[[], dict[str, object]] | None = None,
     ) -> None:
         self.pipeline = pipeline
@@ -68,7 +80,10 @@ class Session:
         self.on_ready: Callable[[], None] | None = None
         """Called once, on the pipeline's thread, when every source is open."""
         self.on_step: Callable[[Update], None] | None = None
-        self._sources, self._sinks, self._live = sources, sinks, live
+        # The recorder comes last: what a screen or a pipe shows does not wait for a disk.
+        self._sources, self._live = sources, live
+        self._sinks = [*sinks, recorder] if recorder else sinks
+        self._recorder = recorder
         self._duration_s, self._verifier, self._state_reader = duration_s, verifier, state_reader
         self._summary = summary or dict
         self._queue: queue.Queue[Input] = queue.Queue(QUEUE_BATCHES)
@@ -103,8 +118,9 @@ class Session:
         self._query = query
 
     def problems(self) -> list[Problem]:
-        """What is degraded, over all sources."""
-        return [problem for source in self._sources for problem in source.problems()]
+        """What is degraded, over all sources, and a recording that has ended early."""
+        found = [problem for source in self._sources for problem in source.problems()]
+        return found + self._recorder.problems() if self._recorder else found
 
     def step(self, update: Update) -> None:
         """Hand an update to every sink."""
@@ -154,6 +170,9 @@ class Session:
                 if batch is None:
                     break
                 self._put(batch)
+                few = isinstance(batch, EventBatch) and len(batch.records) < SMALL_BATCH
+                if self._live and few:
+                    self._stopping.wait(GATHER_S)
             else:
                 # What arrived before the stop still counts.
                 last = source.read(0.0)

@@ -19,6 +19,7 @@ from tracer.pipeline import Pipeline, Update
 from tracer.session import Session, StateReader, Verifier
 from tracer.sinks import Sink
 from tracer.sinks.jsonl import JsonLines
+from tracer.sinks.record import RecordSink
 from tracer.sinks.text import TextLines
 from tracer.sources import Source
 
@@ -43,6 +44,9 @@ class Run:
     duration_s: float = 0.0
     verifier: Verifier | None = None
     state_reader: StateReader | None = None
+    recorder: RecordSink | None = None
+    sinks: tuple[Sink, ...] = ()
+    """Beside what is printed."""
 
 
 def play(run: Run, output: Output) -> int:
@@ -51,11 +55,12 @@ def play(run: Run, output: Output) -> int:
     session = Session(
         run.sources,
         run.pipeline,
-        _sinks(output),
+        [*_sinks(output), *run.sinks],
         live=run.live,
         duration_s=run.duration_s,
         verifier=run.verifier,
         state_reader=run.state_reader,
+        recorder=run.recorder,
         summary=chronicle.summary,
     )
     chronicle.follow(session)
@@ -112,7 +117,10 @@ class _Chronicle:
 
     def summary(self) -> dict[str, object]:
         """The last line's figures, in the order of the contract."""
-        pipeline = self._run.pipeline
+        pipeline, recorder = self._run.pipeline, self._run.recorder
+        ended = recorder.problems() if recorder else []
+        before = tuple(problem.what for problem in ended)
+        lasting = [one for one in self._degraded if not (before and one.startswith(before))]
         span_ns = max(pipeline.now_ns - pipeline.started_ns, 0)
         return {
             "packets": pipeline.packets,
@@ -128,12 +136,14 @@ class _Chronicle:
             "unparsed": len(pipeline.cluster.unparsed) + len(pipeline.node.unparsed),
             "duration_s": round(span_ns / 1e9, 3) if pipeline.started_ns else 0.0,
             "backend": self._run.backend(),
-            "degraded": self._degraded,
+            "degraded": [*lasting, *map(str, ended)],
         }
 
     def _begin(self) -> None:
         assert self._session is not None
         self._session.backend = self._run.backend()
+        if self._run.recorder is not None:
+            self._run.recorder.start()
         self._run.begin(self._session)
 
     def _look(self, _: Update) -> None:

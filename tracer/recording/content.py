@@ -66,6 +66,10 @@ class ContentWriter:
         self._put(Kind.CLUSTER, encode_cluster(cluster, at_ns, self._cluster))
         self._cluster = cluster
 
+    def know(self, interfaces: Mapping[int, str]) -> None:
+        """Names for interfaces that are described from now on."""
+        self._capture.know(interfaces)
+
     def names(self, names: Mapping[bytes, str]) -> None:
         """Append names that readers are to show, as far as they are new."""
         new = [(ip, name) for ip, name in names.items() if self._named.get(ip) != name]

@@ -57,8 +57,11 @@ class RecordingFiles:
         suffix = self._target.suffix or ".pcapng"
         return self._target.with_name(f"{self._target.stem}-{max(self.part, 1):05d}{suffix}")
 
-    def begin(self, now_ns: int) -> None:
-        """Open the next file, and remove the oldest if there are too many."""
+    def begin(self, now_ns: int = 0) -> None:
+        """Open the next file, and remove the oldest if there are too many.
+
+        Its time runs from ``now_ns``, or from when it is first asked whether it is due.
+        """
         self.close()
         self.part += 1
         self._began_ns, self._size = now_ns, 0
@@ -73,6 +76,7 @@ class RecordingFiles:
     def is_due(self, now_ns: int) -> bool:
         """Whether the open file is to be followed by another."""
         limits = self._limits
+        self._began_ns = self._began_ns or now_ns
         grown = bool(limits.rotate_bytes) and self._size >= limits.rotate_bytes
         return grown or (bool(limits.rotate_ns) and now_ns - self._began_ns >= limits.rotate_ns)
 

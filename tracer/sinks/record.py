@@ -19,6 +19,7 @@ from tracer.capture_file import CaptureWriter
 from tracer.cells import Gathered, translated
 from tracer.cluster.model import Cluster
 from tracer.diagnosis.finding import Finding
+from tracer.errors import InputError
 from tracer.events import EventBatch, Hook, Origin, no_records
 from tracer.naming import naming_of
 from tracer.node.model import NodeState
@@ -76,6 +77,17 @@ class RecordSink:
         self.missed = 0
         """Records and packets that came after the recording had ended."""
 
+    def start(self) -> None:
+        """Begin the first file; InputError if it cannot be written."""
+        try:
+            self._begin_file(0)
+        except OSError as error:
+            raise InputError(
+                f"Cannot record to {self._files.path}.",
+                error.strerror or str(error),
+                "Name a file in a folder that exists and can be written to.",
+            ) from error
+
     def problems(self) -> list[Problem]:
         """Why the recording ended early."""
         if self._problem is None:
@@ -130,18 +142,23 @@ class RecordSink:
         self._files.write(data, now_ns)
 
     def _begin(self, pipeline: Pipeline, now_ns: int) -> None:
-        """The next file, which tells again what the one before it told at its beginning."""
+        """The next file, which tells again what it needs of those before it."""
         self._hand_over(now_ns)
+        self._begin_file(now_ns)
+        if self._files.part > 1:
+            self._tell_again(pipeline, now_ns)
+
+    def _begin_file(self, now_ns: int) -> None:
         self._files.begin(now_ns)
         header = replace(self._header(), run=self._run, part=self._files.part)
         header = replace(header, node=self._privacy.name(header.node))
         header = replace(header, anonymized=self._privacy.anonymizes)
-        capture = CaptureWriter(self._buffer, header.writer)
-        self._content = ContentWriter(capture, header)
+        self._content = ContentWriter(CaptureWriter(self._buffer, header.writer), header)
+        self._content.know(self._interfaces)
         self._hand_over(now_ns)
-        if self._files.part == 1:
-            return
-        capture.know(self._interfaces)
+
+    def _tell_again(self, pipeline: Pipeline, now_ns: int) -> None:
+        assert self._content is not None, "a file has begun"
         self._content.node(self._node, now_ns)
         self._content.cluster(self._cluster, now_ns)
         self._content.names(names_of(self._cluster, self._node))
