@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from tracer.address import AddressColumn, is_ipv4, parse
 from tracer.cluster.lookup import KeyTable, Numbers, rest, rest_of
-from tracer.cluster.model import Cluster, Node, Pod, Service, ServiceKind, ServicePort
+from tracer.cluster.model import (
+    Cluster,
+    Handover,
+    Node,
+    Pod,
+    Service,
+    ServiceKind,
+    ServicePort,
+)
 from tracer.flow import Rows
 from tracer.names import Names
 from tracer.node.model import NodeState
 
 Entries = dict[tuple[bytes, int], int]
 """(16 packed bytes, port and protocol) -> number."""
+Made = TypeVar("Made")
+_FORMER_OWNERS = 4
+"""Owners that are remembered of one address, before the present one."""
 _IPV4, _IPV6 = bytes(16), b"\1" + bytes(15)
 """Stand-ins for an address where only its family matters."""
 
@@ -49,6 +61,8 @@ class Enricher:
         self._hit_numbers: dict[ServiceHit, int] = {}
         self._cluster = Cluster()
         self._node = NodeState()
+        self._made: dict[str, tuple[tuple[object, ...], Any]] = {}
+        """What each look-up table was made from, and the table."""
         self._build()
 
     def set_cluster(self, cluster: Cluster, node: NodeState | None = None) -> None:
@@ -66,10 +80,11 @@ class Enricher:
         flows["service"][rows] = self.services_of(
             flows["virtual"][rows], flows["virtual_port"][rows], protocols
         )
-        flows["client_name"][rows] = self.names_of(flows["client"][rows])
-        flows["backend_name"][rows] = self.backends_of(
-            flows["backend"][rows], flows["backend_port"][rows], protocols
-        )
+        times = flows["last_ns"][rows]
+        client, backend = flows["client"][rows], flows["backend"][rows]
+        backends = self.backends_of(backend, flows["backend_port"][rows], protocols)
+        flows["client_name"][rows] = self._then(self.names_of(client), client, times)
+        flows["backend_name"][rows] = self._then(backends, backend, times)
         flows["generation"][rows] = self._cluster.generation
 
     def services_of(
@@ -97,9 +112,25 @@ class Enricher:
         return found
 
     def names_of(self, addresses: AddressColumn) -> Numbers:
-        """Names number of the pod or node that owns each address, 0 where none is known."""
+        """Names number of the pod or node that owns each address, 0 where none is known.
+
+        Where nobody does, the pod that a slice names, or that had the address last.
+        """
         found = self._owners.find(addresses, np.zeros(len(addresses), dtype=np.uint64))
+        for table in (self._sliced, self._last_owners):
+            left = np.flatnonzero(found < 0)
+            found[left] = table.find(addresses[left], np.zeros(left.size, dtype=np.uint64))
         return np.maximum(found, 0)
+
+    def _then(
+        self, names: Numbers, addresses: AddressColumn, times: npt.NDArray[np.int64]
+    ) -> Numbers:
+        """The names as they were: an address names the pod that had it at that time."""
+        for former in self._former:
+            at = former.table.find(addresses, np.zeros(len(addresses), dtype=np.uint64))
+            earlier = (at >= 0) & (times < former.until_ns[at])
+            names[earlier] = former.names[at[earlier]]
+        return names
 
     def backends_of(
         self,
@@ -140,17 +171,37 @@ class Enricher:
         yield from (server.ip for server in self._node.virtual_servers)
 
     def _build(self) -> None:
-        """Make the look-up tables; of two entries under one key the first counts."""
-        services = sorted(self._cluster.services, key=lambda service: service.key)
-        self._direct = KeyTable(self._service_entries(services))
-        self._node_ports = KeyTable(self._node_port_entries(services))
-        self._host_ports = KeyTable(self._host_port_entries())
-        nodes = {ip for node in self._cluster.nodes for ip in node.addresses}
-        self._node_addresses = KeyTable(
-            {(ip, 0): 0 if is_ipv4(ip) else 1 for ip in sorted(nodes | self._node.local_addresses)}
-        )
-        self._owners = KeyTable(self._owner_entries())
-        self._listeners = KeyTable(self._listener_entries())
+        """Make the look-up tables anew whose sources changed; of two equal keys the first counts.
+
+        Sources are compared as values are handed on: parts that did not change are the same object.
+        """
+        cluster, local = self._cluster, self._node.local_addresses
+        services = cluster.services
+        self._direct = self._table("direct", (services,), self._service_entries)
+        self._node_ports = self._table("node ports", (services,), self._node_port_entries)
+        where = (cluster.pods, cluster.nodes, local, self._node.node_name)
+        self._host_ports = self._table("host ports", where, self._host_port_entries)
+        places = (cluster.nodes, local)
+        self._node_addresses = self._table("nodes", places, self._node_address_entries)
+        self._owners = self._table("owners", where, self._owner_entries)
+        behind = (cluster.endpoints, cluster.pods, cluster.nodes, local)
+        self._sliced = self._table("slices", behind, self._sliced_entries)
+        self._listeners = self._table("listeners", behind, self._listener_entries)
+        held = (cluster.handovers, cluster.nodes)
+        self._last_owners = self._table("last owners", held, self._last_owner_entries)
+        self._former = self._kept("former", held, self._former_owners)
+
+    def _table(
+        self, name: str, sources: tuple[object, ...], entries: Callable[[], Entries]
+    ) -> KeyTable:
+        return self._kept(name, sources, lambda: KeyTable(entries()))
+
+    def _kept(self, name: str, sources: tuple[object, ...], make: Callable[[], Made]) -> Made:
+        before = self._made.get(name)
+        if before is None or not all(map(_same, before[0], sources)):
+            before = self._made[name] = sources, make()
+        made: Made = before[1]
+        return made
 
     def _number(self, namespace: str, name: str, port_name: str, kind: ServiceKind) -> int:
         hit = ServiceHit(namespace, name, port_name, kind)
@@ -159,8 +210,12 @@ class Enricher:
             self._hits.append(hit)
         return number
 
-    def _service_entries(self, services: list[Service]) -> Entries:
+    def _services(self) -> list[Service]:
+        return sorted(self._cluster.services, key=lambda service: service.key)
+
+    def _service_entries(self) -> Entries:
         found: Entries = {}
+        services = self._services()
         for wanted in (ServiceKind.CLUSTER_IP, ServiceKind.EXTERNAL_IP, ServiceKind.LOAD_BALANCER):
             for service in services:
                 ips = [ip for kind, ip in _service_addresses(service) if kind == wanted]
@@ -170,10 +225,10 @@ class Enricher:
                         found.setdefault((ip, rest_of(port.port, port.protocol)), number)
         return found
 
-    def _node_port_entries(self, services: list[Service]) -> Entries:
+    def _node_port_entries(self) -> Entries:
         """Node ports by family: they hold on every node, so addresses would only multiply them."""
         found: Entries = {}
-        for service in services:
+        for service in self._services():
             for port in _node_ports(service):
                 number = self._number(
                     service.namespace, service.name, port.name, ServiceKind.NODE_PORT
@@ -211,17 +266,82 @@ class Enricher:
                 found.setdefault((ip, 0), self.names.number(self._node.node_name))
         return found
 
+    def _node_address_entries(self) -> Entries:
+        return {(ip, 0): 0 if is_ipv4(ip) else 1 for ip in sorted(self._machines())}
+
+    def _machines(self) -> set[bytes]:
+        """Addresses that several pods share: the nodes'."""
+        return self._cluster.node_by_address.keys() | self._node.local_addresses
+
+    def _sliced_entries(self) -> Entries:
+        """Pods that only slices name: those of other nodes, where only this node's are read."""
+        if not self._cluster.nodes:
+            return {}  # any of them may stand for a node, where the port matters
+        known = self._cluster.pod_by_address.keys() | self._machines()
+        number = self.names.number
+        return {
+            (endpoint.ip, 0): number(endpoint.pod)
+            for endpoint in self._cluster.endpoints
+            if endpoint.pod and endpoint.ip not in known
+        }
+
     def _listener_entries(self) -> Entries:
-        """Endpoints that name their pod; then ports that hostNetwork pods declare."""
+        """Endpoints on nodes' addresses that name their pod; then ports of hostNetwork pods."""
         found: Entries = {}
-        for endpoint in sorted(self._cluster.endpoints, key=lambda endpoint: not endpoint.ready):
-            if endpoint.pod:
-                key = endpoint.ip, rest_of(endpoint.port, endpoint.protocol)
-                found.setdefault(key, self.names.number(endpoint.pod))
+        anywhere, machines = not self._cluster.nodes, self._machines()
+        here = [e for e in self._cluster.endpoints if e.pod and (anywhere or e.ip in machines)]
+        for endpoint in sorted(here, key=lambda endpoint: not endpoint.ready):
+            key = endpoint.ip, rest_of(endpoint.port, endpoint.protocol)
+            found.setdefault(key, self.names.number(endpoint.pod))
         for pod in self._cluster.pods:
             for key in _declared_listeners(pod):
                 found.setdefault(key, self.names.number(pod.key))
         return found
+
+    def _last_owner_entries(self) -> Entries:
+        """Addresses that nobody has taken since their pod went."""
+        return {
+            (handover.ip, 0): self.names.number(handover.before)
+            for handover in self._cluster.handovers
+            if not handover.after and handover.ip not in self._cluster.node_by_address
+        }
+
+    def _former_owners(self) -> list[_Former]:
+        """Who had which address until when: the latest of each address, those before, and so on."""
+        layers: list[dict[bytes, Handover]] = []
+        for handover in reversed(self._cluster.handovers):
+            if handover.ip not in self._cluster.node_by_address:
+                layer = next((one for one in layers if handover.ip not in one), None)
+                if layer is None and len(layers) < _FORMER_OWNERS:
+                    layers.append(layer := {})
+                if layer is not None:
+                    layer[handover.ip] = handover
+        return [_Former.of(layer, self.names) for layer in layers]
+
+
+@dataclass(frozen=True, slots=True)
+class _Former:
+    """One former owner of each of some addresses."""
+
+    table: KeyTable
+    """Address -> position in the columns below."""
+    until_ns: npt.NDArray[np.int64]
+    names: Numbers
+
+    @classmethod
+    def of(cls, layer: dict[bytes, Handover], names: Names) -> _Former:
+        handovers = layer.values()
+        numbers = [names.number(handover.before) for handover in handovers]
+        return cls(
+            KeyTable({(ip, 0): at for at, ip in enumerate(layer)}),
+            np.array([handover.at_ns for handover in handovers], dtype=np.int64),
+            np.array(numbers, dtype=np.int32),
+        )
+
+
+def _same(one: object, other: object) -> bool:
+    """Whether nothing changed; large parts of a cluster are compared by identity only."""
+    return one is other or (isinstance(one, frozenset | str) and one == other)
 
 
 def _service_addresses(service: Service) -> Iterator[tuple[ServiceKind, bytes]]:

@@ -7,6 +7,7 @@ from tracer import address
 from tracer.cluster.model import (
     Cluster,
     Endpoint,
+    Handover,
     Node,
     Pod,
     Service,
@@ -20,6 +21,7 @@ from tracer.node.model import InterfaceAddress, NodeState, VirtualServer
 
 ip = address.parse
 TCP, UDP = 6, 17
+SECOND = 1_000_000_000
 
 WEB = Service(
     namespace="shop",
@@ -271,3 +273,56 @@ def test_every_kind_has_been_met(enricher):
         enricher.hit(number).kind for number in range(len(ServiceKind) * 3) if enricher.hit(number)
     }
     assert met == set(ServiceKind)
+
+
+def dated(client, backend, seconds, port=8080):
+    made = np.zeros(1, dtype=FLOW)
+    made["client"], made["backend"] = (address.column([ip(one)]) for one in (client, backend))
+    made["backend_port"], made["protocol"], made["last_ns"] = port, TCP, seconds * SECOND
+    return made
+
+
+def named(enricher, made):
+    enricher.annotate(made, np.array([0]))
+    return enricher.name(int(made["client_name"][0])), enricher.name(int(made["backend_name"][0]))
+
+
+def test_an_address_names_the_pod_that_had_it_then():
+    a, b = "10.244.1.7", "10.244.1.8"
+    cluster = Cluster(
+        pods=(Pod("shop", "third", "w1", (ip(a),)), Pod("shop", "other", "w1", (ip(b),))),
+        handovers=(
+            Handover(100 * SECOND, ip(a), "shop/first", "shop/second"),
+            Handover(200 * SECOND, ip(a), "shop/second", "shop/third"),
+        ),
+    )
+    enricher = Enricher(Names())
+    enricher.set_cluster(cluster)
+    assert named(enricher, dated(b, a, 50)) == ("shop/other", "shop/first")
+    assert named(enricher, dated(b, a, 150)) == ("shop/other", "shop/second")
+    assert named(enricher, dated(b, a, 250)) == ("shop/other", "shop/third")
+
+
+def test_a_pod_that_is_gone_keeps_its_name_until_another_takes_its_address():
+    cluster = Cluster(handovers=(Handover(100 * SECOND, ip("10.244.1.7"), "shop/first"),))
+    enricher = Enricher(Names())
+    enricher.set_cluster(cluster)
+    assert named(enricher, dated("10.244.1.7", "10.244.1.7", 500)) == ("shop/first", "shop/first")
+
+
+def test_pods_of_other_nodes_are_named_by_the_slices():
+    away = Endpoint("shop/web", "http", TCP, ip("10.244.9.9"), 8080, "w9", "shop/web-9")
+    node = Node("w1", (ip("192.168.1.1"),))
+    enricher = Enricher(Names())
+    enricher.set_cluster(Cluster(endpoints=(away,), nodes=(node,), pods_of="w1"))
+    assert named(enricher, dated("10.244.9.9", "10.244.9.9", 1)) == ("shop/web-9", "shop/web-9")
+
+
+def test_only_what_changed_is_looked_at_again():
+    enricher = Enricher(Names())
+    first = Cluster(services=(WEB,), pods=PODS, endpoints=(API,))
+    enricher.set_cluster(first)
+    direct, owners, slices = enricher._direct, enricher._owners, enricher._sliced
+    enricher.set_cluster(first.successor(endpoints=()))
+    assert (enricher._direct is direct, enricher._owners is owners) == (True, True)
+    assert enricher._sliced is not slices

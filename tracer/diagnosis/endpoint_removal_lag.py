@@ -75,14 +75,30 @@ def _departed(scene: Scene, group: Group) -> str:
     at = endpoint(ip, port)
     mine = [e for e in group.usable(scene) if (e.ip, e.port) == (ip, port)]
     if not mine:
-        return f"{at} is not among the usable endpoints of Service {plain(_key(group))}"
+        told = f"{at} is not among the usable endpoints of Service {plain(_key(group))}"
+        return told + _since(scene, group, (ip, port))
     named = next((e.pod for e in mine if e.pod), "")
     if not named or "pods" not in scene.cluster.known or ip in scene.cluster.node_by_address:
         return ""
+    if scene.cluster.pods_of not in ("", mine[0].node):
+        return ""  # pods of that node are not read
     pod = scene.cluster.pod_by_address.get(ip)
     if pod is None:
         return f"{at} belongs to pod {plain(named)}, which is no more"
     return "" if pod.phase == "Running" else f"pod {plain(pod.key)} at {at} is {plain(pod.phase)}"
+
+
+def _since(scene: Scene, group: Group, at: tuple[bytes, int]) -> str:
+    """How long before the latest of these connections the endpoint left; empty if not watched."""
+    flows, rows = scene.table.flows, group.rows
+    protocol = int(flows["protocol"][rows[0]])
+    left_ns = scene.cluster.departures.get((_key(group), protocol, *at))
+    if left_ns is None:
+        return ""
+    seconds = (int(signs.started(flows, rows).max()) - left_ns) / 1e9
+    if seconds < 0:
+        return f"; it left {-seconds:.1f} s after the last of these connections began"
+    return f"; it had left {seconds:.1f} s before the last of these connections began"
 
 
 def _key(group: Group) -> str:

@@ -1,6 +1,8 @@
+from dataclasses import replace
+
 import pytest
 
-from tests.builders import packet, record
+from tests.builders import at, packet, record
 from tests.tracer.diagnosis.story import (
     CLIENT_POD,
     HERE,
@@ -20,6 +22,7 @@ from tests.tracer.diagnosis.story import (
     words,
 )
 from tracer.address import parse
+from tracer.cluster.model import ClusterChange, Turn
 from tracer.events import Flag, Hook, Origin, TcpFlag
 
 CAUSE = "endpoint-removal-lag"
@@ -139,3 +142,17 @@ def test_it_closes_when_the_endpoint_is_back():
     story.tell(*refused(1))
     story.cluster(with_endpoints(GONE, HERE, endpoint(POD_THERE, "worker-1")))
     assert story.found == []
+
+
+def test_it_says_how_long_ago_the_backend_left():
+    left = ClusterChange(at(0.4), Turn.LEFT, "default/web", THERE)
+    story = Story(replace(GONE, changes=(left,)), node_state())
+    story.tell(*refused(1))
+    assert "it had left 0.6 s before the last of these connections began" in words(story.only)
+
+
+def test_pods_of_another_node_that_are_not_read_are_not_gone():
+    known = replace(cluster(service(), endpoints=[THERE], pods=[]), pods_of="master-1")
+    story = Story(known, node_state())
+    story.tell(*refused(1))
+    assert story.only.cause != CAUSE

@@ -1,6 +1,6 @@
 """HTTP with the API server: configuration, TLS and authentication are the client library's.
 
-Its model classes are not used: they cost a hundred times what decoding the bytes costs.
+Its model classes are not used: they cost forty times what reading the bytes costs.
 """
 
 from __future__ import annotations
