@@ -65,6 +65,12 @@ def sniffed(*packets: tuple[float, bytes], until: float, ifindex: int = 2, **mor
     return EventBatch(records, Origin.PACKETS, at(until), packets=held, **more)
 
 
+def mapping_told(seconds: float, client: str, virtual: str, **fields) -> tuple[str, object, int]:
+    """A step with one mapping to a pod on another node."""
+    made = mapping(seconds, client, virtual, BACKENDS[1], netns=HOME, **fields)
+    return "batch", batch(made, until=seconds), 0
+
+
 @st.composite
 def steps(draw):
     """What a run is fed, in order; time goes on by up to some seconds a step."""
