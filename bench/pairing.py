@@ -34,12 +34,15 @@ CASES = {
     "no IDs, no timestamps": {"unnumbered": 1.0, "untimed": 1.0},
     "IPv6 only, no timestamps": {"version_6": 1.0, "untimed": 1.0},
     "ten times the rate": {"seconds": 0.1},
+    "senders of the same bytes": {"alike": 1.0, "unnumbered": 1.0},
+    "the same, 20 % lost": {"alike": 1.0, "unnumbered": 1.0, "lost": 0.2},
     "everything at once": {
         "lost": 0.05,
         "jitter_ns": 2 * _MS,
         "skew_ns": 10 * _MS,
         "reused": 0.2,
         "duplicated": 0.1,
+        "alike": 0.2,
         "unnumbered": 0.6,
         "untimed": 0.5,
         "seconds": 0.2,
@@ -72,9 +75,9 @@ class Score:
         return self.found / self.sought if self.sought else 1.0
 
 
-def paired(records: Records, batch: int = _BATCH) -> Records:
+def paired(records: Records, batch: int = _BATCH, seed: int | None = None) -> Records:
     """What a pairer tells of records that come in batches."""
-    pairer = Pairer()
+    pairer = Pairer(seed=seed)
     told = [pairer.feed(records[at : at + batch]) for at in range(0, len(records), batch)]
     return stacked([*told, pairer.finish()])
 

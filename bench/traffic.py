@@ -41,6 +41,7 @@ FLOW_TRUTH = np.dtype(
         ("veth", "u1"),
         ("uplink", "u1"),
         ("bridged", "?"),
+        ("alike", "?"),
     ]
 )
 """What really happened; ``write`` in captures.py stores it beside the capture."""
@@ -88,6 +89,8 @@ class Recipe:
     """Client ports that a second connection takes, to another backend."""
     duplicated: float = 0.0
     """Sights recorded once more on another interface."""
+    alike: float = 0.0
+    """Of UDP: senders of the same bytes at the same times, answered with the same bytes."""
     lost: float = 0.0
     """Sights that the capture missed."""
     skew_ns: int = 0
@@ -147,6 +150,9 @@ def _flows(recipe: Recipe, random: np.random.Generator) -> Flows:
     flows["bridged"] = random.random(flows.size) < recipe.bridged
     bad = random.random(flows.size) < recipe.unanswered
     flows["fate"] = np.where(bad, random.integers(LOST_BEFORE, LOST_BACK + 1, flows.size), ANSWERED)
+    flows["alike"] = (protocols == Protocol.UDP) & (random.random(flows.size) < recipe.alike)
+    together = flows["first_ns"] - flows["first_ns"] % (SECOND // 5)
+    flows["first_ns"] = np.where(flows["alike"], together, flows["first_ns"])
     _address(recipe, flows, random)
     _reuse(recipe, flows, random)
     return flows
@@ -223,6 +229,8 @@ def _messages(flows: Flows, random: np.random.Generator) -> Messages:
         *_repeated(flows, np.flatnonzero(~tcp & ~answered), random),
     ]
     messages = np.concatenate(parts)
+    alike = flows["alike"][messages["flow"]]
+    messages["content"][alike], messages["size"][alike] = 1, 40
     quiet = (flows["family"] != 2) | ~flows["numbered"]
     messages["ip_id"][quiet[messages["flow"]]] = 0
     return messages

@@ -19,7 +19,7 @@ Sequences = npt.NDArray[np.uint32]
 
 MAX_TRIES = 24
 """Packets of one conversation that are looked at without finding another tuple of them."""
-_IDLE_NS = 20_000_000_000
+IDLE_NS = 20_000_000_000
 """Silence, or certainty, after which a conversation without handshake may be another one:
 below conntrack's 30 s for UDP without reply."""
 
@@ -81,9 +81,11 @@ class Conversations:
         slots = conversations & self._mask
         return (self._tags[slots] == conversations) & (self._known[slots] & _Known.SETTLED != 0)
 
-    def explained(self, conversations: Hashes, sequences: Sequences) -> Mask:
-        """Which connections are explained: those that began with these sequence numbers."""
-        return self.settled(conversations) & self._go_on(conversations, sequences)
+    def explained(self, conversations: Hashes, sequences: Sequences, times: Times) -> Mask:
+        """Which of them are explained as they were: since a handshake, else for a while."""
+        since_ns = self._since_ns[conversations & self._mask]
+        recent = (sequences != 0) | (np.abs(times - since_ns) <= IDLE_NS)
+        return self.settled(conversations) & self._go_on(conversations, sequences) & recent
 
     def settle(self, conversations: Hashes, sequences: Sequences, times: Times) -> None:
         """They are explained, unless they have begun anew meanwhile."""
@@ -145,7 +147,7 @@ class Conversations:
         if not rows.size:
             return
         slots, times = slots[rows], times[rows]
-        old = times - self._since_ns[slots] > _IDLE_NS
+        old = times - self._since_ns[slots] > IDLE_NS
         where = slots[old]
         self._known[where] = 0
         self._tries[where] = 0

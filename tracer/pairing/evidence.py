@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from tracer.events import Protocol, Records, TcpFlag
 from tracer.pairing.sightings import Passages
-from tracer.pairing.traces import Hashes, Mask, Rows, Times, is_icmp
+from tracer.pairing.traces import Hashes, Mask, Rows, Times, is_icmp, runs
 
 ENOUGH_BITS = 52
 _SURE_BITS = 96
@@ -115,10 +115,10 @@ class Ballot:
         """Bits for the pair of each vote by now, 0 while its votes contradict each other."""
         order = np.lexsort((votes.keys, votes.pairs))
         pairs, keys = votes.pairs[order], votes.keys[order]
-        begins = np.flatnonzero(np.r_[True, pairs[1:] != pairs[:-1]])
-        sizes = np.diff(np.r_[begins, order.size])
+        begins, sizes = runs(pairs[1:] != pairs[:-1])
         old_bits, old_ways, old_keys = self._recall(pairs[begins])
-        copies = np.r_[False, (pairs[1:] == pairs[:-1]) & (keys[1:] == keys[:-1])]
+        copies = np.zeros(order.size, dtype=np.bool_)
+        copies[1:] = (pairs[1:] == pairs[:-1]) & (keys[1:] == keys[:-1])
         copies[begins] |= old_keys == keys[begins]
         worth = np.where(copies & ~votes.repeats[order], 0, votes.bits[order])
         bits = old_bits + np.add.reduceat(worth, begins)
@@ -152,12 +152,13 @@ def undisputed(legs: Hashes, others: Hashes, hops: npt.NDArray[np.int16], times:
 
     The middle legs of a chain are nearer than its ends.
     """
-    if not legs.size:
-        return np.zeros(0, dtype=np.intp)
+    order = np.argsort(legs)
+    if not (legs[order[1:]] == legs[order[:-1]]).any():
+        return order
     order = np.lexsort((times, others, -hops, legs))
     legs, others, hops = legs[order], others[order], hops[order]
-    begins = np.flatnonzero(np.r_[True, legs[1:] != legs[:-1]])
-    group = np.repeat(np.arange(begins.size), np.diff(np.r_[begins, order.size]))
+    begins, sizes = runs(legs[1:] != legs[:-1])
+    group = np.repeat(np.arange(begins.size), sizes)
     farthest = hops == hops[begins][group]
     doubtful = np.zeros(begins.size, dtype=np.bool_)
     doubtful[group[farthest & (others != others[begins][group])]] = True

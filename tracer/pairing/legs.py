@@ -8,11 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from tracer.events import EVENT, Flag, Hook, Protocol, Records, TcpFlag
-from tracer.pairing.conversations import Conversations, Sequences
-from tracer.pairing.evidence import Bits, Votes, bits_of, percent_of, same_client
+from tracer.pairing.conversations import IDLE_NS, Conversations, Sequences
+from tracer.pairing.evidence import Bits, Votes, bits_of, percent_of, same_client, undisputed
 from tracer.pairing.requests import directions
 from tracer.pairing.sightings import Passages
-from tracer.pairing.traces import Ends, Hashes, Mask, Rows, Times
+from tracer.pairing.traces import Ends, Mask, Rows, Times
 
 _KEPT = ("family", "protocol", "netns", "ifindex")
 _ODD = np.uint64(0xD6E8FEB86659FD93)
@@ -37,8 +37,10 @@ class Legs:
     def of(cls, found: Passages, conversations: Conversations) -> Legs:
         """Passages of which is known who asked."""
         asks, answers = directions(found, conversations)
-        rows = np.flatnonzero(asks | answers)
-        found, asks = found.rows(rows), asks[rows]
+        known = asks | answers
+        if not known.all():
+            rows = np.flatnonzero(known)
+            found, asks = found.rows(rows), asks[rows]
         before, after = found.before.ends, found.after.ends
         client = before.where(asks, after.mirrored())
         server = after.where(asks, before.mirrored())
@@ -70,9 +72,15 @@ class Legs:
             bits_of(self.found, self.asks),
         )
 
-    def connections(self, ends: Ends) -> Hashes:
-        """One side of each as a connection: its ports may be used again later."""
-        return ends.conversations ^ self.sequences * _ODD
+    def undisputed(self, rows: Rows) -> Rows:
+        """Of these rows, one for each connection that has one translation and no other."""
+        tcp = self.found.before.first["protocol"] == Protocol.TCP
+        lives = np.where(tcp, self.sequences, self.times // IDLE_NS).astype(np.uint64) * _ODD
+        for mine, others in ((self.client, self.server), (self.server, self.client)):
+            legs = mine.conversations[rows] ^ lives[rows]
+            hops, times = self.found.hops[rows], self.times[rows]
+            rows = rows[undisputed(legs, others.conversations[rows], hops, times)]
+        return rows
 
     def told(self, bits: Bits) -> Records:
         """PAIRED records, as sure as ``bits`` of evidence make them."""

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tracer.events import EVENT, Flag, Hook, Protocol, Records, TcpFlag, picked, stacked
+from tracer.events import EVENT, Flag, Hook, Protocol, Records, TcpFlag, no_records, picked, stacked
 from tracer.pairing.conversations import Conversations
-from tracer.pairing.evidence import ENOUGH_BITS, Ballot, undisputed
+from tracer.pairing.evidence import ENOUGH_BITS, Ballot
 from tracer.pairing.legs import Legs
 from tracer.pairing.sightings import passages
 from tracer.pairing.traces import Ends, Mask, Rows, Tracer
@@ -59,10 +59,13 @@ class Pairer:
         self._ballot = Ballot()
         self._early, self._late = Window(window_ns), Window(window_ns)
         self._waiting: list[_Waiting] = []
+        self._judged_ns = 0
+        self._unjudged = 0
 
-    def feed(self, records: Records) -> Records:
+    def feed(self, records: Records, until_ns: int = 0) -> Records:
         """Take records in about their order of time; the translations known by now.
 
+        ``until_ns`` tells that nothing earlier will follow, where no record is that late.
         The records must not change afterwards: they are kept for a window, not copied.
         """
         records, told = records.astype(EVENT, copy=False), []
@@ -70,12 +73,21 @@ class Pairer:
             step = records[first : first + _STEP]
             for at in range(0, len(step), _CHUNK):
                 self._visit(_usable(step[at : at + _CHUNK]))
-            told.append(self._told(int(step["time_ns"].max())))
+            self._unjudged += len(step)
+            told.append(self._advance(int(step["time_ns"].max())))
+        if until_ns:
+            told.append(self._advance(until_ns))
         return stacked(told)
 
     def finish(self) -> Records:
         """End of input: the translations that waited for more packets."""
         return self._told(_END)
+
+    @property
+    def held(self) -> int:
+        """Packets kept for others to come; a few times ``MAX_TRACES`` at most."""
+        waiting = sum(each.rows.size for each in self._waiting)
+        return len(self._early) + len(self._late) + waiting
 
     def _visit(self, packets: Records) -> None:
         ends = self._tracer.ends(packets)
@@ -83,6 +95,14 @@ class Pairer:
         self._early.add(self._tracer.traces(picked(packets, visit.early), ends.rows(visit.early)))
         if visit.late.size:
             self._waiting.append(_Waiting(packets, ends, visit.late))
+
+    def _advance(self, until_ns: int) -> Records:
+        """Judge once a window, not once a batch."""
+        since_ns = until_ns - self._judged_ns
+        if 0 <= since_ns < self._window_ns and self._unjudged < _STEP:
+            return no_records()
+        self._judged_ns, self._unjudged = until_ns, 0
+        return self._told(until_ns)
 
     def _told(self, until_ns: int) -> Records:
         """Judge what is complete by ``until_ns``: SYNs, a window later what follows them."""
@@ -120,8 +140,7 @@ class Pairer:
         """Those with enough evidence for one translation and none for another."""
         bits = self._ballot.count(legs.votes())
         rows = np.flatnonzero((bits >= ENOUGH_BITS) & ~self._explained(legs))
-        for side in ("client", "server"):
-            rows = rows[_undisputed(legs.rows(rows), side)]
+        rows = legs.undisputed(rows)
         legs = legs.rows(rows)
         for each in (legs.client.conversations, legs.found.between, legs.server.conversations):
             self._conversations.settle(each, legs.sequences, legs.times)
@@ -130,15 +149,10 @@ class Pairer:
     def _explained(self, legs: Legs) -> Mask:
         """One of the two legs has been told of already."""
         explained = self._conversations.explained
-        return explained(legs.client.conversations, legs.sequences) | explained(
-            legs.server.conversations, legs.sequences
+        client, server = legs.client.conversations, legs.server.conversations
+        return explained(client, legs.sequences, legs.times) | explained(
+            server, legs.sequences, legs.times
         )
-
-
-def _undisputed(legs: Legs, side: str) -> Rows:
-    other = "server" if side == "client" else "client"
-    mine, others = legs.connections(getattr(legs, side)), getattr(legs, other).conversations
-    return undisputed(mine, others, legs.found.hops, legs.times)
 
 
 def _usable(records: Records) -> Records:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tracer.events import Flag, Records, picked
-from tracer.pairing.traces import Ends, Hashes, Mask, Rows, Times
+from tracer.pairing.traces import Ends, Hashes, Mask, Rows, Times, runs
 from tracer.pairing.window import Groups
 
 MAX_HOPS = 16
@@ -53,9 +53,7 @@ class Sightings:
         coarse = found.numbers.astype(np.uint64) << np.uint64(40) | tuples >> np.uint64(24)
         order = np.argsort(coarse, kind="stable")
         numbers, tuples = found.numbers[order], tuples[order]
-        begins = np.flatnonzero(
-            np.r_[True, (numbers[1:] != numbers[:-1]) | (tuples[1:] != tuples[:-1])]
-        )
+        begins, _ = runs((numbers[1:] != numbers[:-1]) | (tuples[1:] != tuples[:-1]))
         ttls = traces.records["ttl"][order].astype(np.int16)
         at = order[begins]
         first = picked(traces.records, at)
@@ -110,35 +108,36 @@ def passages(found: Groups) -> list[Passages]:
     if not len(found.traces):
         return []
     left = Sightings.of(found)
-    clear, taken = _clear(left, np.zeros_like(left.keys), unique=True)
+    clear, taken = _clear(left, None)
     made = [clear]
     for side in ("sources", "destinations"):
         left = left.rows(np.flatnonzero(~taken))
         if not left.groups.size:
             break
-        clear, taken = _clear(left, getattr(left.ends, side), unique=False)
+        clear, taken = _clear(left, getattr(left.ends, side))
         made.append(clear)
     return [each for each in made if each.hops.size]
 
 
-def _clear(sightings: Sightings, labels: Hashes, *, unique: bool) -> tuple[Passages, Mask]:
+def _clear(sightings: Sightings, labels: Hashes | None) -> tuple[Passages, Mask]:
     """Passages of sightings with equal group and label; which sightings they explain."""
-    order = np.lexsort((sightings.first["time_ns"], -sightings.highest, labels, sightings.groups))
+    order = _ranked(sightings, labels)
     ways = sightings.rows(order)
-    same = ways.groups[1:] == ways.groups[:-1]
-    same &= labels[order][1:] == labels[order][:-1]
-    begins = np.flatnonzero(np.r_[True, ~same])[: order.size]
-    ends = np.r_[begins[1:], order.size] - 1
+    changes = ways.groups[1:] != ways.groups[:-1]
+    if labels is not None:
+        changes |= labels[order][1:] != labels[order][:-1]
+    begins, sizes = runs(changes)
+    ends = begins + sizes - 1
     falls, level = _steps(ways)
-    broken = np.r_[0, np.cumsum(same & ~falls)]
+    broken = np.zeros(order.size, dtype=np.int64)
+    np.cumsum(~falls & ~changes, out=broken[1:])
     ordered = broken[ends] == broken[begins]
-    pair = ends - begins == 1
-    alike = pair & np.r_[level, False][begins]
+    alike = (sizes == 2) & np.append(level, False)[begins]
     hops = ways.highest[begins] - ways.lowest[ends]
     good = (ends > begins) & (ordered | alike) & (hops <= MAX_HOPS)
     good &= ~_crossed(ways, begins, ends)
     explained = np.zeros(order.size, dtype=np.bool_)
-    explained[order] = np.repeat(good, ends - begins + 1)
+    explained[order] = np.repeat(good, sizes)
     first, last = begins[good], ends[good]
     made = Passages(
         ways.rows(first),
@@ -146,9 +145,16 @@ def _clear(sightings: Sightings, labels: Hashes, *, unique: bool) -> tuple[Passa
         ways.ends.conversations[first + 1],
         hops[good],
         ordered[good],
-        np.full(first.size, unique),
+        np.full(first.size, labels is None),
     )
     return made, explained
+
+
+def _ranked(sightings: Sightings, labels: Hashes | None) -> Rows:
+    """By label and group, then as the packet went: TTLs fall; where they do not, by time."""
+    rank = sightings.groups * 256 - sightings.highest
+    times = sightings.first["time_ns"]
+    return np.lexsort((times, rank) if labels is None else (times, rank, labels))
 
 
 def _steps(ways: Sightings) -> tuple[Mask, Mask]:

@@ -27,6 +27,16 @@ _ICMP = np.zeros(256, dtype=np.bool_)
 _ICMP[[Protocol.ICMP, Protocol.ICMPV6]] = True
 
 
+def runs(changes: Mask) -> tuple[Rows, Rows]:
+    """Where runs of a non-empty column begin and how long they are; ``changes`` within it."""
+    begins = np.zeros(np.count_nonzero(changes) + 1, dtype=np.intp)
+    begins[1:] = np.flatnonzero(changes) + 1
+    sizes = np.empty_like(begins)
+    sizes[:-1] = begins[1:]
+    sizes[-1] = changes.size + 1
+    return begins, sizes - begins
+
+
 def is_icmp(records: Records) -> Mask:
     """Echoes, whose two "ports" are one identifier."""
     return _ICMP[records["protocol"]]

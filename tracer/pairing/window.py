@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tracer.pairing.traces import Mask, Rows, Times, Traces, joined, no_traces
+from tracer.pairing.traces import Mask, Rows, Times, Traces, joined, no_traces, runs
 
 MAX_TRACES = 1 << 18
 """Traces kept at most; more of them within one window are judged as they stand."""
@@ -29,6 +29,9 @@ class Window:
         self._window_ns = window_ns
         self._traces = no_traces()
         self._new: list[Traces] = []
+
+    def __len__(self) -> int:
+        return len(self._traces) + sum(map(len, self._new))
 
     def add(self, traces: Traces) -> None:
         """Take traces in, in about their order of time."""
@@ -62,7 +65,7 @@ def _latest(times: Times, numbers: npt.NDArray[np.int64]) -> Times:
     """For each trace, the latest time of its group."""
     if not times.size:
         return times
-    begins = np.flatnonzero(np.r_[True, numbers[1:] != numbers[:-1]])
+    begins, _ = runs(numbers[1:] != numbers[:-1])
     return np.maximum.reduceat(times, begins)[numbers]
 
 

@@ -4,7 +4,8 @@ import pytest
 
 from tests.builders import START, at, join
 from tests.tracer.pairing.story import back, datagram, handshake, told, told_records, way
-from tracer.events import Flag, Hook, Protocol
+from tracer.events import Flag, Hook, Protocol, no_records
+from tracer.pairing import Pairer
 
 CLIENT, VIP, POD, NODE = "10.244.3.8:40000", "10.96.0.10:80", "10.244.1.5:8080", "172.18.0.2:21000"
 DNS, COREDNS = "10.96.0.10:53", "10.244.1.9:53"
@@ -116,3 +117,10 @@ def test_sights_farther_apart_than_the_window_do_not():
     early = way(1, before, tcp="S", seq=5, ip_id=4)
     late = way(1.2, after, tcp="S", seq=5, ip_id=4, ttl=63)
     assert told(early, late) == []
+
+
+def test_a_silent_capture_is_told_of_when_its_time_is_over():
+    pairer = Pairer(seed=7)
+    syn = way(1, *TRANSLATIONS["both"], tcp="S", seq=5, ip_id=4, cookie=9)
+    assert not len(pairer.feed(syn))
+    assert len(pairer.feed(no_records(), until_ns=at(1.2))) == 1

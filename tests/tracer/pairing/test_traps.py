@@ -1,10 +1,13 @@
 """What looks like a translation and is none, and what hides one."""
 
+import numpy as np
 import pytest
 
 from tests.builders import join, packet
 from tests.tracer.pairing.story import back, datagram, handshake, told, way
 from tracer.events import Flag, Protocol
+from tracer.pairing import Pairer
+from tracer.pairing.window import MAX_TRACES
 
 CLIENT, VIP, POD, NODE = "10.244.3.8:40000", "10.96.0.10:80", "10.244.1.5:8080", "172.18.0.2:21000"
 OTHER_POD = "10.244.2.6:8080"
@@ -144,6 +147,33 @@ def test_a_hundred_hops_are_no_way():
     assert told(far) == []
 
 
-def test_a_future_time_stamp_costs_no_later_translation():
-    bogus = packet(1e6, "10.9.9.9:1", "10.9.9.8:2", "S", seq=1)
-    assert told(bogus, handshake(1, *LEGS)) == [(*LEGS[0], *LEGS[1])]
+def test_a_future_time_stamp_delays_no_later_translation():
+    pairer = Pairer(seed=7)
+    pairer.feed(packet(1e6, "10.9.9.9:1", "10.9.9.8:2", "S", seq=1))
+    pairer.feed(handshake(1, *LEGS))
+    assert len(pairer.feed(packet(1.2, "10.9.9.9:1", "10.9.9.8:2", "S", seq=1))) == 1
+
+
+def test_time_that_stands_still_fills_no_memory():
+    pairer = Pairer(seed=7)
+    still = np.repeat(way(1, LEGS[0], tcp="A", seq=5, ack=6), 70_000)
+    for _ in range(9):
+        assert not len(pairer.feed(still))
+    assert pairer.held <= 3 * MAX_TRACES
+
+
+def test_a_udp_client_that_comes_back_after_silence_may_have_another_backend():
+    dns = ((CLIENT, "10.96.0.10:53"), (CLIENT, "10.244.1.9:53"))
+    moved = ((CLIENT, "10.96.0.10:53"), (CLIENT, "10.244.7.7:53"))
+    first = datagram(1, *dns, payload=11, ip_id=4)
+    second = datagram(40, *moved, payload=12, ip_id=5)
+    expected = [(*dns[0], *dns[1]), (*moved[0], *moved[1])]
+    assert told(first, second) == expected
+    assert told(join(first, second)) == expected
+
+
+def test_one_sight_left_over_is_no_way():
+    three = [(f"10.0.0.{i}:40000", "10.0.0.9:8125") for i in (1, 2)]
+    alike = [datagram(1, leg, payload=11) for leg in three]
+    stray = datagram(1, ("10.0.0.1:40000", "10.0.0.7:8125"), payload=11)
+    assert told(join(*alike, stray)) == []
