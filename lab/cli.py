@@ -13,6 +13,7 @@ from pathlib import Path
 
 import click
 
+from lab.contents import contents
 from lab.kernels import SUITES, ensure_kernel
 from lab.playground import play
 from lab.reach import COUNT, try_all
@@ -109,8 +110,17 @@ def reach(mode: Mode, cluster: Path, count: int) -> None:
 
 
 @cli.command("scenarios")
-def list_scenarios() -> None:
+@click.option(
+    "--table",
+    type=click.Path(path_type=Path, exists=True),
+    metavar="PCAPS",
+    help="as Markdown, with what the recordings in this folder hold",
+)
+def list_scenarios(table: Path | None) -> None:
     """List every scenario."""
+    if table:
+        print(contents(table), end="")
+        return
     for scenario in SCENARIOS:
         where = "VM" if scenario.kernel_only else "any kernel"
         print(f"{scenario.name:30} {scenario.mode:9} {where:11} {scenario.title}")

@@ -38,7 +38,7 @@ def numbered(steps: Sequence[str]) -> list[str]:
     lines = []
     for number, step in enumerate(steps, 1):
         mark = f"{number}. "
-        first, *rest = step.removeprefix(mark).splitlines() or [""]
+        first, *rest = step.splitlines() or [""]
         lines.append(mark + harmless(first))
         lines += [" " * len(mark) + harmless(line) for line in rest]
     return lines

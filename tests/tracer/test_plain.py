@@ -45,4 +45,4 @@ def test_shortened_fits(text: str, width: int):
 
 
 def test_steps_are_numbered_once_and_continue_under_their_text():
-    assert numbered(["1. stop\nreally", "go\x1b"]) == ["1. stop", "   really", "2. go\\x1b"]
+    assert numbered(["stop\nreally", "go\x1b"]) == ["1. stop", "   really", "2. go\\x1b"]

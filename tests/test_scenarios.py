@@ -1,0 +1,91 @@
+"""Every recorded scenario, replayed through the command a user types, without root."""
+
+import json
+import subprocess
+import sys
+from collections import Counter
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+PCAPS = Path(__file__).parent.parent / "pcaps"
+SCENARIOS = sorted(path.parent for path in PCAPS.glob("*/expected.json"))
+SEEDS = {
+    "external-ip-hidden-port",
+    "ipvs-external-ip-is-node-ip",
+    "cluster-ip-keeps-source",
+    "node-port-rewrites-source",
+    "no-local-endpoint-drop",
+    "node-port-chain-walk",
+    "external-ip-iptables",
+    "kube-ipvs0",
+    "ipvs-round-robin",
+}
+
+
+@cache
+def replayed(name):
+    """JSON lines of the command, in a process of its own: as a user would run it."""
+    command = [sys.executable, "-m", "tracer", "replay", str(PCAPS / name), "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_every_seed_is_recorded():
+    assert {folder.name for folder in SCENARIOS} >= SEEDS
+
+
+@pytest.mark.parametrize("folder", SCENARIOS, ids=lambda folder: folder.name)
+def test_a_recorded_scenario_is_understood(folder):
+    expected = json.loads((folder / "expected.json").read_text())
+    lines = replayed(folder.name)
+    causes = {line["cause"] for line in lines if line["type"] == "finding"}
+    assert causes == set(expected["findings"])
+    translations = [line for line in lines if line["type"] == "translation"]
+    assert len(translations) == expected["translations"]
+    assert all(line["engine"] == expected["mode"] for line in translations)
+    summary = lines[-1]
+    assert summary["type"] == "summary"
+    assert (summary["damaged"], summary["unparsed"]) == (0, 0)
+    assert set(summary["lost"].values()) == {0}
+
+
+@pytest.mark.parametrize("folder", SCENARIOS, ids=lambda folder: folder.name)
+def test_translations_equal_what_the_clients_and_pods_saw(folder):
+    """The lab's own account of each exchange: client end, virtual end, pod that answered."""
+    truth = folder / "truth" / "clients.ndjson"
+    if not truth.exists():
+        pytest.skip("this recording has no account of its clients")
+    exchanges = [json.loads(line) for line in truth.read_text().splitlines()]
+    answered = Counter(
+        (e["client_ip"], e["client_port"], e["answered_by"]) for e in exchanges if e["answered_by"]
+    )
+    lines = replayed(folder.name)
+    seen = Counter(
+        (
+            line["client"]["ip"],
+            line["client"]["port"],
+            (line["backend"]["name"] or "").partition("/")[2],
+        )
+        for line in lines
+        if line["type"] == "translation"
+    )
+    assert not answered - seen
+
+
+def test_the_blackhole_names_service_and_node_and_how_to_recover():
+    lines = replayed("ipvs-external-ip-is-node-ip")
+    finding = next(line for line in lines if line["type"] == "finding")
+    assert finding["cause"] == "ipvs-external-ip-is-node-ip"
+    assert finding["severity"] == "critical"
+    assert finding["subject"]["service"] == "kube-system/port-forward"
+    steps = "\n".join(finding["remedy"])
+    order = ["stop kubelet", "stop kube-proxy", "ip addr del", "kubectl delete", "start kubelet"]
+    places = [steps.index(word) for word in order]
+    assert places == sorted(places), steps
+    evidence = "\n".join(
+        part["text"] for line in lines if line["type"] == "finding" for part in line["evidence"]
+    )
+    assert "delivered locally" in evidence
