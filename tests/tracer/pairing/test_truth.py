@@ -5,10 +5,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bench.captures import records_of, write
+from bench.captures import batches, records_of, write
 from bench.pairing import CASES, case, paired, score
-from bench.traffic import Recipe, traffic
-from tracer.events import stacked
+from bench.traffic import ANSWERED, Recipe, traffic
+from tracer.events import Origin, stacked
+from tracer.flow import Seen
+from tracer.flows import FlowTable
+from tracer.pairing import Pairer
 from tracer.sources.capture import CaptureSource
 
 SMALL = Recipe(connections=400, seconds=0.5)
@@ -64,3 +67,19 @@ def test_a_capture_written_to_a_file_tells_the_same(tmp_path):
     records = stacked([batch.records for batch in batches])
     assert np.load(tmp_path / "made.npy").tobytes() == made.flows.tobytes()
     assert score(made, paired(records, seed=1)) == score(made, paired(records_of(made), seed=1))
+
+
+@pytest.mark.parametrize("changes", [{}, {"reused": 0.8}], ids=["once", "ports used again"])
+def test_the_flow_table_ends_up_with_the_truth(changes):
+    made = traffic(case(SMALL, changes))
+    table, pairer = FlowTable(seed=1), Pairer(seed=1)
+    for batch in batches(made, 500):
+        table.update(batch.records, Origin.PACKETS)
+        table.update(pairer.feed(batch.records), Origin.PACKETS)
+    table.update(pairer.finish(), Origin.PACKETS)
+    rows = table.flows[table.alive()]
+    whole = Seen.PAIRED | Seen.SYN | Seen.SYN_TRANSLATED | Seen.ANSWER_BACKEND | Seen.ANSWER_CLIENT
+    witnessed = np.count_nonzero(rows["seen"] & whole == whole)
+    assert witnessed == np.count_nonzero(
+        (made.flows["fate"] == ANSWERED) & (made.flows["leg_count"] > 1)
+    )

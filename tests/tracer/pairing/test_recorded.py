@@ -1,0 +1,44 @@
+"""Captures of real kernels whose own events were recorded beside the packets."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.tracer.pairing.story import ends
+from tracer.events import Flag, Hook, Records, picked, stacked
+from tracer.pairing import Pairer
+from tracer.sources.capture import CaptureSource
+
+RECORDED = sorted(Path(__file__).parents[3].glob("pcaps/*/events.npy"))
+MAPPINGS = (Hook.CT_NEW, Hook.CT_UPDATE, Hook.CT_END)
+
+
+def packets_of(folder: Path) -> Records:
+    source = CaptureSource([folder / "capture.pcapng"])
+    source.open()
+    try:
+        return stacked([batch.records for batch in iter(lambda: source.read(0), None)])
+    finally:
+        source.close()
+
+
+def mapped(events: Records) -> set[tuple]:
+    """The translations that conntrack confirmed."""
+    final = np.isin(events["hook"], MAPPINGS) & (events["flags"] & Flag.AFTER != 0)
+    told = {(int(row["protocol"]), *ends(row)) for row in picked(events, np.flatnonzero(final))}
+    return {(protocol, *four) for protocol, *four in told if four[:2] != four[2:]}
+
+
+@pytest.mark.parametrize("events", RECORDED, ids=lambda path: path.parent.name)
+def test_the_packets_tell_what_the_kernel_did(events):
+    packets = packets_of(events.parent)
+    seen = {(int(row["protocol"]), *ends(row)[:2]) for row in packets}
+    visible = {
+        (protocol, *four)
+        for protocol, *four in mapped(np.load(events))
+        if {(protocol, *four[:2]), (protocol, *four[2:])} <= seen
+    }
+    pairer = Pairer(seed=1)
+    told = stacked([pairer.feed(packets), pairer.finish()])
+    assert {(int(row["protocol"]), *ends(row)) for row in told} == visible
