@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from tracer.diagnosis import signs
-from tracer.diagnosis.causes import DROPPED_UNEXPLAINED as CAUSE
+from tracer.diagnosis.causes.fallbacks import DROPPED_UNEXPLAINED as CAUSE
 from tracer.diagnosis.finding import Evidence, Finding
 from tracer.diagnosis.rule import Scene
 from tracer.diagnosis.subjects import (

@@ -15,7 +15,7 @@ import numpy as np
 
 from tracer.address import endpoint, packed_at, text
 from tracer.diagnosis import signs
-from tracer.diagnosis.causes import ENDPOINT_REMOVAL_LAG as CAUSE
+from tracer.diagnosis.causes.endpoints import ENDPOINT_REMOVAL_LAG as CAUSE
 from tracer.diagnosis.finding import Evidence, Finding, Subject
 from tracer.diagnosis.rule import Scene
 from tracer.diagnosis.subjects import Group, by_destination, flow_finding

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from tracer.address import endpoint, packed_at
 from tracer.cluster.model import Service
 from tracer.diagnosis import signs
-from tracer.diagnosis.causes import LOCAL_POLICY_WRONG_SOURCE as CAUSE
+from tracer.diagnosis.causes.endpoints import LOCAL_POLICY_WRONG_SOURCE as CAUSE
 from tracer.diagnosis.finding import Evidence, Finding, Subject
 from tracer.diagnosis.local_policy import EXTERNAL, local_policy, policy_remedy
 from tracer.diagnosis.rule import Scene

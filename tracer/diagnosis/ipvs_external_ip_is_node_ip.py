@@ -22,7 +22,7 @@ import numpy as np
 from tracer.address import text
 from tracer.cluster.model import Node, Service
 from tracer.diagnosis import signs
-from tracer.diagnosis.causes import EXTERNAL_IP_IS_NODE_IP as CAUSE
+from tracer.diagnosis.causes.addresses import EXTERNAL_IP_IS_NODE_IP as CAUSE
 from tracer.diagnosis.finding import Evidence, Finding, Subject
 from tracer.diagnosis.rule import Scene
 from tracer.diagnosis.subjects import flow_finding, this_node

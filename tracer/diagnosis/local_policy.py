@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tracer.cluster.model import Service, ServiceKind
-from tracer.diagnosis.causes import Cause
+from tracer.diagnosis.causes.cause import Cause
 from tracer.diagnosis.rule import Scene
 from tracer.diagnosis.subjects import Group, this_node
 from tracer.diagnosis.wording import service_word

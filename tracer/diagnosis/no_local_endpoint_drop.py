@@ -17,7 +17,7 @@ import numpy as np
 
 from tracer.cluster.model import Service
 from tracer.diagnosis import signs
-from tracer.diagnosis.causes import NO_LOCAL_ENDPOINT as CAUSE
+from tracer.diagnosis.causes.endpoints import NO_LOCAL_ENDPOINT as CAUSE
 from tracer.diagnosis.finding import Evidence, Finding, Subject
 from tracer.diagnosis.local_policy import EXTERNAL, local_policy, policy_remedy, serving_node
 from tracer.diagnosis.rule import Scene

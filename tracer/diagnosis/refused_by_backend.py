@@ -15,7 +15,7 @@ from collections.abc import Iterable
 
 from tracer.address import packed_at
 from tracer.diagnosis import signs
-from tracer.diagnosis.causes import REFUSED_BY_BACKEND as CAUSE
+from tracer.diagnosis.causes.fallbacks import REFUSED_BY_BACKEND as CAUSE
 from tracer.diagnosis.finding import Evidence, Finding, Severity
 from tracer.diagnosis.rule import Scene
 from tracer.diagnosis.subjects import Group, answered_since, by_destination, flow_finding

@@ -10,7 +10,7 @@ import numpy as np
 from tracer.address import endpoint, packed_at
 from tracer.cluster.model import Endpoint, Service, ServiceKind
 from tracer.diagnosis import signs
-from tracer.diagnosis.causes import Cause
+from tracer.diagnosis.causes.cause import Cause
 from tracer.diagnosis.finding import Evidence, Finding, Severity, Subject
 from tracer.diagnosis.rule import Scene
 from tracer.diagnosis.wording import flow_subject, plain

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from tracer.diagnosis import signs
-from tracer.diagnosis.causes import NO_ENDPOINTS as CAUSE
+from tracer.diagnosis.causes.endpoints import NO_ENDPOINTS as CAUSE
 from tracer.diagnosis.finding import Evidence, Finding
 from tracer.diagnosis.rule import Scene
 from tracer.diagnosis.subjects import Group, answered_since, by_destination, flow_finding

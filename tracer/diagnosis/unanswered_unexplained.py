@@ -14,7 +14,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from tracer.diagnosis import signs
-from tracer.diagnosis.causes import UNANSWERED_UNEXPLAINED as CAUSE
+from tracer.diagnosis.causes.fallbacks import UNANSWERED_UNEXPLAINED as CAUSE
 from tracer.diagnosis.finding import Evidence, Finding, Severity
 from tracer.diagnosis.rule import Scene
 from tracer.diagnosis.subjects import Group, answered_since, by_destination, flow_finding

@@ -15,7 +15,8 @@ from tests.tracer.diagnosis.story import (
     service,
 )
 from tracer.diagnosis import engine as engine_module
-from tracer.diagnosis.causes import NO_ENDPOINTS, UNANSWERED_UNEXPLAINED
+from tracer.diagnosis.causes.endpoints import NO_ENDPOINTS
+from tracer.diagnosis.causes.fallbacks import UNANSWERED_UNEXPLAINED
 from tracer.diagnosis.engine import Diagnosis
 from tracer.diagnosis.finding import Subject
 from tracer.diagnosis.rule import Rules
