@@ -56,7 +56,7 @@ LAYERS = (
     ("tracer.session",),
     ("tracer.tui",),
     ("tracer.commands.facts", "tracer.commands.output", "tracer.commands.screen"),
-    ("tracer.commands.play",),
+    ("tracer.commands.play", "tracer.commands.live_cluster"),
     ("tracer.commands.live_run", "tracer.commands.replay_run"),
     ("tracer.commands.*",),
     ("tracer.commands",),

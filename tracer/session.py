@@ -9,7 +9,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -47,7 +47,7 @@ class Recorder(Sink, Protocol):
 
 
 class StateReader(Protocol):
-    """Reads the node again whenever something about it changed."""
+    """Follows the node or the cluster, in a thread of its own."""
 
     def poll(self, timeout: float) -> NodeState | Cluster | None:
         """A new state, or None when nothing changed within ``timeout`` seconds."""
@@ -70,10 +70,12 @@ class Session:
         backend: str = "",
         duration_s: float = 0.0,
         verifier: Verifier | None = None,
-        state_reader: StateReader | None = None,
+        state_readers: Sequence[StateReader] = (),
         recorder: Recorder | None = None,
         summary: Callable[[], dict[str, object]] | None = None,
+        beside: Callable[[], list[Problem]] = list,
     ) -> None:
+        """``beside``: problems of others than sources and recorder."""
         self.pipeline = pipeline
         self.backend = backend
         self.on_snapshot: Callable[[Snapshot], None] | None = None
@@ -84,7 +86,8 @@ class Session:
         self._sources, self._live = sources, live
         self._sinks = [*sinks, recorder] if recorder else sinks
         self._recorder = recorder
-        self._duration_s, self._verifier, self._state_reader = duration_s, verifier, state_reader
+        self._duration_s, self._verifier = duration_s, verifier
+        self._state_readers, self._beside = state_readers, beside
         self._summary = summary or dict
         self._queue: queue.Queue[Input] = queue.Queue(QUEUE_BATCHES)
         self._overflow = Loss()
@@ -120,6 +123,7 @@ class Session:
     def problems(self) -> list[Problem]:
         """What is degraded, over all sources, and a recording that has ended early."""
         found = [problem for source in self._sources for problem in source.problems()]
+        found += self._beside()
         return found + self._recorder.problems() if self._recorder else found
 
     def step(self, update: Update) -> None:
@@ -154,10 +158,10 @@ class Session:
             threading.Thread(target=self._read, args=(source,), name=f"read-{source.name}")
             for source in self._sources
         ]
-        if self._state_reader is not None:
-            threads.append(
-                threading.Thread(target=self._watch, args=(self._state_reader,), name="node-state")
-            )
+        threads += [
+            threading.Thread(target=self._watch, args=(reader,), name=type(reader).__name__)
+            for reader in self._state_readers
+        ]
         for thread in threads:
             thread.start()
         return threads

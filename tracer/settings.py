@@ -19,6 +19,13 @@ class LiveSettings:
     all_namespaces: bool = False
     """Trace every network namespace of this kernel, not only the one viptrace runs in."""
     cluster: Path | None = None
+    """Names from this file."""
+    kubeconfig: Path | None = None
+    """Names from the API server that this file leads to, which must work then."""
+    no_cluster: bool = False
+    """No names at all."""
+    all_pods: bool = False
+    """Read the pods of all nodes, not only those of this one."""
     node: str = ""
     duration_s: float = 0.0
     """0 means until interrupted."""

@@ -115,7 +115,7 @@ def test_a_changed_node_state_reaches_the_pipeline():
             return None if pipeline.node.node_name else batch(until=1)
 
     pipeline = Pipeline()
-    Session([UntilNamed()], pipeline, [Noting()], live=True, state_reader=Once()).run()
+    Session([UntilNamed()], pipeline, [Noting()], live=True, state_readers=[Once()]).run()
     assert pipeline.node.node_name == "w1"
 
 

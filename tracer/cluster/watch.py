@@ -11,16 +11,17 @@ from __future__ import annotations
 
 import queue
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from threading import Event, Thread
 
 from tracer.clock import rfc3339, wall_ns
-from tracer.cluster.api.connection import ApiError, Connection
+from tracer.cluster.api.connection import Connection
 from tracer.cluster.api.credentials import Candidate, candidates
 from tracer.cluster.api.kinds import KINDS, NODES, PODS, Kind
+from tracer.cluster.api.rights import LACKS, refusals
 from tracer.cluster.api.store import Store
 from tracer.cluster.api.stream import FIRST_DELAY_S, Health, News, Phase, Stream
 from tracer.cluster.model import Cluster
@@ -35,12 +36,6 @@ FIRST_SNAPSHOT_S = 10.0
 """Without an answer for one kind for this long the others are handed out."""
 NEWS_WAITING = 256
 JOIN_S = 2.0
-_LACKS = {
-    "nodes": "which node this is and the nodes' addresses",
-    "services": "Services and the names of their addresses",
-    "endpointslices": "endpoints, and every judgement about them",
-    "pods": "names of pods",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +67,7 @@ class ClusterWatch:
         self._failure = ""
         self._store = Store()
         self._latest = Cluster(known=frozenset())
+        self._first = Event()
         self._started = self._told = 0.0
         self._pods_of = ""
 
@@ -93,6 +89,11 @@ class ClusterWatch:
         elif found:
             self._start("cluster-api", partial(self._connect, found))
         return bool(found)
+
+    def first(self, within_s: float) -> Cluster:
+        """The first snapshot, if there is one within so many seconds of ``open``."""
+        self._first.wait(max(0.0, self._started + within_s - time.monotonic()))
+        return self._latest
 
     def poll(self, timeout: float) -> Cluster | None:
         """A new snapshot, or None when there is none within ``timeout`` seconds."""
@@ -147,12 +148,12 @@ class ClusterWatch:
             except InputError as error:
                 failures.append(f"{candidate.label}: {error.why}")
                 continue
-            refusals = rights(connection)
-            granted = sum(not refusal for refusal in refusals.values())
-            unreachable = any(error.status == 0 for error in refusals.values() if error)
+            refused = refusals(connection)
+            granted = sum(not refusal for refusal in refused.values())
+            unreachable = any(error.status == 0 for error in refused.values() if error)
             if best is None or granted + unreachable > best[0]:
                 best = granted + unreachable, connection
-            if granted == len(refusals):
+            if granted == len(refused):
                 break
         if best is None:
             self._failure = "; ".join(failures)
@@ -231,29 +232,16 @@ class ClusterWatch:
     def _snapshot(self) -> Cluster:
         self._told = time.monotonic()
         self._latest = self._store.snapshot(wall_ns(), self._pods_of)
+        self._first.set()
         return self._latest
-
-
-def rights(connection: Connection, kinds: Iterable[Kind] = KINDS) -> dict[str, ApiError | None]:
-    """What listing one object of each kind is answered with; None where it is given."""
-    answers: dict[str, ApiError | None] = {}
-    for kind in kinds:
-        try:
-            connection.get(kind.path, {"limit": "1"}).close()
-            answers[kind.name] = None
-        except ApiError as error:
-            answers[kind.name] = error
-            if not error.status:
-                return dict.fromkeys((one.name for one in kinds), error)
-    return answers
 
 
 def _asked_for(candidate: Candidate) -> Connection:
     """The connection a user asked for; InputError or UnableError where it does not work."""
     connection = Connection(candidate)
-    refusals = rights(connection)
-    first = next((error for error in refusals.values() if error is not None), None)
-    if first is not None and all(refusals.values()):
+    refused = refusals(connection)
+    first = next((error for error in refused.values() if error is not None), None)
+    if first is not None and all(refused.values()):
         connection.close()
         raise UnableError(
             f"The API server at {connection.host} gives nothing to {candidate.label}.",
@@ -271,7 +259,7 @@ def _problem(host: str, why: str, streams: list[Stream]) -> Problem:
     kinds = ", ".join(stream.kind.name for stream in streams)
     healths = [stream.health for stream in streams]
     if all(health.phase is Phase.FORBIDDEN for health in healths):
-        lacks = "; ".join(_LACKS[stream.kind.name] for stream in streams)
+        lacks = "; ".join(LACKS[stream.kind.name] for stream in streams)
         return Problem(f"may not read {kinds}", f"{why}; missing: {lacks}", "deploy/rbac.yaml")
     return Problem(f"{kinds} not heard of from {host}", f"{why}{_age(healths)}")
 

@@ -8,11 +8,16 @@ import platform
 import re
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from probes.hooks import HOOKS, Cost, Kind
 from probes.kernel import Kernel
+from tracer.cluster.api.connection import Connection
+from tracer.cluster.api.credentials import candidates
+from tracer.cluster.api.rights import LACKS, refusals
+from tracer.errors import InputError
 
 YES, PARTLY, NO = "yes", "partly", "no"
 
@@ -54,7 +59,7 @@ def facts(root: Path) -> list[Fact]:
         accounting(root),
         privileges(root),
         proxy_mode(),
-        cluster(),
+        cluster(root),
         clocks(root),
     ]
 
@@ -253,16 +258,40 @@ def proxy_mode(url: str = PROXY_MODE_URL) -> Fact:
         )
 
 
-def cluster() -> Fact:
-    """Where names come from."""
+def cluster(root: Path) -> Fact:
+    """Where names come from: the API server, with each right, or only a file."""
+    failures = []
+    for candidate in candidates(None, root):
+        try:
+            connection = Connection(candidate)
+        except InputError as error:
+            failures.append(f"{candidate.label}: {error.why or error.what}")
+            continue
+        refused = refusals(connection, watch=True)
+        connection.close()
+        if not all(refused.values()):
+            return _readable(f"{connection.host} by {candidate.label}", refused)
+        why = next(str(error) for error in refused.values() if error is not None)
+        failures.append(f"{connection.host} by {candidate.label}: {why}")
     return Fact(
         "names",
         PARTLY,
-        "from a file",
+        "; ".join(failures) or "no configuration for an API server",
         "flows carry addresses only, and rules know no Services, unless --cluster is given",
-        "kubectl get nodes,services,endpointslices,pods -A -o json > cluster.json;"
+        "viptrace live --kubeconfig FILE; or"
+        " kubectl get nodes,services,endpointslices,pods -A -o json > cluster.json;"
         " viptrace live --cluster cluster.json",
     )
+
+
+def _readable(where: str, refused: Mapping[str, Exception | None]) -> Fact:
+    lost = [name for name, error in refused.items() if error is not None]
+    read = ", ".join(name for name in refused if name not in lost)
+    found = f"list and watch {read} at {where}"
+    if not lost:
+        return Fact("names", YES, found)
+    why = "; ".join(f"{name}: {refused[name]} (missing: {LACKS[name]})" for name in lost)
+    return Fact("names", PARTLY, found, why, "kubectl apply -f deploy/rbac.yaml")
 
 
 def clocks(root: Path) -> Fact:

@@ -30,7 +30,18 @@ from tracer.settings import LiveSettings
     metavar="FILE",
     help="Names from this file: kubectl get nodes,services,endpointslices,pods -A -o json.",
 )
+@click.option(
+    "--kubeconfig",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Names from this API server, instead of the one that is found.",
+)
 @click.option("--no-cluster", is_flag=True, help="No names, addresses only.")
+@click.option(
+    "--all-pods",
+    is_flag=True,
+    help="Name clients on other nodes that are behind no Service, too: a large list.",
+)
 @click.option("--node", default="", metavar="NAME", help="This node's name in Kubernetes.")
 @click.option(
     "--duration", type=click.FloatRange(min=0), default=0.0, metavar="S", help="Stop after this."
@@ -54,7 +65,9 @@ def live(
     iface: tuple[str, ...],
     no_packets: bool,
     cluster: Path | None,
+    kubeconfig: Path | None,
     no_cluster: bool,
+    all_pods: bool,
     node: str,
     duration: float,
     deep: bool,
@@ -66,10 +79,7 @@ def live(
     The screen on a terminal, else text. FILTER chooses flows.
     """
     _require_interfaces(iface)
-    if cluster and no_cluster:
-        raise InputError(
-            "--cluster and --no-cluster exclude each other.", "", "Leave one of them out."
-        )
+    _require_one(cluster, kubeconfig, no_cluster)
     output = chosen_output(json_lines, text, updates, all_flows, fail_on, filter)
     settings = LiveSettings(
         backend=backend,
@@ -78,6 +88,9 @@ def live(
         deep=deep,
         all_namespaces=all_namespaces,
         cluster=cluster,
+        kubeconfig=kubeconfig,
+        no_cluster=no_cluster,
+        all_pods=all_pods,
         node=node,
         duration_s=duration,
         ready_file=ready_file,
@@ -88,6 +101,15 @@ def live(
     from tracer.commands.live_run import trace
 
     return trace(settings, output)
+
+
+def _require_one(cluster: Path | None, kubeconfig: Path | None, no_cluster: bool) -> None:
+    flags = {"--cluster": cluster, "--kubeconfig": kubeconfig, "--no-cluster": no_cluster}
+    given = [flag for flag, value in flags.items() if value]
+    if len(given) > 1:
+        raise InputError(
+            f"{' and '.join(given)} exclude each other.", "", "Leave all but one of them out."
+        )
 
 
 def _require_interfaces(wanted: tuple[str, ...]) -> None:

@@ -5,12 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from contextlib import closing, nullcontext
-from dataclasses import replace
 from pathlib import Path
 
 from tracer.clock import wall_ns
-from tracer.cluster.file import load as load_cluster
-from tracer.cluster.model import Cluster
+from tracer.commands.live_cluster import Interest, LiveCluster
 from tracer.commands.output import Output
 from tracer.commands.play import Run, filter_of, play
 from tracer.errors import InputError, UnableError
@@ -29,13 +27,19 @@ from tracer.sources.conntrack import ConntrackSource
 from tracer.sources.kernel import KernelSource
 from tracer.sources.sniff import SniffSource
 
-_NO_NAMES = "no names: no cluster file (--cluster FILE)"
-
 
 def trace(settings: LiveSettings, output: Output) -> int:
     """Trace until interrupted or for the time asked; answers with the exit code."""
     filter_of(output)
-    cluster = load_cluster(settings.cluster) if settings.cluster else Cluster()
+    collector = Collector(settings.node)
+    cluster = LiveCluster(settings, collector)
+    with closing(cluster):
+        return _trace(settings, output, collector, cluster)
+
+
+def _trace(
+    settings: LiveSettings, output: Output, collector: Collector, cluster: LiveCluster
+) -> int:
     decisions = Decisions(settings)
     sources: list[Source] = [decisions]
     if settings.packets:
@@ -43,17 +47,17 @@ def trace(settings: LiveSettings, output: Output) -> int:
         sources.append(sniff if settings.interfaces else Welcome(sniff))
     pipeline = Pipeline(home_netns=own_netns())
     pipeline.table.sees_requests_only()
-    collector = Collector(settings.node)
 
     def begin(session: Session) -> None:
-        session.step(pipeline.set_node(collector.collect(cluster), wall_ns()))
-        session.step(pipeline.set_cluster(replace(cluster, at_ns=wall_ns()), wall_ns()))
-        decisions.watch(pipeline.enricher.watched_prefixes() if settings.cluster else None)
+        known = cluster.first()
+        session.step(pipeline.set_node(collector.collect(known), wall_ns()))
+        decisions.watch(None)
+        session.step(pipeline.set_cluster(known, wall_ns()))
         for batch in decisions.existing():
             session.step(pipeline.feed(batch))
         _say_ready(settings.ready_file)
 
-    reader = NodeReader(collector, cluster)
+    reader = NodeReader(collector, cluster.latest)
     verifier, notes = _verifier()
     run = Run(
         sources,
@@ -62,10 +66,12 @@ def trace(settings: LiveSettings, output: Output) -> int:
         title="live",
         begin=begin,
         backend=lambda: decisions.backend,
-        notes=notes if settings.cluster else (*notes, _NO_NAMES),
+        notes=notes,
         duration_s=settings.duration_s,
         verifier=verifier,
-        state_reader=reader,
+        state_readers=(reader, *cluster.readers),
+        problems=cluster.problems,
+        sinks=(Interest(decisions.watch),) if cluster.expected else (),
     )
     with closing(reader), closing(verifier) if verifier else nullcontext():
         return play(run, output)

@@ -21,7 +21,7 @@ from tracer.sinks import Sink
 from tracer.sinks.jsonl import JsonLines
 from tracer.sinks.record import RecordSink
 from tracer.sinks.text import TextLines
-from tracer.sources import Source
+from tracer.sources import Problem, Source
 
 DONE, FAILED, INTERRUPTED = 0, 1, 130
 _LOOK_EVERY_S = 1.0
@@ -43,7 +43,9 @@ class Run:
     """What is missing beside what the sources say."""
     duration_s: float = 0.0
     verifier: Verifier | None = None
-    state_reader: StateReader | None = None
+    state_readers: tuple[StateReader, ...] = ()
+    problems: Callable[[], list[Problem]] = list
+    """What is missing beside what the sources say, as it is at the moment."""
     recorder: RecordSink | None = None
     sinks: tuple[Sink, ...] = ()
     """Beside what is printed."""
@@ -59,7 +61,8 @@ def play(run: Run, output: Output) -> int:
         live=run.live,
         duration_s=run.duration_s,
         verifier=run.verifier,
-        state_reader=run.state_reader,
+        state_readers=run.state_readers,
+        beside=run.problems,
         recorder=run.recorder,
         summary=chronicle.summary,
     )

@@ -13,6 +13,7 @@ from pathlib import Path
 from tracer.clock import wall_ns
 from tracer.cluster.model import Cluster
 from tracer.node.existing import PROC, own_netns
+from tracer.node.identity import host_names, node_of, told_name
 from tracer.node.ipvs_servers import parse_servers
 from tracer.node.lines import Unread
 from tracer.node.model import IPVS_DEVICE, InterfaceAddress, NodeState, VirtualServer
@@ -51,8 +52,9 @@ class Collector:
     """Reads the state of the namespace this process is in, again and again."""
 
     def __init__(self, node_name: str = "", proc: Path = PROC) -> None:
-        """``node_name``: as the user gave it, else it is found from a Cluster's nodes."""
-        self._node_name = node_name
+        """``node_name``: as the user gave it, else it is told or found from a Cluster's nodes."""
+        self._node_name = node_name or told_name()
+        self._host_names = host_names()
         self._proc = proc
         self._mode = ""
         self._mode_unread = Unread("proxy mode")
@@ -85,10 +87,20 @@ class Collector:
             known=frozenset(name for name, known in parts.items() if known),
             unparsed=unread.listed() + self._mode_unread.listed(),
         )
-        name = self._node_name or (node_of(cluster, state) if cluster else "")
+        name = self._name(cluster, state)
         if not name:
             return state
         return replace(state, node_name=name, known=state.known | {"node_name"})
+
+    def name_in(self, cluster: Cluster) -> str:
+        """Which of the cluster's nodes this is; empty if that cannot be said."""
+        addresses, _ = self._interfaces(Unread("node"))
+        return self._name(cluster, NodeState(addresses=addresses or ()))
+
+    def _name(self, cluster: Cluster | None, state: NodeState) -> str:
+        if self._node_name or cluster is None:
+            return self._node_name
+        return node_of(cluster, state, self._host_names)
 
     def _interfaces(
         self, unread: Unread
@@ -153,18 +165,3 @@ class Collector:
         return deduce(
             ipvs=bound and bool(servers), nft_table=found.nft_table, nat_chain=found.nat_chain
         )
-
-
-def node_of(cluster: Cluster, state: NodeState) -> str:
-    """Name of the cluster's Node that this machine is; empty if none, or two, fit equally.
-
-    Addresses on kube-ipvs0 do not count: with an externalIP that is another node's address,
-    every machine would be that node.
-    """
-    fitting = [
-        (sum(address in state.local_addresses for address in node.addresses), node.name)
-        for node in cluster.nodes
-    ]
-    best = max((count for count, _ in fitting), default=0)
-    names = [name for count, name in fitting if count == best]
-    return names[0] if best and len(names) == 1 else ""

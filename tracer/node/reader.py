@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 
 from tracer.cluster.model import Cluster
@@ -23,7 +24,10 @@ _COUNTER = "net.netfilter.nf_conntrack_count"
 class NodeReader:
     """Hands out the state whenever it has changed."""
 
-    def __init__(self, collector: Collector, cluster: Cluster | None = None) -> None:
+    def __init__(
+        self, collector: Collector, cluster: Callable[[], Cluster | None] = lambda: None
+    ) -> None:
+        """``cluster`` answers with the latest one: which node this is depends on it."""
         self._collector = collector
         self._cluster = cluster
         self._watcher = AddressWatcher()
@@ -37,7 +41,7 @@ class NodeReader:
         now = time.monotonic()
         self._watcher.changed()
         self._read_at = now
-        state = self._collector.collect(self._cluster)
+        state = self._collector.collect(self._cluster())
         if now < self._told_at + REFRESH_S and _same(state, self._told):
             return None
         self._told, self._told_at = state, now

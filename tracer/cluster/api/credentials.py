@@ -44,18 +44,22 @@ def candidates(
         yield Candidate(f"--kubeconfig {given}", given)
         return
     for text in environment.get("KUBECONFIG", "").split(os.pathsep):
-        if text and Path(text).is_file():
+        if text and _readable(Path(text)):
             yield Candidate(f"KUBECONFIG {text}", Path(text))
     token = root / SERVICE_ACCOUNT / "token"
-    if environment.get("KUBERNETES_SERVICE_HOST") and token.is_file():
+    if environment.get("KUBERNETES_SERVICE_HOST") and _readable(token):
         yield Candidate("the pod's service account")
     home = Path(environment.get("HOME") or "/root") / ".kube/config"
-    if home.is_file():
+    if _readable(home):
         yield Candidate(str(home), home)
     for base in (root, root / "host"):
         for name in KUBELET_CONFIGS:
-            if (base / name).is_file():
+            if _readable(base / name):
                 yield Candidate(f"the kubelet's {base / name}", base / name, base)
+
+
+def _readable(path: Path) -> bool:
+    return os.access(path, os.R_OK) and path.is_file()
 
 
 def kubeconfig(candidate: Candidate) -> dict[str, object]:
@@ -65,7 +69,8 @@ def kubeconfig(candidate: Candidate) -> dict[str, object]:
     try:
         content = yaml.safe_load(path.read_bytes())
     except (OSError, yaml.YAMLError, ValueError) as error:
-        raise _unusable(candidate, str(error).partition("\n")[0]) from error
+        why = error.strerror if isinstance(error, OSError) else ""
+        raise _unusable(candidate, why or str(error).partition("\n")[0]) from error
     if not isinstance(content, dict) or not isinstance(content.get("clusters"), list):
         raise _unusable(candidate, "It has no list of clusters.")
     for section in ("clusters", "users"):
