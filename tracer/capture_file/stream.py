@@ -45,6 +45,8 @@ class CaptureStream:
                 f"cannot open {path}", error.strerror or str(error), "give a readable capture file"
             ) from error
         self.is_pipe = not stat.S_ISREG(os.fstat(self._file.fileno()).st_mode)
+        self.size = 0 if self.is_pipe else os.fstat(self._file.fileno()).st_size
+        """Bytes of the file, compressed as it is; 0 for a pipe."""
         self.bytes: Peekable = self._buffered
         self.name = "standard input" if str(path) == "-" else str(path)
         if head[:2] == _GZIP:
@@ -58,6 +60,10 @@ class CaptureStream:
             return self.bytes.peek(count)[:count]
         except (EOFError, OSError, zlib.error):
             return b""
+
+    def position(self) -> int:
+        """How many of those have been read."""
+        return 0 if self.is_pipe or self._file.closed else self._file.tell()
 
     def fileno(self) -> int:
         """To wait on."""

@@ -12,6 +12,7 @@ import numpy as np
 
 from tracer.cluster.file import load as load_cluster
 from tracer.cluster.model import Cluster
+from tracer.commands.captures import open_captures
 from tracer.commands.output import Output
 from tracer.commands.play import Run, filter_of, play
 from tracer.errors import InputError
@@ -21,10 +22,9 @@ from tracer.node.model import NodeState
 from tracer.node.state_dir import load as load_state
 from tracer.pipeline import Pipeline
 from tracer.plain import harmless
-from tracer.recording import StateAt
+from tracer.recording import Header, StateAt
 from tracer.session import Session
 from tracer.sources import Problem, Source
-from tracer.sources.capture import CaptureSource
 from tracer.sources.events_file import EventsSource
 from tracer.sources.merge import MergedSource
 from tracer.sources.paced import Paced
@@ -53,26 +53,47 @@ def replay_files(request: Replay, output: Output) -> int:
     """Diagnose recorded traffic; answers with the exit code."""
     filter_of(output)
     sets = [_FileSet.of(path) for path in request.paths]
-    cluster_file = (
-        None if request.no_cluster else request.cluster or _first(s.cluster for s in sets)
+    captures = open_captures(
+        [files.capture for files in sets if files.capture],
+        keep_node=request.state is None,
+        keep_cluster=request.cluster is None and not request.no_cluster,
     )
-    state = request.state or _first(s.state for s in sets)
+    beside = [] if captures.recordings else sets
+    cluster_file = (
+        None if request.no_cluster else request.cluster or _first(s.cluster for s in beside)
+    )
+    state = request.state or _first(s.state for s in beside)
     _say_what_was_found(request, cluster_file, state, sets)
-    start = _Primed(_source(sets, request.pace))
+    start = _Primed(_source(captures.sources, sets, request.pace))
     cluster = load_cluster(cluster_file) if cluster_file else Cluster()
-    pipeline = Pipeline(home_netns=_home(sets))
+    pipeline = _pipeline(captures.header, sets)
 
     def begin(session: Session) -> None:
-        node, existing = _known(state, start.first_ns, cluster)
-        session.step(pipeline.set_node(node, start.first_ns))
-        session.step(pipeline.set_cluster(cluster, start.first_ns))
+        if state is not None or not captures.recordings:
+            node, existing = _known(state, start.first_ns, cluster)
+            session.step(pipeline.set_node(node, start.first_ns))
+        else:
+            existing = None
+        if cluster_file or not captures.recordings:
+            session.step(pipeline.set_cluster(cluster, start.first_ns))
         if existing is not None:
             session.step(pipeline.feed(existing))
 
-    notes = () if cluster_file else ("no names: no cluster file (--cluster FILE)",)
+    unnamed = not cluster_file and (request.no_cluster or not captures.recordings)
+    notes = ("no names: no cluster file (--cluster FILE)",) if unnamed else ()
     names = ", ".join(path.name or str(path) for path in request.paths)
     title = f"replay {harmless(names)}"
     return play(Run([start], pipeline, False, title, begin, lambda: "replay", notes), output)
+
+
+def _pipeline(header: Header | None, sets: list[_FileSet]) -> Pipeline:
+    """As the live one was, as far as that was recorded."""
+    if header is None:
+        return Pipeline(home_netns=_home(sets))
+    pipeline = Pipeline(home_netns=header.home_netns)
+    if header.requests_only:
+        pipeline.table.sees_requests_only()
+    return pipeline
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +139,8 @@ def _first(paths: Iterable[Path | None]) -> Path | None:
     return next((path for path in paths if path is not None), None)
 
 
-def _source(sets: list[_FileSet], pace: float) -> Source:
-    captures = [files.capture for files in sets if files.capture]
-    sources: list[Source] = [CaptureSource(captures)] if captures else []
+def _source(captures: Iterable[Source], sets: list[_FileSet], pace: float) -> Source:
+    sources = list(captures)
     for files in sets:
         if files.events:
             texts = files.events.with_name("texts.json")

@@ -51,6 +51,11 @@ class FlowTable:
     def __len__(self) -> int:
         return len(self._store)
 
+    @property
+    def counts_packets(self) -> bool:
+        """Whether every packet is seen, so that counting them means something."""
+        return self._store.counts_packets
+
     def sees_requests_only(self) -> None:
         """Packets come through a filter: leave counting them to the kernel."""
         self._store.counts_packets = False

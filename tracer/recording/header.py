@@ -91,5 +91,5 @@ def is_recording(head: bytes) -> bool:
     return (
         block[:4] == LOCAL.to_bytes(4, "little")
         and block[8:16] == MAGIC
-        and block[16] == (Kind.HEADER)
+        and block[16:17] == bytes([Kind.HEADER])
     )

@@ -11,6 +11,7 @@ import secrets
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -58,9 +59,9 @@ class RecordSink:
         files: RecordingFiles,
         header: Callable[[], Header],
         privacy: Privacy | None = None,
-        on_stop: Callable[[], None] | None = None,
+        on_stop: Callable[[Problem], None] | None = None,
     ) -> None:
-        """``header`` is asked when the first file begins; ``on_stop`` called on a failure."""
+        """``header`` is asked when the first file begins; ``on_stop`` told when it has to stop."""
         self._files, self._header, self._on_stop = files, header, on_stop
         self._privacy = privacy or Privacy()
         self._run = secrets.token_hex(8)
@@ -74,8 +75,20 @@ class RecordSink:
         self._commented: npt.NDArray[np.uint64] = np.zeros(0, dtype=np.uint64)
         """By row: id of the flow whose comment is out."""
         self._problem: Problem | None = None
+        self.failed = False
+        """It stopped because it could not write, not because that was asked for."""
         self.missed = 0
         """Records and packets that came after the recording had ended."""
+
+    @property
+    def path(self) -> Path:
+        """The file that is written now."""
+        return self._files.path
+
+    @property
+    def total_bytes(self) -> int:
+        """Bytes written so far, to all files."""
+        return self._files.total_bytes
 
     def start(self) -> None:
         """Begin the first file; InputError if it cannot be written."""
@@ -109,7 +122,8 @@ class RecordSink:
         try:
             self._write_held(pipeline, until_ns if update.took is not None else None)
         except OSError as error:
-            self._fail(error.strerror or str(error), "free space or name another disk")
+            self.failed = True
+            self._stop(error.strerror or str(error), "free space or name another disk")
 
     def close(self, pipeline: Pipeline, summary: dict[str, object]) -> None:
         """Close the file."""
@@ -137,7 +151,7 @@ class RecordSink:
         self._buffer.seek(0)
         self._buffer.truncate()
         if not self._files.has_room(len(data)):
-            self._fail("it has reached the size allowed", "allow more with --max-size")
+            self._stop("it has reached the size allowed", "allow more with --max-size")
             return
         self._files.write(data, now_ns)
 
@@ -231,14 +245,14 @@ class RecordSink:
             grown[: len(self._commented)] = self._commented
             self._commented = grown
 
-    def _fail(self, why: str, remedy: str) -> None:
+    def _stop(self, why: str, remedy: str) -> None:
         self._problem = Problem(f"recording to {self._files.path} has stopped", why, remedy)
         held = (step.took for step in self._held)
         self.missed += sum(len(took.records) for took in held if isinstance(took, EventBatch))
         self._held.clear()
         self._files.close()
         if self._on_stop is not None:
-            self._on_stop()
+            self._on_stop(self._problem)
 
 
 def _without_conclusions(batch: EventBatch) -> EventBatch:

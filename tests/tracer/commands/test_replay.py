@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import signal
 import struct
@@ -13,9 +14,13 @@ import numpy as np
 import pytest
 
 from tests.builders import join, mapping
+from tests.tracer.diagnosis import story
+from tests.tracer.recording import stories
 from tests.tracer.shown import VIP, WEB
 from tracer.cli import run
+from tracer.errors import InputError
 from tracer.events import Flag
+from tracer.recording import is_recording
 
 CLUSTER = """
 kind: Service
@@ -177,3 +182,71 @@ def test_an_interrupted_run_ends_with_its_summary(number: signal.Signals):
     assert first["type"] == "translation"
     assert json.loads(rest[-1])["type"] == "summary"
     assert process.returncode == 130
+
+
+def recorded(folder: Path) -> Path:
+    """A recording of one named connection, made by a pipeline of its own."""
+    path = folder / "run.pcapng"
+    node = ("node", story.node_state(), 0)
+    cluster = ("cluster", story.cluster(story.service(), endpoints=(story.THERE,)), 0)
+    mapped = stories.mapping_told(0.1, f"{story.CLIENT}:4000", stories.VIP)
+    stories.run([node, cluster, mapped], stories.recorder(path))
+    return path
+
+
+def test_a_recording_brings_its_own_names(tmp_path: Path, capsys):
+    (tmp_path / "cluster.yaml").write_text(CLUSTER)
+    _, lines, told = replay(capsys, str(recorded(tmp_path)))
+    assert lines[0]["service"]["name"] == "web"
+    assert lines[0]["backend"]["name"] == f"default/pod-{story.POD_THERE}"
+    assert lines[0]["node"] == "master-1"
+    assert lines[-1]["degraded"] == []
+    assert told == ""
+
+
+def test_names_given_by_hand_go_before_those_in_a_recording(tmp_path: Path, capsys):
+    path = recorded(tmp_path)
+    _, lines, _ = replay(capsys, "--no-cluster", str(path))
+    assert (lines[0]["service"], lines[0]["node"]) == (None, "master-1")
+    (tmp_path / "cluster.yaml").write_text(CLUSTER.replace("10.96.0.10", story.VIP))
+    _, lines, _ = replay(capsys, "--cluster", str(tmp_path / "cluster.yaml"), str(path))
+    assert lines[0]["service"]["namespace"] == "shop"
+
+
+def test_a_recording_comes_packed_or_through_a_pipe(tmp_path: Path, capsys):
+    raw = recorded(tmp_path).read_bytes()
+    (tmp_path / "run.pcapng.gz").write_bytes(gzip.compress(raw))
+    _, packed, _ = replay(capsys, str(tmp_path / "run.pcapng.gz"))
+    piped = subprocess.run(
+        [sys.executable, "-m", "tracer", "replay", "--json", "-"],
+        input=raw,
+        capture_output=True,
+        check=True,
+    )
+    lines = [json.loads(line) for line in piped.stdout.splitlines()]
+    assert lines == packed
+    assert lines[0]["service"]["name"] == "web"
+
+
+def test_a_recording_of_a_newer_version_is_refused(tmp_path: Path, capsys, monkeypatch):
+    monkeypatch.setattr("tracer.recording.header.VERSION", 99)
+    path = recorded(tmp_path)
+    monkeypatch.undo()
+    assert run(["replay", "--json", str(path)]) == 2
+    assert "version 99" in capsys.readouterr().err
+
+
+def test_a_recording_cut_off_anywhere_is_read_up_to_there(tmp_path: Path):
+    raw = recorded(tmp_path).read_bytes()
+    whole = stories.replayed(stories.opened(tmp_path / "run.pcapng"))
+    first = next(n for n in range(len(raw)) if is_recording(raw[:n]))
+    for end in range(first, len(raw), 7):
+        (tmp_path / "cut.pcapng").write_bytes(raw[:end])
+        try:
+            source = stories.opened(tmp_path / "cut.pcapng")
+            found = stories.replayed(source)
+        except InputError:
+            continue
+        finally:
+            source.close()
+        assert found in ([], whole)
