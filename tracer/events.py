@@ -223,3 +223,35 @@ class EventBatch:
     """Names of interface indexes, as far as new in this batch."""
     packets: PacketBytes | None = None
     """Bytes of the PACKET records; then records are all PACKET rows in the same order."""
+
+
+def merged(batches: Sequence[EventBatch]) -> EventBatch:
+    """Batches of one source, in order, as one."""
+    if len(batches) == 1:
+        return batches[0]
+    texts: dict[int, str] = {}
+    interfaces: dict[int, str] = {}
+    for batch in batches:
+        texts.update(batch.texts)
+        interfaces.update(batch.interfaces)
+    packets = [batch.packets for batch in batches if batch.packets is not None]
+    return EventBatch(
+        stacked([batch.records for batch in batches]),
+        batches[-1].origin,
+        max(batch.until_ns for batch in batches),
+        sum((batch.lost for batch in batches), Loss()),
+        sum(batch.damaged for batch in batches),
+        texts,
+        interfaces,
+        _merged_packets(packets) if packets else None,
+    )
+
+
+def _merged_packets(parts: Sequence[PacketBytes]) -> PacketBytes:
+    sizes = np.concatenate([np.diff(part.starts) for part in parts])
+    return PacketBytes(
+        np.concatenate([part.data[part.starts[0] : part.starts[-1]] for part in parts]),
+        np.concatenate(([0], np.cumsum(sizes))),
+        np.concatenate([part.wire_lengths for part in parts]),
+        np.concatenate([part.link_types for part in parts]),
+    )

@@ -1,21 +1,16 @@
-"""The only threads of a run: readers fill one bounded queue, one thread owns the pipeline.
-
-Readers never wait for the pipeline on live input: when the queue is full, the oldest
-batch goes and its records are counted as lost. A file can wait, so it does.
-"""
+"""The only threads of a run: readers fill one inbox, one thread owns the pipeline."""
 
 from __future__ import annotations
 
-import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Protocol
 
 from tracer.cluster.model import Cluster
-from tracer.events import EventBatch, Loss
+from tracer.events import EventBatch
 from tracer.flow import Rows
+from tracer.inbox import Inbox
 from tracer.node.model import NodeState
 from tracer.pipeline import Pipeline, Update
 from tracer.recording import StateAt
@@ -24,10 +19,11 @@ from tracer.sources import Problem, Source
 from tracer.view import Snapshot, View, ViewQuery
 
 READ_TIMEOUT_S = 0.1
-QUEUE_BATCHES = 256
 SMALL_BATCH = 1024
 GATHER_S = 0.02
 """A live reader with little to tell waits this long for more: each batch has a price."""
+LAST_READS = 100
+"""Batches taken from a source after the stop, as far as it has any."""
 SUSPECT_AFTER_NS = 1_500_000_000
 SUSPECT_EVERY_S = 0.5
 
@@ -89,9 +85,7 @@ class Session:
         self._duration_s, self._verifier = duration_s, verifier
         self._state_readers, self._beside = state_readers, beside
         self._summary = summary or dict
-        self._queue: queue.Queue[Input] = queue.Queue(QUEUE_BATCHES)
-        self._overflow = Loss()
-        self._overflow_lock = threading.Lock()
+        self._inbox: Inbox[Input] = Inbox(live)
         self._stopping = threading.Event()
         self._query: ViewQuery | None = None
         self._view = View()
@@ -173,50 +167,31 @@ class Session:
                 batch = source.read(READ_TIMEOUT_S)
                 if batch is None:
                     break
-                self._put(batch)
+                self._inbox.put(batch)
                 few = isinstance(batch, EventBatch) and len(batch.records) < SMALL_BATCH
                 if self._live and few:
                     self._stopping.wait(GATHER_S)
-            else:
-                # What arrived before the stop still counts.
-                last = source.read(0.0)
-                if last is not None:
-                    self._put(last)
+            self._read_rest(source)
         except BaseException as error:
-            self._put(error)
-        self._put(None)
+            self._inbox.put(error)
+        self._inbox.put(None)
+
+    def _read_rest(self, source: Source) -> None:
+        """What arrived before the stop still counts; a file's rest was not asked for."""
+        for _ in range(LAST_READS if self._live else 0):
+            batch = source.read(0.0)
+            if batch is None or not (isinstance(batch, EventBatch) and len(batch.records)):
+                return
+            self._inbox.put(batch)
 
     def _watch(self, reader: StateReader) -> None:
         try:
             while not self._stopping.is_set():
                 state = reader.poll(READ_TIMEOUT_S)
                 if state is not None:
-                    self._put(state)
+                    self._inbox.put(state)
         except BaseException as error:
-            self._put(error)
-
-    def _put(self, item: Input) -> None:
-        if not self._live:
-            self._queue.put(item)
-            return
-        while True:
-            try:
-                self._queue.put_nowait(item)
-                return
-            except queue.Full:
-                self._discard_oldest()
-
-    def _discard_oldest(self) -> None:
-        """Drop the oldest batch, never a state, an error or an end."""
-        try:
-            oldest = self._queue.get_nowait()
-        except queue.Empty:
-            return
-        if isinstance(oldest, EventBatch):
-            with self._overflow_lock:
-                self._overflow += Loss(queue=len(oldest.records)) + oldest.lost
-        else:
-            self._queue.put(oldest)
+            self._inbox.put(error)
 
     def _pump(self) -> None:
         ends_at = time.monotonic() + self._duration_s if self._duration_s else float("inf")
@@ -228,12 +203,10 @@ class Session:
                 self.stop()
 
     def _take(self, timeout: float) -> bool:
-        try:
-            item = self._queue.get(timeout=timeout) if timeout else self._queue.get_nowait()
-        except queue.Empty:
-            return False
-        self._handle(item)
-        return True
+        items = self._inbox.take(timeout)
+        for item in items:
+            self._handle(item)
+        return bool(items)
 
     def _handle(self, item: Input) -> None:
         if item is None:
@@ -241,7 +214,7 @@ class Session:
         elif isinstance(item, BaseException):
             raise item
         elif isinstance(item, EventBatch):
-            self.step(self.pipeline.feed(self._with_overflow(item)))
+            self.step(self.pipeline.feed(item))
         elif isinstance(item, StateAt):
             self._learn(item.state, item.at_ns)
         else:
@@ -252,13 +225,6 @@ class Session:
             self.step(self.pipeline.set_node(state, at_ns))
         else:
             self.step(self.pipeline.set_cluster(state, at_ns))
-
-    def _with_overflow(self, batch: EventBatch) -> EventBatch:
-        with self._overflow_lock:
-            lost, self._overflow = self._overflow, Loss()
-        if not lost:
-            return batch
-        return replace(batch, lost=batch.lost + lost)
 
     def _verify(self) -> None:
         """Before silence is judged, ask the kernel whether it was silence."""

@@ -7,7 +7,7 @@ from tracer.errors import UnableError
 from tracer.events import Hook, Loss, Origin
 from tracer.node.model import NodeState
 from tracer.pipeline import Pipeline
-from tracer.session import QUEUE_BATCHES, Session
+from tracer.session import Session
 
 CLIENT, VIP, POD = "10.244.3.8:40000", "10.96.0.10:80", "10.244.1.5:8080"
 
@@ -75,19 +75,6 @@ def test_a_bug_in_a_reader_is_not_swallowed():
     with pytest.raises(ZeroDivisionError):
         Session([broken], Pipeline(), [Noting()], live=True).run()
     assert broken.closed == 1
-
-
-def test_a_live_run_behind_its_input_discards_the_oldest_and_counts_it():
-    many = [batch(mapping(i / 1000, f"10.0.0.1:{i + 1}", VIP, POD), until=i) for i in range(600)]
-    source, sink, pipeline = Scripted(*many), Noting(), Pipeline()
-    session = Session([source], pipeline, [sink], live=True)
-    # The owner is held back until the reader has gone through everything.
-    session.on_ready = lambda: [
-        thread.join(20) for thread in threading.enumerate() if thread.name == "read-scripted"
-    ]
-    session.run()
-    assert pipeline.lost.queue == 600 - len(pipeline.table)
-    assert 0 < pipeline.lost.queue <= 600 - QUEUE_BATCHES + 1
 
 
 def test_stop_ends_a_run_that_would_go_on_and_the_summary_is_written():
