@@ -48,26 +48,26 @@ _TUPLES = (
 
 
 @dataclass(frozen=True, slots=True)
-class FlowDetail:
-    """One flow for the detail pane; texts are harmless."""
+class Detail:
+    """One thing for the detail pane: a flow, a backend, an event; texts are harmless."""
 
     id: int
     title: str
     facts: tuple[tuple[str, str], ...]
     """(label, text)."""
-    findings: tuple[Finding, ...]
-    """Findings about this flow, its Service or its address."""
+    findings: tuple[Finding, ...] = ()
+    """Findings about it, its Service or its address."""
 
 
 def detail_of(
     flow: npt.NDArray[np.void], naming: Naming, findings: tuple[Finding, ...]
-) -> FlowDetail | None:
+) -> Detail | None:
     """Details of the one row in the array; None of an empty one."""
     if not len(flow):
         return None
     cell = _cells(flow, naming)
     service = f" {cell['service']} ({cell['kind']})" if cell["service"] else ""
-    return FlowDetail(
+    return Detail(
         int(flow["id"][0]),
         f"{cell['protocol']} {cell['client']} → {cell['virtual']}{service}",
         tuple(

@@ -22,21 +22,33 @@ from tracer.plain import harmless
 from tracer.tui.messages import (
     DetailWanted,
     FilterSubmitted,
+    PageWanted,
     SessionEnded,
     SnapshotReady,
 )
+from tracer.tui.pages import PAGES
 from tracer.tui.screens import DegradedScreen, DetailScreen, HelpScreen
 from tracer.tui.widgets.blackholes import Blackholes
 from tracer.tui.widgets.detail_pane import DetailPane, Subject
 from tracer.tui.widgets.filter_bar import FilterBar
-from tracer.tui.widgets.flow_list import FlowList
+from tracer.tui.widgets.page_tabs import PageTabs
+from tracer.tui.widgets.sheet_list import SheetList
 from tracer.tui.widgets.status_line import StatusLine
-from tracer.view import Snapshot, ViewQuery
+from tracer.view import Page, Snapshot, ViewQuery
+from tracer.view.groups import GROUPS
 
 REFRESH_S = 0.25
 """Never more than one question in this time."""
 INTERRUPTED = 130
 _ORDERS = tuple(column.name for column in SCREEN_COLUMNS if column.key)
+_LISTS = (
+    "flows",
+    "groups",
+    *(entry.page for entry in PAGES if entry.page is not Page.TRANSLATIONS),
+)
+"""The tables of rows: flows listed and counted, then one a page."""
+_COMMANDS = {"freeze", "order", "reverse", "all_flows", "filter", "page", "group"}
+"""Actions of single keys, which mean nothing while text is typed."""
 
 
 class TracerApp(App[int]):
@@ -47,10 +59,22 @@ class TracerApp(App[int]):
     ENABLE_COMMAND_PALETTE = False
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (140, "-wide")]  # noqa: RUF012  declared by App
     BINDINGS: ClassVar[list[BindingType]] = [
+        *(
+            Binding(
+                entry.key,
+                f"page('{entry.page}')",
+                entry.title,
+                id=f"page.{entry.page}",
+                show=False,
+                tooltip=f"{entry.title}: {entry.help}",
+            )
+            for entry in PAGES
+        ),
         Binding("slash", "filter", "Filter", key_display="/", id="filter"),
         Binding("o", "order(1)", "Order", id="order.next", tooltip="Order by the next column"),
         Binding("O", "order(-1)", "Order by the column before", id="order.before", show=False),
         Binding("r", "reverse", "Reverse the order", id="order.reverse", show=False),
+        Binding("b", "group", "Count by", id="group", tooltip="Count flows by Service, client, …"),
         Binding("space", "freeze", "Freeze", id="freeze", priority=True, tooltip="Hold the list"),
         Binding("a", "all_flows", "Untranslated flows, too", id="all", show=False),
         Binding("d", "degraded", "What is degraded or missing", id="degraded", show=False),
@@ -82,11 +106,13 @@ class TracerApp(App[int]):
     def compose(self) -> ComposeResult:
         """Status above, the tables beside or above the details, keys below."""
         yield StatusLine(id="status")
+        yield PageTabs(id="tabs")
         with Container(id="body"):
             with Container(id="tables"):
                 yield Static("No blackholes found so far.", id="no-findings")
                 yield Blackholes(id="findings")
-                yield FlowList(id="flows")
+                for name in _LISTS:
+                    yield SheetList(id=name)
                 yield FilterBar(id="filter")
                 yield Static("", id="filter-error", markup=False)
             yield DetailPane(id="detail")
@@ -95,7 +121,7 @@ class TracerApp(App[int]):
     def on_mount(self) -> None:
         """Begin to ask."""
         self.query_one(StatusLine).title = self._heading
-        self.query_one(FlowList).focus()
+        self._show_page()
         self.set_interval(REFRESH_S, self._tick)
         self._tick()
         if self._handle_signals:
@@ -118,7 +144,9 @@ class TracerApp(App[int]):
         shot = self._snapshot = message.snapshot
         self._main.query_one(StatusLine).snapshot = shot
         self._main.query_one(Blackholes).show(shot)
-        self._main.query_one(FlowList).show(shot)
+        self._main.query_one(PageTabs).snapshot = shot
+        if shot.query.page is self._query.page and shot.query.group == self._query.group:
+            self._list.show(shot)
         self.set_class(bool(shot.open or shot.closed), "-findings")
         self._show_detail()
 
@@ -147,8 +175,15 @@ class TracerApp(App[int]):
         """Another finding is selected."""
         self._show_detail()
 
+    def on_page_wanted(self, message: PageWanted) -> None:
+        """A tab was clicked."""
+        self.action_page(message.page)
+
     def on_detail_wanted(self, message: DetailWanted) -> None:
-        """The whole screen for one flow or finding."""
+        """The whole screen for what is selected; of counted flows, those flows."""
+        if self._list.id == "groups" and self._list.has_focus:
+            self._open_group()
+            return
         subject = self._subject()
         if subject is not None:
             self.push_screen(DetailScreen(subject))
@@ -173,6 +208,18 @@ class TracerApp(App[int]):
         bar.value = self._query.filter
         self.add_class("-filtering")
         bar.focus()
+
+    def action_page(self, page: str) -> None:
+        """Show another page."""
+        self._change(replace(self._query, page=Page(page), group=""))
+        self._show_page()
+
+    def action_group(self) -> None:
+        """Count flows by the next of the ways there are, then list them again."""
+        ways = ("", *GROUPS)
+        group = ways[(ways.index(self._query.group) + 1) % len(ways)]
+        self._change(replace(self._query, page=Page.TRANSLATIONS, group=group))
+        self._show_page()
 
     def action_order(self, step: int) -> None:
         """Order by another column."""
@@ -210,7 +257,7 @@ class TracerApp(App[int]):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """While text is typed or a page lies above, single keys are not commands."""
         typing = isinstance(self.focused, FilterBar) or len(self.screen_stack) > 1
-        return not (typing and action in {"freeze", "order", "reverse", "all_flows", "filter"})
+        return not (typing and action in _COMMANDS)
 
     @property
     def _main(self) -> Screen[object]:
@@ -226,21 +273,61 @@ class TracerApp(App[int]):
         self._query = query
         self.on_view_moved()
 
+    @property
+    def _list(self) -> SheetList:
+        """The table of the page in use."""
+        if self._query.page is not Page.TRANSLATIONS:
+            return self._main.query_one(f"#{self._query.page}", SheetList)
+        return self._main.query_one("#groups" if self._query.group else "#flows", SheetList)
+
     def _tick(self) -> None:
         """Ask, unless an answer is still owed."""
         if self._waiting or not self._has_main:
             return
-        flows = self._main.query_one(FlowList)
-        start, height = flows.window()
+        rows, flows = self._list, self._main.query_one("#flows", SheetList)
+        start, height = rows.window()
         self._waiting, self._asked_at = True, time.monotonic()
-        self._ask(replace(self._query, start=start, height=height, selected=flows.selected))
+        self._ask(
+            replace(
+                self._query,
+                start=start,
+                height=height,
+                selected=flows.selected,
+                row=rows.selected,
+                mark=0 if rows.follows else rows.mark,
+            )
+        )
+
+    def _show_page(self) -> None:
+        """Only what belongs to the page in use."""
+        page = self._query.page
+        for entry in PAGES:
+            self.set_class(entry.page is page, f"-page-{entry.page}")
+        for rows in self._main.query(SheetList):
+            rows.set_class(rows is self._list and page is not Page.BLACKHOLES, "-shown")
+        self._main.query_one(PageTabs).page = page
+        (self._main.query_one(Blackholes) if page is Page.BLACKHOLES else self._list).focus()
+
+    def _open_group(self) -> None:
+        """The flows that are counted in the selected row."""
+        sheet, chosen = self._list.snapshot.sheet, self._list.selected
+        term = GROUPS[self._query.group].term
+        if chosen not in sheet.ids or not term:
+            return
+        titles = len(GROUPS[self._query.group].titles)
+        value = sheet.cells[sheet.ids.index(chosen)][titles - 1]
+        text = f'{self._query.filter} {term}="{value}"'.strip()
+        if not _complaint(text):
+            self._change(replace(self._query, filter=text, group=""))
+            self._show_page()
 
     def _subject(self) -> Subject:
         """What is selected: in the table in use, else the gravest finding."""
-        findings, flows = self._main.query_one(Blackholes), self._main.query_one(FlowList)
+        findings, rows = self._main.query_one(Blackholes), self._list
         detail = self._snapshot.detail
-        if self._main.focused is not findings and flows.selected:
-            return detail if detail and detail.id == flows.selected else None
+        on_findings = self._main.focused is findings or self._query.page is Page.BLACKHOLES
+        if rows.selected and not on_findings:
+            return detail if detail and detail.id == rows.selected else None
         return findings.chosen
 
     def _show_detail(self) -> None:
@@ -249,7 +336,7 @@ class TracerApp(App[int]):
 
     def _close_filter(self) -> None:
         self.remove_class("-filtering", "-filter-error")
-        self.query_one(FlowList).focus()
+        self._show_page()
 
 
 def _complaint(text: str) -> str:

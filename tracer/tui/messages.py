@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from textual.message import Message
 
-from tracer.view import Snapshot
+from tracer.view import Page, Snapshot
 
 
 class _Replaceable(Message):
@@ -52,3 +52,10 @@ class FilterCancelled(Message):
 @dataclass
 class DetailWanted(Message):
     """Enter on a row: show all of it."""
+
+
+@dataclass
+class PageWanted(Message):
+    """A tab was clicked."""
+
+    page: Page

@@ -18,11 +18,11 @@ from tracer.tui.widgets.detail_pane import Subject, describe
 from tracer.view import Snapshot
 
 
-class Page(ModalScreen[None]):
+class Overlay(ModalScreen[None]):
     """Text to scroll through; Escape, Enter or q goes back."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,enter,q", "dismiss", "Back", id="page.back"),
+        Binding("escape,enter,q", "dismiss", "Back", id="overlay.back"),
     ]
 
     def __init__(self, text: Text) -> None:
@@ -36,14 +36,14 @@ class Page(ModalScreen[None]):
             yield Static(Text("\nEsc: back", "dim"))
 
 
-class DetailScreen(Page):
+class DetailScreen(Overlay):
     """One flow or finding with every step of its remedy."""
 
     def __init__(self, subject: Subject) -> None:
         super().__init__(describe(subject))
 
 
-class DegradedScreen(Page):
+class DegradedScreen(Overlay):
     """What does not work here, and what was lost so far."""
 
     def __init__(self, snapshot: Snapshot) -> None:
@@ -61,7 +61,7 @@ class DegradedScreen(Page):
         super().__init__(text)
 
 
-class HelpScreen(Page):
+class HelpScreen(Overlay):
     """Keys as they are really bound, then the columns."""
 
     def __init__(self) -> None:

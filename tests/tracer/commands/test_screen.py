@@ -69,7 +69,7 @@ def test_after_the_end_what_was_found_can_still_be_looked_at():
     session = Session([Nothing()], pipeline, [], live=False, backend="replay")
     notes = work(Desk(session, stay=True), ViewQuery(), ViewQuery(filter="port=40001"))
     assert notes.ended == [(None, False)]
-    assert [shot.matching for shot in notes.shown] == [3, 1]
+    assert [shot.sheet.count for shot in notes.shown] == [3, 1]
     assert (notes.shown[0].backend, notes.shown[0].degraded) == ("replay", ("packets: none",))
 
 

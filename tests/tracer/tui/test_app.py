@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from textual.widgets import Static
 
 from tests.builders import at
 from tests.tracer.shown import HOSTILE, answer, blackhole, cluster, connect, traced
+from tests.tracer.tui.desk import Desk, busy, drawn, enter_filter, press, screen_text, settle
 from tracer.events import Flag
 from tracer.pipeline import Pipeline
 from tracer.tui.app import TracerApp
@@ -16,70 +15,9 @@ from tracer.tui.screens import DegradedScreen, DetailScreen, HelpScreen
 from tracer.tui.widgets.blackholes import Blackholes
 from tracer.tui.widgets.detail_pane import DetailPane, describe
 from tracer.tui.widgets.filter_bar import FilterBar
-from tracer.tui.widgets.flow_list import FlowList
+from tracer.tui.widgets.sheet_list import SheetList
 from tracer.tui.widgets.status_line import StatusLine
 from tracer.view import View, ViewQuery
-
-
-class Desk:
-    """Answers the app at once, as the session's thread would."""
-
-    def __init__(self, pipeline: Pipeline, *findings) -> None:
-        self.pipeline, self.findings, self.view = pipeline, findings, View()
-        self.asked: list[ViewQuery] = []
-        self.app = TracerApp(self.ask, "live")
-
-    def ask(self, query: ViewQuery) -> None:
-        self.asked.append(query)
-        shot = self.view.answer(self.pipeline, query, "bpf", ("no packets: no CAP_NET_RAW",))
-        critical = sum(finding.severity.label == "critical" for finding in self.findings)
-        self.app.show(
-            replace(
-                shot, open=self.findings, open_count=len(self.findings), critical_count=critical
-            )
-        )
-
-
-async def press(pilot, *keys: str) -> None:
-    """Press keys and wait once for all of them: ``pilot.press`` waits twice for each."""
-    for key in keys:
-        pilot.app.simulate_key(key)
-    await pilot.pause()
-
-
-async def enter_filter(pilot, text: str) -> None:
-    """Open the filter bar, write, confirm."""
-    await press(pilot, "slash")
-    pilot.app.query_one(FilterBar).value = text
-    await press(pilot, "enter")
-
-
-async def settle(pilot) -> None:
-    """One question is asked and answered."""
-    pilot.app._tick()
-    await pilot.pause()
-
-
-def drawn(widget) -> str:
-    """What a widget shows, line by line."""
-    return "\n".join(
-        "".join(segment.text for segment in widget.render_line(y)).rstrip()
-        for y in range(widget.size.height)
-    )
-
-
-def screen_text(app: TracerApp) -> str:
-    """The whole screen as text."""
-    width, height = app.size
-    lines = app.screen._compositor.render_strips(app.size)
-    assert len(lines) == height
-    return "\n".join("".join(segment.text for segment in line)[:width] for line in lines)
-
-
-def busy(count: int = 40) -> Pipeline:
-    pipeline = traced()
-    connect(pipeline, 1.0, count=count, port=1001)
-    return pipeline
 
 
 @pytest.mark.parametrize("size", [(80, 24), (200, 50)])
@@ -120,7 +58,7 @@ async def test_arrows_select_a_flow_and_its_details_follow():
         await settle(pilot)
         await press(pilot, "down", "down")
         await settle(pilot)
-        chosen = desk.app.query_one(FlowList).selected
+        chosen = desk.app.query_one("#flows", SheetList).selected
         assert chosen == desk.asked[-1].selected != 0
         assert "shop/web:http (ClusterIP)" in screen_text(desk.app)
         await press(pilot, "enter")
@@ -133,12 +71,12 @@ async def test_the_selection_sticks_to_the_flow_when_new_ones_come():
         await settle(pilot)
         await press(pilot, "down", "down", "down")
         await settle(pilot)
-        flows = desk.app.query_one(FlowList)
+        flows = desk.app.query_one("#flows", SheetList)
         chosen = flows.selected
         connect(desk.pipeline, 9.0, count=30, port=5001)
         await settle(pilot)
         assert flows.selected == chosen
-        assert flows.snapshot.selected_at == 32
+        assert flows.snapshot.sheet.selected_at == 32
         assert flows.scroll_offset.y == 36 - flows.size.height
         await press(pilot, "escape")
         assert flows.selected == 0
@@ -148,26 +86,26 @@ async def test_a_long_list_is_walked_to_its_end_and_back():
     desk = Desk(busy(500))
     async with desk.app.run_test(size=(80, 24)) as pilot:
         await settle(pilot)
-        flows = desk.app.query_one(FlowList)
+        flows = desk.app.query_one("#flows", SheetList)
         await press(pilot, "end")
         await settle(pilot)
         await settle(pilot)
-        assert flows.snapshot.ids[-1] == flows.selected
+        assert flows.snapshot.sheet.ids[-1] == flows.selected
         assert flows.scroll_offset.y + flows.size.height - 1 == 500
         assert "…" not in drawn(flows)
         await press(pilot, "home")
         await settle(pilot)
         assert flows.scroll_offset.y == 0
-        assert flows.selected == flows.snapshot.ids[0]
+        assert flows.selected == flows.snapshot.sheet.ids[0]
 
 
 async def test_texts_are_asked_for_around_what_is_visible_only():
     desk = Desk(busy(500))
     async with desk.app.run_test(size=(80, 24)) as pilot:
         await settle(pilot)
-        flows = desk.app.query_one(FlowList)
+        flows = desk.app.query_one("#flows", SheetList)
         assert desk.asked[-1].height <= 3 * flows.size.height
-        assert len(flows.snapshot.cells) < 100
+        assert len(flows.snapshot.sheet.cells) < 100
 
 
 async def test_questions_wait_for_their_answer():
@@ -199,11 +137,11 @@ async def test_space_freezes_and_lets_go():
         await settle(pilot)
         connect(desk.pipeline, 2.0, port=5001)
         await settle(pilot)
-        assert desk.app.query_one(FlowList).snapshot.matching == 3
+        assert desk.app.query_one("#flows", SheetList).snapshot.sheet.count == 3
         assert "FROZEN" in screen_text(desk.app)
         await press(pilot, "space")
         await settle(pilot)
-        assert desk.app.query_one(FlowList).snapshot.matching == 4
+        assert desk.app.query_one("#flows", SheetList).snapshot.sheet.count == 4
 
 
 async def test_a_filter_is_typed_applied_and_cancelled():
@@ -212,7 +150,7 @@ async def test_a_filter_is_typed_applied_and_cancelled():
         await settle(pilot)
         await enter_filter(pilot, "port=1003")
         await settle(pilot)
-        assert desk.app.query_one(FlowList).snapshot.matching == 1
+        assert desk.app.query_one("#flows", SheetList).snapshot.sheet.count == 1
         assert "filter port=1003" in screen_text(desk.app)
         await press(pilot, "slash")
         desk.app.query_one(FilterBar).value = "port=7"

@@ -1,4 +1,4 @@
-"""Everything about one flow or one finding."""
+"""Everything about what is selected."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from textual.containers import VerticalScroll
 from textual.widgets import Static
 
 from tracer.clock import rfc3339
-from tracer.detail import FlowDetail
+from tracer.detail import Detail
 from tracer.diagnosis.finding import Finding, Severity
 from tracer.plain import harmless, numbered
 from tracer.tui.messages import DetailWanted
@@ -22,7 +22,7 @@ _STYLE = {
     Severity.WARNING: "bold yellow",
     Severity.INFO: "bold cyan",
 }
-Subject = FlowDetail | Finding | None
+Subject = Detail | Finding | None
 
 
 class DetailPane(VerticalScroll, can_focus=True):
@@ -54,12 +54,12 @@ class DetailPane(VerticalScroll, can_focus=True):
 
 
 def describe(subject: Subject) -> Text:
-    """The words for a flow or a finding."""
+    """The words for a finding or a row."""
     if isinstance(subject, Finding):
         return finding_text(subject)
     if subject is None:
         return Text("Nothing selected: press Tab and the arrow keys to choose a row.", "dim")
-    return flow_text(subject)
+    return detail_text(subject)
 
 
 def finding_text(finding: Finding) -> Text:
@@ -80,7 +80,7 @@ def finding_text(finding: Finding) -> Text:
     return text
 
 
-def flow_text(detail: FlowDetail) -> Text:
+def detail_text(detail: Detail) -> Text:
     """The title, the findings about it, then every fact."""
     text = Text()
     text.append(f"{detail.title}\n", "bold")

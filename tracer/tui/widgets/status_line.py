@@ -8,7 +8,7 @@ from textual.widgets import Static
 
 from tracer.cells import count_text
 from tracer.plain import harmless
-from tracer.view import Snapshot, ViewQuery
+from tracer.view import Page, Snapshot, ViewQuery
 
 BAD, WARN, GOOD, DIM = "bold red", "yellow", "green", "dim"
 
@@ -38,8 +38,7 @@ class StatusLine(Static):
         line.append(f"  kube-proxy {harmless(shot.proxy_mode or 'mode unknown')}")
         if shot.backend:
             line.append(f"  backend {shot.backend}")
-        line.append(f"  {count_text(shot.matching)} of {count_text(shot.total)} flows")
-        line.append(f"  by {shot.query.order} {'▼' if shot.query.descending else '▲'}", DIM)
+        line.append(_shown(shot))
         return line
 
     def _figures(self) -> Text:
@@ -57,6 +56,18 @@ class StatusLine(Static):
         if len(shot.degraded) > 1:
             line.append(f" (+{len(shot.degraded) - 1}: d)", WARN)
         return line
+
+
+def _shown(shot: Snapshot) -> str:
+    """How many rows there are of what."""
+    rows, flows = count_text(shot.sheet.count), count_text(shot.total)
+    if shot.query.page is not Page.TRANSLATIONS:
+        return f"  {rows} rows" if shot.sheet.count else ""
+    return (
+        f"  {flows} flows by {shot.query.group}"
+        if shot.query.group
+        else f"  {rows} of {flows} flows"
+    )
 
 
 def _findings(shot: Snapshot) -> Text:

@@ -16,7 +16,7 @@ CLIENT, CAUSE = NAMES.index("client"), NAMES.index("cause")
 
 
 def ports(shot: Snapshot) -> list[int]:
-    return [int(row[CLIENT].rpartition(":")[2]) for row in shot.cells]
+    return [int(row[CLIENT].rpartition(":")[2]) for row in shot.sheet.cells]
 
 
 def test_the_newest_flows_are_on_top():
@@ -32,14 +32,19 @@ def test_a_window_has_texts_for_its_rows_only():
     connect(pipeline, 1.0, count=100, port=1)
     shot = View().answer(pipeline, ViewQuery(order="client", start=10, height=5))
     assert ports(shot) == [11, 12, 13, 14, 15]
-    assert (shot.start, shot.matching, shot.total, len(shot.ids)) == (10, 100, 100, 5)
+    assert (shot.sheet.start, shot.sheet.count, shot.total, len(shot.sheet.ids)) == (
+        10,
+        100,
+        100,
+        5,
+    )
 
 
 def test_a_window_past_the_end_moves_back():
     pipeline = traced()
     connect(pipeline, 1.0, count=8, port=1)
     shot = View().answer(pipeline, ViewQuery(order="client", start=50, height=5))
-    assert (shot.start, ports(shot)) == (3, [4, 5, 6, 7, 8])
+    assert (shot.sheet.start, ports(shot)) == (3, [4, 5, 6, 7, 8])
 
 
 @settings(deadline=None, max_examples=40)
@@ -57,20 +62,20 @@ def test_windows_are_cut_from_one_order(start: int, height: int, descending: boo
     part = view.answer(
         pipeline, ViewQuery(order=order, descending=descending, start=start, height=height)
     )
-    assert part.ids == whole.ids[part.start : part.start + height]
+    assert part.sheet.ids == whole.sheet.ids[part.sheet.start : part.sheet.start + height]
     chosen = view.answer(
-        pipeline, ViewQuery(order=order, descending=descending, selected=part.ids[0])
+        pipeline, ViewQuery(order=order, descending=descending, selected=part.sheet.ids[0])
     )
-    assert chosen.selected_at == part.start
+    assert chosen.sheet.selected_at == part.sheet.start
 
 
 def test_a_filter_chooses_and_a_wrong_one_is_told():
     pipeline, view = traced(), View()
     connect(pipeline, 1.0, count=3, port=1)
     shot = view.answer(pipeline, ViewQuery(filter="port=2"))
-    assert (ports(shot), shot.matching, shot.total, shot.error) == ([2], 1, 3, "")
+    assert (ports(shot), shot.sheet.count, shot.total, shot.error) == ([2], 1, 3, "")
     wrong = view.answer(pipeline, ViewQuery(filter="port="))
-    assert (wrong.matching, bool(wrong.error)) == (3, True)
+    assert (wrong.sheet.count, bool(wrong.error)) == (3, True)
 
 
 def test_untranslated_flows_are_shown_if_wanted():
@@ -87,9 +92,9 @@ def test_frozen_flows_stand_still_while_capturing_goes_on():
     before = view.answer(pipeline, frozen)
     connect(pipeline, 2.0, port=50000)
     after = view.answer(pipeline, frozen)
-    assert after.cells == before.cells
+    assert after.sheet.cells == before.sheet.cells
     assert after.events == 2
-    assert view.answer(pipeline, ViewQuery()).matching == 2
+    assert view.answer(pipeline, ViewQuery()).sheet.count == 2
 
 
 def test_the_selected_flow_is_described():
@@ -109,7 +114,7 @@ def test_the_selected_flow_is_described():
 
 def test_a_flow_that_is_gone_has_no_details():
     shot = View().answer(traced(), ViewQuery(selected=99))
-    assert (shot.detail, shot.selected_at) == (None, -1)
+    assert (shot.detail, shot.sheet.selected_at) == (None, -1)
 
 
 def test_rates_are_those_of_record_time():
@@ -140,7 +145,7 @@ def test_an_unknown_order_falls_back_to_age():
     pipeline = traced()
     connect(pipeline, 1.0, count=3)
     query = replace(ViewQuery(), order="kind")
-    assert len(View().answer(pipeline, query).ids) == 3
+    assert len(View().answer(pipeline, query).sheet.ids) == 3
 
 
 def test_the_finding_that_explains_a_flow_is_shown_with_it_and_can_be_asked_for():
@@ -149,8 +154,8 @@ def test_the_finding_that_explains_a_flow_is_shown_with_it_and_can_be_asked_for(
     refuse(pipeline, 1.1, port=40001)
     passing(pipeline, 5.0)
     shot = view.answer(pipeline, ViewQuery(filter="cause=refused-by-backend"))
-    assert (ports(shot), shot.cells[0][CAUSE]) == ([40001], "refused-by-backend")
-    detail = view.answer(pipeline, ViewQuery(selected=shot.ids[0])).detail
+    assert (ports(shot), shot.sheet.cells[0][CAUSE]) == ([40001], "refused-by-backend")
+    detail = view.answer(pipeline, ViewQuery(selected=shot.sheet.ids[0])).detail
     assert detail is not None
     assert detail.findings[0].cause == "refused-by-backend"
-    assert view.answer(pipeline, ViewQuery(filter="cause=other")).matching == 0
+    assert view.answer(pipeline, ViewQuery(filter="cause=other")).sheet.count == 0

@@ -1,0 +1,96 @@
+"""Pages over a real pipeline: the keys that lead to them, and what they show."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.tracer.shown import blackhole, connect
+from tests.tracer.tui.desk import Desk, busy, press, screen_text, settle
+from tracer.tui.pages import PAGES
+from tracer.tui.widgets.blackholes import Blackholes
+from tracer.tui.widgets.page_tabs import PageTabs
+from tracer.tui.widgets.sheet_list import SheetList
+
+
+def rows(desk: Desk, name: str) -> SheetList:
+    return desk.app.query_one(f"#{name}", SheetList)
+
+
+@pytest.mark.parametrize("size", [(80, 24), (160, 45)])
+async def test_every_page_has_a_digit_and_a_tab_that_fits(size):
+    desk = Desk(busy(), blackhole())
+    async with desk.app.run_test(size=size) as pilot:
+        for entry in reversed(PAGES):
+            await press(pilot, entry.key)
+            await settle(pilot)
+            assert desk.asked[-1].page is entry.page
+            assert f"{entry.key} {entry.title}" in screen_text(desk.app)
+
+
+async def test_a_click_on_a_tab_shows_its_page():
+    desk = Desk(busy(), blackhole())
+    async with desk.app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await pilot.click(PageTabs, offset=(18, 0))
+        await settle(pilot)
+        assert desk.asked[-1].page is PAGES[1].page
+
+
+async def test_blackholes_have_the_whole_height_and_the_keys_at_once():
+    desk = Desk(busy(), *(blackhole(f"shop/s{number}") for number in range(12)))
+    async with desk.app.run_test(size=(80, 24)) as pilot:
+        await press(pilot, "2")
+        await settle(pilot)
+        findings = desk.app.query_one(Blackholes)
+        assert findings.size.height > 9
+        await press(pilot, "down", "down")
+        await settle(pilot)
+        assert findings.chosen is not None
+        assert findings.chosen.subject.service == "shop/s2"
+        assert "CRITICAL  shop/s2" in screen_text(desk.app)
+
+
+async def test_coming_back_to_a_page_finds_its_selection():
+    desk = Desk(busy())
+    async with desk.app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await press(pilot, "down", "down")
+        chosen = rows(desk, "flows").selected
+        await press(pilot, "2", "1")
+        await settle(pilot)
+        assert desk.asked[-1].selected == chosen
+
+
+async def test_flows_are_counted_and_a_group_opened():
+    desk = Desk(busy(7))
+    async with desk.app.run_test(size=(120, 24)) as pilot:
+        await press(pilot, "b")
+        await settle(pilot)
+        assert "shop/web:http" in screen_text(desk.app)
+        assert rows(desk, "groups").snapshot.sheet.count == 1
+        await press(pilot, "down", "enter")
+        await settle(pilot)
+        assert desk.asked[-1].filter == 'service="shop/web:http"'
+        assert rows(desk, "flows").snapshot.sheet.count == 7
+        await press(pilot, "b", "b")
+        await settle(pilot)
+        assert desk.asked[-1].group == "client"
+
+
+async def test_what_is_new_is_told_to_who_has_scrolled_away():
+    desk = Desk(busy(60))
+    async with desk.app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        flows = rows(desk, "flows")
+        flows.scroll_to(y=20, animate=False, force=True)
+        await settle(pilot)
+        top = flows.snapshot.sheet.ids[20 - flows.snapshot.sheet.start]
+        connect(desk.pipeline, 9.0, count=5, port=5001)
+        await settle(pilot)
+        assert "+5 new" in screen_text(desk.app)
+        assert flows.scroll_offset.y == 25
+        assert flows.snapshot.sheet.ids[25 - flows.snapshot.sheet.start] == top
+        await press(pilot, "escape")
+        await settle(pilot)
+        assert flows.follows
+        assert "new" not in screen_text(desk.app).splitlines()[4]

@@ -1,0 +1,27 @@
+"""The pages in the order of their keys; the one place that lists them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tracer.view import Page
+
+
+@dataclass(frozen=True, slots=True)
+class PageEntry:
+    """One page: what its tab says and what its help is."""
+
+    page: Page
+    title: str
+    help: str
+
+    @property
+    def key(self) -> str:
+        """The digit that leads to it."""
+        return str(PAGES.index(self) + 1)
+
+
+PAGES: tuple[PageEntry, ...] = (
+    PageEntry(Page.TRANSLATIONS, "Translations", "Flows and what they were translated to"),
+    PageEntry(Page.BLACKHOLES, "Blackholes", "Findings, open ones by severity, then closed ones"),
+)

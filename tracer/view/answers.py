@@ -1,0 +1,142 @@
+"""Answers the questions of a screen, on the thread that owns the pipeline."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from tracer.cells import Gathered, Naming, flows_by_cause, translated
+from tracer.detail import detail_of
+from tracer.diagnosis.finding import Severity
+from tracer.errors import InputError
+from tracer.filters import Filter, parse
+from tracer.flow import Rows
+from tracer.naming import naming_of
+from tracer.pipeline import Pipeline
+from tracer.view.flow_sheet import flow_sheet
+from tracer.view.groups import group_sheet
+from tracer.view.query import Page, Snapshot, ViewQuery
+
+OPEN_SHOWN, CLOSED_SHOWN = 200, 50
+"""Findings kept on the screen; all are counted."""
+_RATE_WINDOW_NS = 1_000_000_000
+
+
+class View:
+    """Answers queries; remembers only what was frozen and the last counts."""
+
+    def __init__(self) -> None:
+        self._frozen: npt.NDArray[np.void] | None = None
+        self._frozen_ns = 0
+        self._marks: list[tuple[int, int, int]] = []
+        """(now, events, packets) of past answers, the newest last."""
+        self._filter: tuple[str, Filter | None, str] = ("", None, "")
+
+    def answer(
+        self,
+        pipeline: Pipeline,
+        query: ViewQuery,
+        backend: str = "",
+        degraded: tuple[str, ...] = (),
+    ) -> Snapshot:
+        """The snapshot for a query; ``backend`` and ``degraded`` are what the session knows."""
+        naming = naming_of(pipeline)
+        base = self._status(pipeline, query, backend, degraded)
+        if query.page is Page.BLACKHOLES:
+            return base
+        return self._flows(pipeline, query, naming, base)
+
+    def _status(
+        self, pipeline: Pipeline, query: ViewQuery, backend: str, degraded: tuple[str, ...]
+    ) -> Snapshot:
+        event_rate, packet_rate = self._rates(pipeline)
+        found = pipeline.findings.open()
+        return Snapshot(
+            query,
+            now_ns=pipeline.now_ns,
+            open=tuple(found[:OPEN_SHOWN]),
+            open_count=len(found),
+            critical_count=sum(finding.severity == Severity.CRITICAL for finding in found),
+            closed=tuple(pipeline.findings.closed()[-CLOSED_SHOWN:]),
+            packets=pipeline.packets,
+            events=pipeline.events,
+            damaged=pipeline.damaged,
+            lost=pipeline.lost,
+            packet_rate=packet_rate,
+            event_rate=event_rate,
+            node=pipeline.node.node_name,
+            proxy_mode=pipeline.node.proxy_mode,
+            backend=backend,
+            degraded=degraded,
+        )
+
+    def _flows(
+        self, pipeline: Pipeline, query: ViewQuery, naming: Naming, base: Snapshot
+    ) -> Snapshot:
+        """The page of translations, listed or counted."""
+        flows, rows, naming, total, error = self._asked(pipeline, query, naming)
+        if query.group:
+            asked = Gathered(flows, rows)
+            sheet = group_sheet(asked, naming, pipeline.cluster, pipeline.started_ns, query)
+        else:
+            sheet = flow_sheet(flows, rows, naming, query)
+        return replace(
+            base,
+            sheet=sheet,
+            total=total,
+            detail=detail_of(_selected(flows, query.selected), naming, base.open + base.closed),
+            error=error,
+        )
+
+    def _asked(
+        self, pipeline: Pipeline, query: ViewQuery, naming: Naming
+    ) -> tuple[npt.NDArray[np.void], Rows, Naming, int, str]:
+        """Table, rows that pass, their meaning, rows before the filter, what is wrong with it."""
+        flows, rows, naming = self._rows(pipeline, query.frozen, naming)
+        if not query.all_flows:
+            rows = rows[translated(Gathered(flows, rows))]
+        total = len(rows)
+        chosen, error = self._compiled(query.filter)
+        if chosen is not None:
+            asked = Gathered(flows, rows)
+            rows = rows[chosen.mask(asked, naming, flows_by_cause(asked, naming))]
+        return flows, rows, naming, total, error
+
+    def _rows(
+        self, pipeline: Pipeline, frozen: bool, naming: Naming
+    ) -> tuple[npt.NDArray[np.void], Rows, Naming]:
+        """The table and its rows: the living ones, or those of the moment of freezing."""
+        if not frozen:
+            self._frozen = None
+            return pipeline.table.flows, pipeline.table.alive(), naming
+        if self._frozen is None:
+            self._frozen = pipeline.table.flows[pipeline.table.alive()]
+            self._frozen_ns = naming.now_ns
+        rows = np.arange(len(self._frozen), dtype=np.intp)
+        return self._frozen, rows, replace(naming, now_ns=self._frozen_ns)
+
+    def _compiled(self, text: str) -> tuple[Filter | None, str]:
+        if self._filter[0] != text:
+            try:
+                self._filter = (text, parse(text) if text.strip() else None, "")
+            except InputError as error:
+                self._filter = (text, None, str(error))
+        return self._filter[1], self._filter[2]
+
+    def _rates(self, pipeline: Pipeline) -> tuple[float, float]:
+        """Events and packets per second of record time, over the last second or more."""
+        now = (pipeline.now_ns, pipeline.events, pipeline.packets)
+        while len(self._marks) > 1 and now[0] - self._marks[1][0] >= _RATE_WINDOW_NS:
+            self._marks.pop(0)
+        if not self._marks or now[0] > self._marks[-1][0]:
+            self._marks.append(now)
+        first = self._marks[0]
+        span_s = (now[0] - first[0]) / 1e9
+        return ((now[1] - first[1]) / span_s, (now[2] - first[2]) / span_s) if span_s else (0, 0)
+
+
+def _selected(flows: npt.NDArray[np.void], selected: int) -> npt.NDArray[np.void]:
+    """The selected row, as an array of one or none."""
+    return flows[np.flatnonzero(flows["id"] == selected)[:1]] if selected else flows[:0]

@@ -1,0 +1,83 @@
+"""The question a screen asks and the answer it gets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from tracer.detail import Detail
+from tracer.diagnosis.finding import Finding
+from tracer.events import Loss
+from tracer.view.sheet import Sheet
+
+
+class Page(StrEnum):
+    """What the screen shows; in the order of the keys 1, 2, …"""
+
+    TRANSLATIONS = "translations"
+    BLACKHOLES = "blackholes"
+
+
+@dataclass(frozen=True, slots=True)
+class ViewQuery:
+    """What the screen wants to see."""
+
+    filter: str = ""
+    order: str = "age"
+    """Name of a column that has an order."""
+    descending: bool = False
+    start: int = 0
+    """First position of the window of rows wanted as text."""
+    height: int = 50
+    selected: int = 0
+    """Id of the flow whose details are wanted; 0 none."""
+    frozen: bool = False
+    """Flows as they were when this was first asked; findings and rates stay live."""
+    all_flows: bool = False
+    """Flows that this node does not translate, too."""
+    page: Page = Page.TRANSLATIONS
+    group: str = ""
+    """Flows counted by ``service``, ``client``, ``backend`` or ``node`` instead of listed."""
+    row: int = 0
+    """Id of the selected row of a page that does not list flows; 0 none."""
+    mark: int = 0
+    """Rows with a higher id are counted as fresh; 0 counts none."""
+
+    @property
+    def chosen(self) -> int:
+        """Id of the row that is selected on this page."""
+        lists_flows = self.page is Page.TRANSLATIONS and not self.group
+        return self.selected if lists_flows else self.row
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The answer to one query at one moment."""
+
+    query: ViewQuery
+    now_ns: int = 0
+    sheet: Sheet = field(default_factory=Sheet)
+    """The rows of the page, as far as wanted."""
+    total: int = 0
+    """Flows before the filter."""
+    detail: Detail | None = None
+    """All about the selected row."""
+    open: tuple[Finding, ...] = ()
+    """The gravest ones, then the oldest."""
+    open_count: int = 0
+    critical_count: int = 0
+    """Open findings of that severity."""
+    closed: tuple[Finding, ...] = ()
+    packets: int = 0
+    events: int = 0
+    damaged: int = 0
+    lost: Loss = field(default_factory=Loss)
+    packet_rate: float = 0.0
+    """Packets per second of record time."""
+    event_rate: float = 0.0
+    node: str = ""
+    proxy_mode: str = ""
+    backend: str = ""
+    degraded: tuple[str, ...] = ()
+    error: str = ""
+    """Why the filter could not be used; then every row is shown."""

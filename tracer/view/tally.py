@@ -1,0 +1,90 @@
+"""Counts over groups of flows: one pass over whole columns, whatever the groups are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from tracer.cells import Flows
+from tracer.flow import Seen, State
+from tracer.tuples import TupleHash, sides
+
+RATE_WINDOW_NS = 10_000_000_000
+"""New connections a second are those of this long."""
+_BAD = (State.REFUSED, State.LOST)
+_OVER = (*_BAD, State.CLOSED)
+_HASH = TupleHash()
+
+Groups = npt.NDArray[np.intp]
+"""Shape (n,): the group of each flow, counted from 0."""
+Floats = npt.NDArray[np.float64]
+Counts = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """One row a group."""
+
+    example: Groups
+    """A flow of each group."""
+    flows: Counts
+    active: Counts
+    """Neither ended nor failed."""
+    bad: Counts
+    """Refused or lost."""
+    rate: Floats
+    """New flows a second, lately."""
+    answer_ns: Floats
+    """How long answers took on average; 0 where none was timed."""
+
+
+def tally(flows: Flows, groups: Groups, example: Groups, now_ns: int, began_ns: int) -> Tally:
+    """Count flows by group; ``example`` has a flow of each group."""
+    size = len(example)
+    state, first, seen = flows["state"], flows["first_ns"], flows["seen"]
+    active = (flows["ended_ns"] == 0) & ~np.isin(state, _OVER)
+    recent = (first > now_ns - RATE_WINDOW_NS) & (seen & Seen.EXISTING == 0)
+    span_s = max(min(now_ns - began_ns, RATE_WINDOW_NS), 1) / 1e9
+    request, answer = flows["request_ns"], flows["answer_ns"]
+    timed = np.flatnonzero((request > 0) & (answer > request))
+    waited = np.bincount(groups[timed], (answer - request)[timed], minlength=size)
+    times = np.bincount(groups[timed], minlength=size)
+    return Tally(
+        example,
+        np.bincount(groups, minlength=size),
+        np.bincount(groups[active], minlength=size),
+        np.bincount(groups[np.isin(state, _BAD)], minlength=size),
+        np.bincount(groups[recent], minlength=size) / span_s,
+        waited / np.maximum(times, 1),
+    )
+
+
+def grouped(keys: npt.NDArray[np.uint64] | npt.NDArray[np.int32]) -> tuple[Groups, Groups]:
+    """(an example of each group, the group of each row) of equal keys."""
+    _, example, groups = np.unique(keys, return_index=True, return_inverse=True)
+    return example.astype(np.intp), groups.reshape(-1).astype(np.intp)
+
+
+def keys_of(flows: Flows, first: str, second: str = "") -> npt.NDArray[np.uint64]:
+    """One number for one or two sides of each flow, with their ports and the protocol."""
+    none = np.zeros(len(flows), dtype=np.uint16)
+    other = second or first
+    return _HASH(
+        sides(
+            flows[first],
+            flows[f"{first}_port"],
+            flows[other],
+            flows[f"{other}_port"],
+            flows["protocol"],
+            none.astype(np.uint32),
+        )
+    )
+
+
+def address_keys(flows: Flows, side: str) -> npt.NDArray[np.uint64]:
+    """One number for the address on one side of each flow, whatever the port."""
+    zero = np.zeros(len(flows), dtype=np.uint16)
+    column = flows[side]
+    return _HASH(sides(column, zero, column, zero, zero.astype(np.uint8), zero.astype(np.uint32)))
