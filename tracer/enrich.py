@@ -119,7 +119,8 @@ class Enricher:
         found = self._owners.find(addresses, np.zeros(len(addresses), dtype=np.uint64))
         for table in (self._sliced, self._last_owners):
             left = np.flatnonzero(found < 0)
-            found[left] = table.find(addresses[left], np.zeros(left.size, dtype=np.uint64))
+            if left.size:
+                found[left] = table.find(addresses[left], np.zeros(left.size, dtype=np.uint64))
         return np.maximum(found, 0)
 
     def _then(
