@@ -17,11 +17,12 @@ from tracer.diagnosis.finding import Finding
 from tracer.diagnosis.ledger import Ledger
 from tracer.diagnosis.rule import Scene
 from tracer.enrich import Enricher
-from tracer.events import EventBatch, Hook, Loss, Origin, no_records
+from tracer.events import EventBatch, Hook, Loss, Origin, Records, no_records
 from tracer.flow import Engine, Rows, Seen
 from tracer.flows import FlowTable
 from tracer.names import Names, Texts
 from tracer.node.model import NodeState
+from tracer.pairing import Pairer
 
 ABSENCE_WINDOW_NS = 10_000_000_000
 """Losses this recent weaken conclusions drawn from something not seen."""
@@ -48,7 +49,10 @@ class Update:
 class Pipeline:
     """Correlate, name, diagnose: owned by one thread."""
 
-    def __init__(self, *, home_netns: int = 0, max_flows: int = 1 << 20) -> None:
+    def __init__(
+        self, *, home_netns: int = 0, max_flows: int = 1 << 20, pair: bool = False
+    ) -> None:
+        """``pair``: find translations in packets alone, where no kernel tells of them."""
         self.names = Names()
         self.enricher = Enricher(self.names)
         self.table = FlowTable(max_flows)
@@ -65,6 +69,7 @@ class Pipeline:
         self.started_ns = 0
         self._recent_losses: deque[tuple[int, int]] = deque()
         self._diagnosis = Diagnosis()
+        self._pairer = Pairer() if pair else None
 
     @property
     def findings(self) -> Ledger:
@@ -75,6 +80,8 @@ class Pipeline:
         """Take one batch: correlate, name, diagnose."""
         self._account(batch)
         changed = self.table.update(batch.records, batch.origin)
+        if self._pairer is not None and batch.origin == Origin.PACKETS:
+            changed = self._paired(changed, self._pairer.feed(batch.records, batch.until_ns))
         self.enricher.annotate(self.table.flows, changed)
         changes = self._diagnosis.on_flows(self._scene(), changed)
         return self._update(batch, changed, changes, batch)
@@ -93,9 +100,18 @@ class Pipeline:
 
     def finish(self) -> Update:
         """End of input: absences are judged as far as the input reached."""
-        rows = self.table.alive()
+        changed = self.table.alive()[:0]
+        if self._pairer is not None:
+            changed = self._paired(changed, self._pairer.finish())
+            self.enricher.annotate(self.table.flows, changed)
         batch = EventBatch(no_records(), Origin.KERNEL, self.now_ns)
-        return self._update(batch, rows[:0], self._diagnosis.on_end(self._scene()))
+        return self._update(batch, changed, self._diagnosis.on_end(self._scene()))
+
+    def _paired(self, changed: Rows, pairs: Records) -> Rows:
+        """Rows changed so far, and those that these translations complete."""
+        if not len(pairs):
+            return changed
+        return np.union1d(changed, self.table.update(pairs, Origin.PACKETS))
 
     def suspects(self, silent_ns: int) -> Rows:
         """Translated flows whose request has had no answer for this long.

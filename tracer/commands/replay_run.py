@@ -89,7 +89,8 @@ def replay_files(request: Replay, output: Output) -> int:
 def _pipeline(header: Header | None, sets: list[_FileSet]) -> Pipeline:
     """As the live one was, as far as that was recorded."""
     if header is None:
-        return Pipeline(home_netns=_home(sets))
+        told = any(files.events for files in sets)
+        return Pipeline(home_netns=_home(sets), pair=not told)
     pipeline = Pipeline(home_netns=header.home_netns)
     if header.requests_only:
         pipeline.table.sees_requests_only()
