@@ -32,3 +32,22 @@ class LiveSettings:
     ready_file: Path | None = None
     filter: str = ""
     all_flows: bool = False
+    record: RecordSettings | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RecordSettings:
+    """Where a run is recorded, and how much of it."""
+
+    target: Path
+    """``-`` is standard output."""
+    rotate_bytes: int = 0
+    rotate_s: float = 0.0
+    keep: int = 0
+    """Newest files that stay; 0 all."""
+    max_bytes: int = 0
+    snap: int = 0
+    """Bytes of each packet; 0 all that was sniffed."""
+    payload: int = 64
+    """Bytes behind the headers; -1 all."""
+    anonymize: bool = False

@@ -8,7 +8,10 @@ from __future__ import annotations
 import click
 
 from tracer.commands.check import check
+from tracer.commands.explain import explain
 from tracer.commands.live import live
+from tracer.commands.record import record
 from tracer.commands.replay import replay
+from tracer.commands.state import state
 
-COMMANDS: tuple[click.Command, ...] = (live, replay, check)
+COMMANDS: tuple[click.Command, ...] = (live, record, replay, explain, state, check)

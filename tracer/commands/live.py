@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import socket
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import click
 
 from tracer.commands.output import chosen_output, output_options
 from tracer.errors import InputError
-from tracer.settings import LiveSettings
+from tracer.settings import LiveSettings, RecordSettings
 
 
 @click.command(short_help="Trace this node now (the default).")
@@ -54,13 +56,43 @@ from tracer.settings import LiveSettings
     help="Written when everything is attached.",
 )
 @click.option("--all-namespaces", is_flag=True, help="Every network namespace of this kernel.")
+@click.option(
+    "--record",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Record headers too, for replay and Wireshark; see also: viptrace record.",
+)
 def live(
-    filter: str,
     json_lines: bool,
     text: bool,
     updates: bool,
     all_flows: bool,
     fail_on: str | None,
+    record: Path | None,
+    **options: Any,
+) -> int:
+    """Show which client reached which VIP, the pod behind it, and the flows that are lost.
+
+    The screen on a terminal, else text. FILTER chooses flows.
+    """
+    settings = live_settings(**options)
+    output = chosen_output(json_lines, text, updates, all_flows, fail_on, settings.filter)
+    recording = RecordSettings(record) if record else None
+    if recording and str(recording.target) == "-":
+        raise InputError(
+            "--record - would mix the recording with what is printed.",
+            "",
+            "Type: viptrace record -o -",
+        )
+    # NumPy and all sources hang on this: help and mistakes in options must not wait for them.
+    from tracer.commands.live_run import trace
+
+    return trace(replace(settings, record=recording, all_flows=all_flows), output)
+
+
+def live_settings(
+    *,
+    filter: str,
     backend: str,
     iface: tuple[str, ...],
     no_packets: bool,
@@ -73,15 +105,11 @@ def live(
     deep: bool,
     ready_file: Path | None,
     all_namespaces: bool,
-) -> int:
-    """Show which client reached which VIP, the pod behind it, and the flows that are lost.
-
-    The screen on a terminal, else text. FILTER chooses flows.
-    """
+) -> LiveSettings:
+    """What is to be traced; InputError where options exclude each other."""
     _require_interfaces(iface)
     _require_one(cluster, kubeconfig, no_cluster)
-    output = chosen_output(json_lines, text, updates, all_flows, fail_on, filter)
-    settings = LiveSettings(
+    return LiveSettings(
         backend=backend,
         interfaces=iface,
         packets=not no_packets,
@@ -95,12 +123,7 @@ def live(
         duration_s=duration,
         ready_file=ready_file,
         filter=filter,
-        all_flows=all_flows,
     )
-    # NumPy and all sources hang on this: help and mistakes in options must not wait for them.
-    from tracer.commands.live_run import trace
-
-    return trace(settings, output)
 
 
 def _require_one(cluster: Path | None, kubeconfig: Path | None, no_cluster: bool) -> None:

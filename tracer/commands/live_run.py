@@ -11,6 +11,7 @@ from tracer.clock import wall_ns
 from tracer.commands.live_cluster import Interest, LiveCluster
 from tracer.commands.output import Output
 from tracer.commands.play import Run, filter_of, play
+from tracer.commands.recorder import StatusLine, complain, recorder_of
 from tracer.errors import InputError, UnableError
 from tracer.events import EventBatch
 from tracer.names import Names
@@ -21,11 +22,15 @@ from tracer.node.verifier import TableVerifier
 from tracer.pipeline import Pipeline
 from tracer.recording import StateAt
 from tracer.session import Session
-from tracer.settings import LiveSettings
+from tracer.settings import LiveSettings, RecordSettings
+from tracer.sinks.record import RecordSink
 from tracer.sources import Problem, Source
 from tracer.sources.conntrack import ConntrackSource
 from tracer.sources.kernel import KernelSource
-from tracer.sources.sniff import SniffSource
+from tracer.sources.sniff import DEFAULT_SNAP, SniffSource
+
+_LARGEST = 65535
+_UNABLE = 3
 
 
 def trace(settings: LiveSettings, output: Output) -> int:
@@ -43,7 +48,7 @@ def _trace(
     decisions = Decisions(settings)
     sources: list[Source] = [decisions]
     if settings.packets:
-        sniff = SniffSource(settings.interfaces)
+        sniff = SniffSource(settings.interfaces, snap=_snap(settings.record))
         sources.append(sniff if settings.interfaces else Welcome(sniff))
     pipeline = Pipeline(home_netns=own_netns())
     pipeline.table.sees_requests_only()
@@ -57,6 +62,8 @@ def _trace(
             session.step(pipeline.feed(batch))
         _say_ready(settings.ready_file)
 
+    recorder = _recorder(settings, output, pipeline, decisions)
+    status = (StatusLine(recorder),) if recorder and output.form == "none" else ()
     reader = NodeReader(collector, cluster.latest)
     verifier, notes = _verifier()
     run = Run(
@@ -71,10 +78,30 @@ def _trace(
         verifier=verifier,
         state_readers=(reader, *cluster.readers),
         problems=cluster.problems,
-        sinks=(Interest(decisions.watch),) if cluster.expected else (),
+        sinks=(*status, *((Interest(decisions.watch),) if cluster.expected else ())),
+        recorder=recorder,
     )
     with closing(reader), closing(verifier) if verifier else nullcontext():
-        return play(run, output)
+        code = play(run, output)
+    return _UNABLE if status and recorder and recorder.failed else code
+
+
+def _snap(record: RecordSettings | None) -> int:
+    """Bytes of a packet worth receiving."""
+    if record is None:
+        return DEFAULT_SNAP
+    wanted = record.snap or (DEFAULT_SNAP if record.payload >= 0 else _LARGEST)
+    return wanted if record.payload < 0 else max(wanted, DEFAULT_SNAP)
+
+
+def _recorder(
+    settings: LiveSettings, output: Output, pipeline: Pipeline, decisions: Decisions
+) -> RecordSink | None:
+    if settings.record is None:
+        return None
+    # Text under a screen would spoil it, and the screen has its own place for problems.
+    say = (lambda _: None) if output.form == "screen" else complain
+    return recorder_of(settings.record, pipeline, lambda: decisions.backend, say)
 
 
 def _verifier() -> tuple[TableVerifier | None, tuple[str, ...]]:

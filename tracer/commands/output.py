@@ -15,6 +15,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 SEVERITIES = ("info", "warning", "critical")
+PRINTING = frozenset(("json_lines", "text", "updates", "all_flows", "fail_on"))
+"""Names of the shared options."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +24,7 @@ class Output:
     """Where to and how much."""
 
     form: str
-    """``screen``, ``text`` or ``json``."""
+    """``screen``, ``text``, ``json``, or ``none``: nothing is printed."""
     filter: str = ""
     updates: bool = False
     all_flows: bool = False

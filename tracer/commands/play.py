@@ -53,7 +53,7 @@ class Run:
 
 def play(run: Run, output: Output) -> int:
     """Run to the end; answers with the exit code."""
-    chronicle = _Chronicle(run)
+    chronicle = _Chronicle(run, output.form)
     session = Session(
         run.sources,
         run.pipeline,
@@ -106,8 +106,8 @@ def _sinks(output: Output) -> list[Sink]:
 class _Chronicle:
     """Keeps what the summary says beside the pipeline's own figures."""
 
-    def __init__(self, run: Run) -> None:
-        self._run = run
+    def __init__(self, run: Run, form: str) -> None:
+        self._run, self._form = run, form
         self._degraded: list[str] = list(run.notes)
         self._looked_at = 0.0
         self._session: Session | None = None
@@ -149,8 +149,16 @@ class _Chronicle:
             self._run.recorder.start()
         self._run.begin(self._session)
 
+    def _nothing_left(self) -> bool:
+        """Whether the run was for a recording only, which has ended."""
+        recorder = self._run.recorder
+        return self._form == "none" and recorder is not None and bool(recorder.problems())
+
     def _look(self, _: Update) -> None:
         now = time.monotonic()
+        if self._nothing_left():
+            assert self._session is not None, "it makes the steps"
+            self._session.stop()
         if self._session is None or now - self._looked_at < _LOOK_EVERY_S:
             return
         self._looked_at = now

@@ -77,6 +77,8 @@ class RecordSink:
         self._problem: Problem | None = None
         self.failed = False
         """It stopped because it could not write, not because that was asked for."""
+        self._unwritten = 0
+        """Records encoded and not yet handed to the system."""
         self.missed = 0
         """Records and packets that came after the recording had ended."""
 
@@ -138,6 +140,7 @@ class RecordSink:
             step = self._held.popleft()
             if self._content is None or self._files.is_due(step.now_ns):
                 self._begin(pipeline, step.now_ns)
+            self._unwritten += _size(step.took)
             last = until_ns is None and not self._held
             self._encode(pipeline, step, last)
         self._hand_over(now_ns)
@@ -154,6 +157,7 @@ class RecordSink:
             self._stop("it has reached the size allowed", "allow more with --max-size")
             return
         self._files.write(data, now_ns)
+        self._unwritten = 0
 
     def _begin(self, pipeline: Pipeline, now_ns: int) -> None:
         """The next file, which tells again what it needs of those before it."""
@@ -247,12 +251,16 @@ class RecordSink:
 
     def _stop(self, why: str, remedy: str) -> None:
         self._problem = Problem(f"recording to {self._files.path} has stopped", why, remedy)
-        held = (step.took for step in self._held)
-        self.missed += sum(len(took.records) for took in held if isinstance(took, EventBatch))
+        self.missed += self._unwritten + sum(_size(step.took) for step in self._held)
         self._held.clear()
         self._files.close()
         if self._on_stop is not None:
             self._on_stop(self._problem)
+
+
+def _size(took: State) -> int:
+    """Records and packets in it."""
+    return len(took.records) if isinstance(took, EventBatch) else 0
 
 
 def _without_conclusions(batch: EventBatch) -> EventBatch:

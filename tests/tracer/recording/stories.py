@@ -140,8 +140,9 @@ def run(told, *sinks) -> Pipeline:
     return pipeline
 
 
-def recorder(path, limits: Limits = ONE_FILE, privacy=None) -> RecordSink:
-    return RecordSink(RecordingFiles(path, limits), lambda: Header(home_netns=HOME), privacy)
+def recorder(path, limits: Limits = ONE_FILE, privacy=None, say=None) -> RecordSink:
+    files = RecordingFiles(path, limits)
+    return RecordSink(files, lambda: Header(home_netns=HOME), privacy, say)
 
 
 def lines_of(told, *sinks) -> list[bytes]:

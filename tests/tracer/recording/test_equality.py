@@ -12,7 +12,7 @@ from tracer.recording.files import Limits
 from tracer.sources.recording import RecordingParts
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(steps())
 def test_a_replay_says_what_the_live_run_said(told):
     with tempfile.TemporaryDirectory() as folder:
@@ -21,7 +21,7 @@ def test_a_replay_says_what_the_live_run_said(told):
         assert replayed(opened(path)) == live
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(steps())
 def test_the_parts_of_a_rotated_recording_say_it_together(told):
     with tempfile.TemporaryDirectory() as folder:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tracer.cluster.file import parse
@@ -107,6 +107,7 @@ clusters = st.builds(
 )
 
 
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(clusters)
 def test_objects_are_read_back_as_they_were(cluster):
     for part, items in objects_of(cluster).items():

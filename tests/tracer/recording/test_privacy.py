@@ -36,7 +36,7 @@ SECRETS = [
 ]
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(steps())
 def test_headers_are_enough_to_say_the_same(told):
     with tempfile.TemporaryDirectory() as folder:
@@ -45,7 +45,7 @@ def test_headers_are_enough_to_say_the_same(told):
         assert replayed(opened(path)) == live
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(steps())
 def test_strangers_see_as_many_flows_and_findings(told):
     with tempfile.TemporaryDirectory() as folder:
@@ -79,7 +79,7 @@ def test_no_secret_is_in_what_strangers_get(tmp_path):
     assert "→".encode() in raw
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(frames())
 def test_packets_keep_their_shape_and_lose_their_addresses(frame):
     link, raw, _ = frame

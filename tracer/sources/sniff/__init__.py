@@ -7,6 +7,6 @@ call for many packets, ``source`` makes batches of them.
 from __future__ import annotations
 
 from tracer.sources.sniff.program import DEFAULT_EXPRESSION
-from tracer.sources.sniff.source import SniffSource
+from tracer.sources.sniff.source import DEFAULT_SNAP, SniffSource
 
-__all__ = ["DEFAULT_EXPRESSION", "SniffSource"]
+__all__ = ["DEFAULT_EXPRESSION", "DEFAULT_SNAP", "SniffSource"]

@@ -27,7 +27,9 @@ from tracer.sources.sniff.receive import Received, Receiver, listen
 
 DEFAULT_SNAP = 256
 """Enough for every header down to a packet quoted in an ICMP error."""
-_SLOTS = 4096
+_SLOTS, _LEAST_SLOTS = 4096, 256
+_ARENA_BYTES = 16 << 20
+"""Memory for packets received at once, unless few slots would be left."""
 _BUFFER_BYTES = 64 << 20
 _SO_ATTACH_FILTER, _SO_RCVBUFFORCE = 26, 33
 _SOL_PACKET, _PACKET_STATISTICS = 263, 6
@@ -141,7 +143,8 @@ class SniffSource:
         except PermissionError:
             inner.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER_BYTES)
         listen(inner.fileno(), socket.if_nametoindex(name) if name else 0)
-        self._receivers[inner.fileno()] = Receiver(inner.fileno(), _SLOTS, self._snap)
+        slots = max(_LEAST_SLOTS, min(_SLOTS, _ARENA_BYTES // self._snap))
+        self._receivers[inner.fileno()] = Receiver(inner.fileno(), slots, self._snap)
         self._poll.register(inner.fileno(), select.POLLIN)
 
     def _received(self, fd: int) -> Received | None:
