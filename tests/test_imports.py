@@ -33,7 +33,7 @@ LAYERS = (
     ),
     ("tracer.tuples", "tracer.cells", "tracer.packets", "tracer.cluster"),
     ("tracer.flows", "tracer.enrich", "tracer.orders", "tracer.capture_file", "tracer.node"),
-    ("tracer.pairing", "tracer.recording"),
+    ("tracer.pairing", "tracer.recording", "tracer.path"),
     ("tracer.columns", "tracer.filters"),
     ("tracer.detail", "tracer.diagnosis.rule", "tracer.diagnosis.causes"),
     ("tracer.diagnosis.signs", "tracer.diagnosis.wording", "tracer.diagnosis.ledger"),
@@ -48,7 +48,7 @@ LAYERS = (
     # The edges: sockets, files, threads.
     ("tracer.node.netlink",),
     ("tracer.node.programmed", "tracer.node.rtnetlink", "tracer.node.existing"),
-    ("tracer.node.collect", "tracer.node.ipvs_poll"),
+    ("tracer.node.collect", "tracer.node.ipvs_poll", "tracer.node.state_files"),
     ("tracer.node.reader", "tracer.node.verifier"),
     ("tracer.sources", "tracer.sinks", "tracer.sinks.due", "tracer.cluster.api"),
     ("tracer.cluster.watch",),

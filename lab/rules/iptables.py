@@ -224,13 +224,13 @@ def _external(node: NodePlan, plan: PortPlan, tail: str, nat: Table) -> None:
         nat.add(chain, masquerade, "-j KUBE-MARK-MASQ")
         nat.add(chain, f"-j KUBE-SVC-{tail}")
     if plan.source_ranges and plan.balancer_ips:
-        _source_ranges(plan, tail, nat)
+        _source_ranges(node, plan, tail, nat)
 
 
-def _source_ranges(plan: PortPlan, tail: str, nat: Table) -> None:
+def _source_ranges(node: NodePlan, plan: PortPlan, tail: str, nat: Table) -> None:
     chain = nat.chain(f"KUBE-FW-{tail}")
     reason = comment(f"{plan.label} loadbalancer IP")
-    for text in plan.source_ranges:
+    for text in plan.allowed_sources(node):
         nat.add(chain, f"-s {text}", reason, f"-j KUBE-EXT-{tail}")
     other = f"other traffic to {plan.label} will be dropped by KUBE-PROXY-FIREWALL"
     nat.add(chain, comment(other))

@@ -186,7 +186,7 @@ def _dispatch(node: NodePlan, plan: PortPlan, script: Script) -> None:
         _external(node, plan, tail, script)
     if plan.source_ranges and plan.balancer_ips:
         chain = script.chain(f"firewall-{tail}")
-        script.rule(chain, f"IP saddr != {{ {', '.join(plan.source_ranges)} }} drop")
+        script.rule(chain, f"IP saddr != {{ {', '.join(plan.allowed_sources(node))} }} drop")
 
 
 def _endpoint(plan: PortPlan, target: Target, script: Script) -> None:

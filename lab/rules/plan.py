@@ -93,6 +93,18 @@ class PortPlan:
         """Endpoints for external addresses, by external policy."""
         return self.local_targets if self.external_local else self.targets
 
+    def allowed_sources(self, node: NodePlan) -> tuple[str, ...]:
+        """Source ranges, and the load balancer's own addresses where the node is inside one.
+
+        A node's packet to an address that is local to it has that address as its source.
+        """
+        inside = any(
+            ipaddress.ip_address(ip) in ipaddress.ip_network(text)
+            for text in self.source_ranges
+            for ip in node.addresses
+        )
+        return self.source_ranges + (self.balancer_ips if inside else ())
+
 
 def node_plan(cluster: Cluster, node: str, ipv6: bool) -> NodePlan:
     """This node's addresses of one family, and the ranges all pods come from."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tracer import address
 from tracer.node.lines import Unread
@@ -21,20 +21,25 @@ class Interfaces:
 
     addresses: tuple[InterfaceAddress, ...]
     names: dict[int, str]
+    masters: dict[str, str] = field(default_factory=dict)
+    """Bridge or bond of each port."""
 
 
 def parse(text: str, unread: Unread) -> Interfaces:
     """Every interface that can be read, also out of a cut or interrupted listing."""
     addresses: list[InterfaceAddress] = []
     names: dict[int, str] = {}
+    masters: dict[str, str] = {}
     for line, entry in _objects(text, unread):
         index, name = entry.get("ifindex"), entry.get("ifname")
         if not isinstance(index, int) or not isinstance(name, str):
             unread.add(line, "interface without index or name")
             continue
         names[index] = name
+        if isinstance(master := entry.get("master"), str):
+            masters[name] = master
         addresses.extend(_addresses(name, entry.get("addr_info"), line, unread))
-    return Interfaces(tuple(addresses), names)
+    return Interfaces(tuple(addresses), names, masters)
 
 
 def _objects(text: str, unread: Unread) -> Iterator[tuple[int, dict[str, object]]]:
@@ -63,7 +68,11 @@ def _addresses(
         prefix = entry.get("prefixlen")
         try:
             yield InterfaceAddress(
-                interface, address.parse(str(local)), prefix if isinstance(prefix, int) else 0
+                interface,
+                address.parse(str(local)),
+                prefix if isinstance(prefix, int) else 0,
+                str(entry.get("scope", "global")),
+                bool(entry.get("secondary")) and ":" not in str(local),
             )
         except ValueError:
             unread.add(line, f"no such address on {interface}", str(local))

@@ -22,6 +22,10 @@ class InterfaceAddress:
     interface: str
     ip: bytes
     prefix: int
+    scope: str = "global"
+    """``global``, ``link``, ``host``, …"""
+    secondary: bool = False
+    """A further address of a network that the interface already has one of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,8 @@ class NodeState:
     addresses: tuple[InterfaceAddress, ...] = ()
     interfaces: Mapping[int, str] = field(default_factory=dict)
     """Interface names by index."""
+    masters: Mapping[str, str] = field(default_factory=dict)
+    """The bridge or bond that an interface is a port of, by interface."""
     virtual_servers: tuple[VirtualServer, ...] = ()
     sysctls: Mapping[str, str] = field(default_factory=dict)
     proxy_mode: str = ""

@@ -23,6 +23,8 @@ _IFINFO_WORDS, _IFADDR_WORDS = 4, 2
 _IFLA_IFNAME, _IFLA_EXT_MASK = 3, 29
 _SKIP_STATISTICS = 8
 _IFA_ADDRESS, _IFA_LOCAL = 1, 2
+_IFA_F_SECONDARY = 0x01
+_SCOPES = {0: "global", 200: "site", 253: "link", 254: "host", 255: "nowhere"}
 _GROUPS = (1, 5, 9)
 """RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR."""
 _AF_INET = 2
@@ -51,10 +53,16 @@ def interface_addresses(requests: Requests, names: dict[int, str]) -> tuple[Inte
     v4 = (words[bodies] & np.uint32(0xFF)) == _AF_INET
     column = addresses(words, np.where(v4, payloads, 0), np.where(v4, 0, payloads))
     prefixes = words[bodies] >> np.uint32(8) & np.uint32(0xFF)
+    scopes = words[bodies] >> np.uint32(24)
+    secondary = (words[bodies] >> np.uint32(16) & np.uint32(_IFA_F_SECONDARY) > 0) & v4
     indexes = words[bodies + 1]
     return tuple(
         InterfaceAddress(
-            names.get(int(indexes[row]), ""), packed_at(column, int(row)), int(prefixes[row])
+            names.get(int(indexes[row]), ""),
+            packed_at(column, int(row)),
+            int(prefixes[row]),
+            _SCOPES.get(int(scopes[row]), str(scopes[row])),
+            bool(secondary[row]),
         )
         for row in np.flatnonzero(payloads)
     )

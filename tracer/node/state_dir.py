@@ -100,7 +100,7 @@ def _state(directory: _Directory, at_ns: int) -> NodeState:
     sysctls: dict[str, str] = {}
     if found := directory.text("addr.json"):
         interfaces = iproute.parse(*found)
-        known |= {"addresses", "interfaces"}
+        known |= {"addresses", "interfaces", "masters"}
     if found := directory.text("ipvsadm-save.txt"):
         servers = ipvs_servers.parse_servers(*found)
         known.add("virtual_servers")
@@ -116,6 +116,7 @@ def _state(directory: _Directory, at_ns: int) -> NodeState:
     return NodeState(
         addresses=interfaces.addresses,
         interfaces=interfaces.names,
+        masters=interfaces.masters,
         virtual_servers=servers,
         sysctls=sysctls,
         proxy_mode=mode,

@@ -27,6 +27,7 @@ def test_a_node_out_of_its_files(directory):
     assert state.known == {
         "addresses",
         "interfaces",
+        "masters",
         "virtual_servers",
         "sysctls",
         "proxy_mode",

@@ -1,0 +1,248 @@
+"""From hook to hook: every way that a packet may take through the node."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+from tracer.address import text
+from tracer.node.model import NodeState
+from tracer.path.arrival import refused_on_arrival
+from tracer.path.ground import Ground
+from tracer.path.hooks import (
+    FORWARD,
+    GOES_ON,
+    INPUT,
+    OUTPUT,
+    POSTROUTING,
+    PREROUTING,
+    Hooks,
+    Station,
+    settled,
+    skipped,
+)
+from tracer.path.ipvs import SCHEDULED
+from tracer.path.networks import is_loopback
+from tracer.path.packet import DROP, LOOPBACK, REJECT, UNKNOWN, Doubt, Flight, Packet
+from tracer.path.routing import Question, Way
+
+DELIVERED, LOCAL = "delivered", "local"
+MOST_ENDINGS = 20_000
+"""More ways than the largest Service has endpoints: rules that part again and again."""
+_NO_ROUTE = {"none": "net-unreachable", "unreachable": "host-unreachable",
+             "prohibit": "net-prohibited"}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """Where one way ends: ``DELIVERED``, ``LOCAL``, ``DROP``, ``REJECT`` or ``UNKNOWN``."""
+
+    verdict: str
+    flight: Flight
+
+
+class Walker:
+    """One NodeState for one family: prepared once, walked by many packets."""
+
+    def __init__(self, state: NodeState, *, ipv6: bool) -> None:
+        self.ground = Ground(state, ipv6=ipv6)
+        self._hooks = Hooks(self.ground)
+        family = "ip6" if ipv6 else "ip"
+        self._knows_rules = bool({f"xtables.{family}", "nft"} & state.known)
+
+    def walk(self, packet: Packet) -> list[Ending]:
+        """Every ending, in no particular order; incoming packets name their interface."""
+        original = (packet.src, packet.sport, packet.dst, packet.dport)
+        flight = Flight(replace(packet, original=original))
+        if not self._knows_rules:
+            flight = flight.doubted("the rules are not known (iptables-save.txt, nft.json)")
+        found = []
+        for ending in self._arriving(flight) if packet.incoming else self._leaving(flight):
+            found.append(ending)
+            if len(found) > MOST_ENDINGS:
+                why = f"there are more than {MOST_ENDINGS} ways"
+                return [Ending(UNKNOWN, flight.doubted(why))]
+        return found
+
+    def _arriving(self, flight: Flight) -> Iterator[Ending]:
+        yield from self._at(PREROUTING, flight, self._routed)
+
+    def _routed(self, flight: Flight) -> Iterator[Ending]:
+        """The routing decision for a packet from outside."""
+        packet = flight.packet
+        question = Question(packet.dst, packet.src, packet.incoming, mark=packet.mark)
+        way = self.ground.way(question)
+        if isinstance(way, Doubt):
+            yield from self._unsure(flight, way)
+            return
+        lost = refused_on_arrival(self.ground, replace(flight, hook="routing"), way)
+        if isinstance(lost, Flight):
+            yield Ending(DROP, lost)
+            return
+        if isinstance(lost, Doubt):
+            flight = flight.doubted(lost.why)
+        if way.kind in ("local", "broadcast", "multicast"):
+            step = replace(flight, hook="routing").step("", "", way.text, "for this node")
+            yield from self._at(INPUT, step, self._received)
+        else:
+            yield from self._forwarded(flight, way)
+
+    def _unsure(self, flight: Flight, why: Doubt) -> Iterator[Ending]:
+        """Without routes the rules of FORWARD are still worth saying, as long as it is doubted."""
+        doubted = replace(flight, hook="routing").doubted(why.why)
+        doubted = doubted.step("", "", "", "the route is not known; as if it were forwarded")
+        yield from self._at(FORWARD, doubted, self._sent)
+
+    def _forwarded(self, flight: Flight, way: Way) -> Iterator[Ending]:
+        for taken in self._ways(replace(flight, hook="routing"), way, "forwarded"):
+            if isinstance(taken, Ending):
+                yield taken
+            else:
+                yield from self._at(FORWARD, taken, self._sent)
+
+    def _ways(self, flight: Flight, way: Way, word: str) -> Iterator[Flight | Ending]:
+        """The flight over each device that a route offers, or its end where there is none."""
+        if way.kind == "blackhole":
+            yield Ending(DROP, flight.step("", "", way.text, "dropped").lost("no-default-route"))
+            return
+        if way.kind in _NO_ROUTE:
+            yield self._no_route(flight, way)
+            return
+        hops = way.hops
+        if not hops:
+            yield flight.doubted(f"a route without device: {way.text}")
+            return
+        total = sum(hop.weight for hop in hops)
+        for hop in hops:
+            taken = flight.changed(outgoing=hop.device, gateway=hop.gateway)
+            taken = taken.share(hop.weight / total) if len(hops) > 1 else taken
+            yield taken.step("", "", way.text, f"{word} by {hop.device}")
+
+    def _no_route(self, flight: Flight, way: Way) -> Ending:
+        cause = "endpoint-unreachable-underlay" if flight.packet.dnat else "no-default-route"
+        if not flight.packet.incoming or flight.packet.incoming == LOOPBACK:
+            how = "ENETUNREACH"
+        else:
+            how = f"{'icmp6' if flight.packet.ipv6 else 'icmp'}-{_NO_ROUTE[way.kind]}"
+        return Ending(REJECT, flight.step("", "", way.text, f"refused: {how}").lost(cause, how))
+
+    def _sent(self, flight: Flight) -> Iterator[Ending]:
+        yield from self._at(POSTROUTING, flight, self._gone)
+
+    def _gone(self, flight: Flight) -> Iterator[Ending]:
+        """After POSTROUTING: out, or round by lo for a packet of this node to itself."""
+        if flight.packet.outgoing != LOOPBACK:
+            yield Ending(DELIVERED, flight)
+            return
+        looped = flight.changed(incoming=LOOPBACK, outgoing="")
+        yield from self._at(PREROUTING, looped, self._looped)
+
+    def _looped(self, flight: Flight) -> Iterator[Ending]:
+        """lo keeps the route that the packet was sent with: no second decision."""
+        yield from self._at(INPUT, flight, self._received)
+
+    def _received(self, flight: Flight) -> Iterator[Ending]:
+        yield Ending(LOCAL, flight)
+
+    def _leaving(self, flight: Flight) -> Iterator[Ending]:
+        """A packet of this node's own is routed before OUTPUT."""
+        for routed in self._rerouted(replace(flight, hook="routing")):
+            if isinstance(routed, Ending):
+                yield routed
+            else:
+                yield from self._at(OUTPUT, routed, self._sent)
+
+    def _rerouted(self, flight: Flight) -> Iterator[Flight | Ending]:
+        """The route of a packet of this node, again after its destination or mark has changed."""
+        packet = flight.packet
+        way = self.ground.way(Question(packet.dst, packet.src, mark=packet.mark))
+        if isinstance(way, Doubt):
+            yield flight.doubted(way.why)
+            return
+        if way.kind == "local":
+            local = flight.changed(outgoing=LOOPBACK, gateway=b"")
+            yield local.step("", "", way.text, "for this node itself, by lo")
+            return
+        for taken in self._ways(flight, way, "sent"):
+            yield taken if isinstance(taken, Ending) else self._from_loopback(taken)
+
+    def _from_loopback(self, flight: Flight) -> Flight | Ending:
+        """A source in 127.0.0.0/8 may leave by lo only, unless route_localnet allows it."""
+        packet = flight.packet
+        if packet.outgoing == LOOPBACK or not is_loopback(packet.src) or packet.ipv6:
+            return flight
+        allowed = self.ground.device_sysctl(packet.outgoing, "route_localnet", 0)
+        if isinstance(allowed, Doubt):
+            return flight.doubted(allowed.why)
+        if allowed:
+            return flight
+        why = f"{text(packet.src)} may not leave by {packet.outgoing}: route_localnet is 0"
+        return Ending(DROP, flight.step("", "", why, "dropped").lost("nodeport-localhost"))
+
+    def _at(
+        self,
+        hook: str,
+        flight: Flight,
+        then: Callable[[Flight], Iterator[Ending]],
+        start: int = 0,
+    ) -> Iterator[Ending]:
+        """Every station of a hook in order, then what follows."""
+        stations = self._hooks.stations(hook)
+        waiting = [(start, replace(flight, hook=hook))]
+        while waiting:
+            at, current = waiting.pop()
+            if at >= len(stations):
+                yield from then(settled(hook, current))
+                continue
+            station = stations[at]
+            if skipped(station, hook, current):
+                waiting.append((at + 1, current))
+                continue
+            for verdict, after in station.run(current):
+                if verdict in GOES_ON:
+                    for routed in self._after(station, hook, current, after):
+                        if isinstance(routed, Ending):
+                            yield routed
+                        else:
+                            waiting.append((at + 1, replace(routed, hook=hook)))
+                elif verdict == SCHEDULED:
+                    yield from self._scheduled(hook, at + 1, after, then)
+                else:
+                    yield Ending(verdict, after)
+
+    def _after(
+        self, station: Station, hook: str, before: Flight, after: Flight
+    ) -> Iterator[Flight | Ending]:
+        """A packet of this node is routed again when NAT or mangle changed what routes it."""
+        if hook != OUTPUT or station.kind not in ("nat", "route"):
+            yield after
+            return
+        old, new = before.packet, after.packet
+        if (old.dst, old.mark, old.src) == (new.dst, new.mark, new.src) or (
+            station.kind == "nat" and old.dst == new.dst
+        ):
+            yield after
+            return
+        yield from self._rerouted(replace(after, hook="routing"))
+
+    def _scheduled(
+        self,
+        hook: str,
+        rest: int,
+        flight: Flight,
+        then: Callable[[Flight], Iterator[Ending]],
+    ) -> Iterator[Ending]:
+        """IPVS sends it on as if a process of this node did, but for backends on this node.
+
+        Source: ``ip_vs_nat_xmit``: a local route lets the hook go on, else the packet passes
+        LOCAL_OUT again.
+        """
+        settled_flight = settled(PREROUTING, flight)
+        for routed in self._rerouted(replace(settled_flight, hook="routing")):
+            if isinstance(routed, Ending):
+                yield routed
+            elif routed.packet.outgoing == LOOPBACK:
+                device = "" if hook == INPUT else LOOPBACK
+                yield from self._at(hook, routed.changed(outgoing=device), then, rest)
+            else:
+                yield from self._at(OUTPUT, routed, self._sent)
