@@ -24,4 +24,5 @@ class PageEntry:
 PAGES: tuple[PageEntry, ...] = (
     PageEntry(Page.TRANSLATIONS, "Translations", "Flows and what they were translated to"),
     PageEntry(Page.BLACKHOLES, "Blackholes", "Findings, open ones by severity, then closed ones"),
+    PageEntry(Page.SERVICES, "Services", "Virtual servers and backends with their load"),
 )

@@ -18,6 +18,7 @@ from tracer.pipeline import Pipeline
 from tracer.view.flow_sheet import flow_sheet
 from tracer.view.groups import group_sheet
 from tracer.view.query import Page, Snapshot, ViewQuery
+from tracer.view.service_sheet import ServicePage
 
 OPEN_SHOWN, CLOSED_SHOWN = 200, 50
 """Findings kept on the screen; all are counted."""
@@ -32,6 +33,7 @@ class View:
         self._frozen_ns = 0
         self._marks: list[tuple[int, int, int]] = []
         """(now, events, packets) of past answers, the newest last."""
+        self._service_page = ServicePage()
         self._filter: tuple[str, Filter | None, str] = ("", None, "")
 
     def answer(
@@ -46,6 +48,8 @@ class View:
         base = self._status(pipeline, query, backend, degraded)
         if query.page is Page.BLACKHOLES:
             return base
+        if query.page is Page.SERVICES:
+            return self._services(pipeline, query, naming, base)
         return self._flows(pipeline, query, naming, base)
 
     def _status(
@@ -89,6 +93,18 @@ class View:
             detail=detail_of(_selected(flows, query.selected), naming, base.open + base.closed),
             error=error,
         )
+
+    def _services(
+        self, pipeline: Pipeline, query: ViewQuery, naming: Naming, base: Snapshot
+    ) -> Snapshot:
+        """Virtual servers, with the load that translated flows put on them."""
+        only_translated = replace(query, all_flows=False)
+        flows, rows, naming, total, error = self._asked(pipeline, only_translated, naming)
+        known = pipeline.cluster, pipeline.node
+        sheet, detail = self._service_page.sheet(
+            Gathered(flows, rows), naming, known, pipeline.started_ns, query, base.open
+        )
+        return replace(base, sheet=sheet, detail=detail, total=total, error=error)
 
     def _asked(
         self, pipeline: Pipeline, query: ViewQuery, naming: Naming

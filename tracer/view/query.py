@@ -16,6 +16,7 @@ class Page(StrEnum):
 
     TRANSLATIONS = "translations"
     BLACKHOLES = "blackholes"
+    SERVICES = "services"
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,7 +86,8 @@ class SheetList(ScrollView, can_focus=True):
             self._move_to(self._wanted_at)
         if self.follows:
             self.mark = sheet.newest
-        self.refresh()
+        if before.sheet != sheet:
+            self.refresh()
 
     @property
     def follows(self) -> bool:
