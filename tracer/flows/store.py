@@ -50,7 +50,11 @@ class FlowStore:
 
     def find(self, tuples: Sides) -> tuple[Rows, Legs]:
         """Row (-1 unknown) and leg of each tuple."""
-        bound = self._index.lookup(self._hash(tuples))
+        return self.find_keys(self._hash(tuples))
+
+    def find_keys(self, keys: Keys) -> tuple[Rows, Legs]:
+        """As ``find``, for tuples that are hashed already."""
+        bound = self._index.lookup(keys)
         return np.where(bound >= 0, bound >> 2, -1), bound & 3
 
     def add(self, rows: npt.NDArray[np.void]) -> Rows:
