@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
+import random
 import socket
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
 from lab.server import plain
@@ -62,14 +65,16 @@ class Load:
 def drive(load: Load) -> list[Exchange]:
     """Run the load from where this process is; never raises for a connection that fails.
 
-    UDP sockets stay open to the end: so no two exchanges share a source port, which would make
-    one connection of them.
+    No two exchanges share a source port, which would make one connection of them, or two
+    connections with one name: UDP sockets stay open to the end, TCP ports are counted up.
     """
     family = socket.AF_INET6 if ":" in load.ip else socket.AF_INET
+    ports = itertools.count(random.randrange(10240, 28000))
     found = []
     with contextlib.ExitStack() as still_open:
         for _ in range(load.tcp):
             with socket.socket(family, socket.SOCK_STREAM) as client:
+                _bind(client, ports)
                 found.append(_exchange(client, load, load.port))
             time.sleep(load.pause_s)
         for _ in range(load.udp):
@@ -77,6 +82,14 @@ def drive(load: Load) -> list[Exchange]:
             found.append(_exchange(client, load, load.udp_port or load.port))
             time.sleep(load.pause_s)
     return found
+
+
+def _bind(client: socket.socket, ports: Iterator[int]) -> None:
+    """Take the next port that nobody holds."""
+    for port in ports:
+        with contextlib.suppress(OSError):
+            client.bind(("", port))
+            return
 
 
 def _exchange(client: socket.socket, load: Load, port: int) -> Exchange:
