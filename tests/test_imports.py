@@ -34,7 +34,7 @@ LAYERS = (
     ("tracer.tuples", "tracer.cells", "tracer.packets", "tracer.cluster"),
     ("tracer.flows", "tracer.enrich", "tracer.orders", "tracer.capture_file", "tracer.node"),
     ("tracer.pairing", "tracer.recording", "tracer.path"),
-    ("tracer.columns", "tracer.filters"),
+    ("tracer.columns", "tracer.filters", "tracer.lag"),
     ("tracer.detail", "tracer.diagnosis.rule", "tracer.diagnosis.causes"),
     ("tracer.diagnosis.signs", "tracer.diagnosis.wording", "tracer.diagnosis.ledger"),
     ("tracer.diagnosis.subjects",),

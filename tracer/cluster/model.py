@@ -209,6 +209,15 @@ class Cluster:
         return {service.key: service for service in self.services}
 
     @cached_property
+    def service_by_address(self) -> Mapping[bytes, Service]:
+        """The Service of an address that Services have; of several the first by key."""
+        found: dict[bytes, Service] = {}
+        for service in sorted(self.services, key=lambda service: service.key):
+            for ip in (*service.cluster_ips, *service.external_ips, *service.load_balancer_ips):
+                found.setdefault(ip, service)
+        return found
+
+    @cached_property
     def endpoints_by_service(self) -> Mapping[str, tuple[Endpoint, ...]]:
         """All endpoints of each Service, every port."""
         grouped: dict[str, list[Endpoint]] = {}
@@ -254,6 +263,7 @@ class Cluster:
 
 _DERIVED = {
     "services_by_key": ("services",),
+    "service_by_address": ("services",),
     "endpoints_by_service": ("endpoints",),
     "node_by_address": ("nodes",),
     "pod_by_address": ("pods",),

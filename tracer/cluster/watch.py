@@ -211,16 +211,19 @@ class ClusterWatch:
         return bool(self._told) or self._settled() or now > self._started + FIRST_SNAPSHOT_S
 
     def _settled(self) -> bool:
-        return len(self._streams) == len(KINDS) and all(_settled(s) for s in self._streams)
+        return len(self._streams) == len(KINDS) and all(map(self._answered, self._streams))
+
+    def _answered(self, stream: Stream) -> bool:
+        """Whether a kind has been read, or may not be; its list may still be on its way here."""
+        refused = stream.health.phase is Phase.FORBIDDEN and not stream.health.listed
+        return refused or stream.kind.part in self._store.known
 
     def _choose_pods(self) -> None:
         """Ask for pods, once it is clear which node this is, or that it cannot be known."""
         nodes = next((stream for stream in self._streams if stream.kind is NODES), None)
         late = time.monotonic() > self._started + FIRST_SNAPSHOT_S
-        if nodes is None or not (_settled(nodes) or late):
+        if nodes is None or not (self._answered(nodes) or late):
             return
-        if nodes.health.listed and "nodes" not in self._store.known:
-            return  # listed, but the list is still in the queue
         name = self._node_of(self._store.nodes_only())
         mine = f"spec.nodeName={name}"
         if self._choice.all_pods or not name:
@@ -249,10 +252,6 @@ def _asked_for(candidate: Candidate) -> Connection:
             "Check with kubectl --kubeconfig, or leave --kubeconfig out.",
         )
     return connection
-
-
-def _settled(stream: Stream) -> bool:
-    return stream.health.listed or stream.health.phase is Phase.FORBIDDEN
 
 
 def _problem(host: str, why: str, streams: list[Stream]) -> Problem:

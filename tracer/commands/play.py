@@ -15,6 +15,7 @@ from types import FrameType
 from tracer.commands.output import Output
 from tracer.diagnosis.finding import Severity
 from tracer.filters import Filter, parse
+from tracer.lag import lags, lags_json
 from tracer.pipeline import Pipeline, Update
 from tracer.session import Session, StateReader, Verifier
 from tracer.sinks import Sink
@@ -25,6 +26,8 @@ from tracer.sources import Problem, Source
 
 DONE, FAILED, INTERRUPTED = 0, 1, 130
 _LOOK_EVERY_S = 1.0
+_LAGS_SHOWN = 50
+"""Services with the longest lags that a summary names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +143,7 @@ class _Chronicle:
             "duration_s": round(span_ns / 1e9, 3) if pipeline.started_ns else 0.0,
             "backend": self._run.backend(),
             "degraded": [*lasting, *map(str, ended)],
-        }
+        } | _lag(pipeline)
 
     def _begin(self) -> None:
         assert self._session is not None
@@ -163,6 +166,13 @@ class _Chronicle:
             return
         self._looked_at = now
         self._degraded = [*self._run.notes, *map(str, self._session.problems())]
+
+
+def _lag(pipeline: Pipeline) -> dict[str, object]:
+    """How far the kernel kept behind the API, where endpoints changed."""
+    table, changes = pipeline.table, pipeline.cluster.changes
+    found = lags(table.flows, table.alive(), pipeline.enricher, changes) if changes else []
+    return {"lag": list(lags_json(found[:_LAGS_SHOWN]))} if found else {}
 
 
 @contextmanager

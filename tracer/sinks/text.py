@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import IO
+from typing import IO, Any
 
 from tracer.cells import Flows, Naming
 from tracer.clock import rfc3339
@@ -115,7 +115,7 @@ def summary_lines(summary: dict[str, object]) -> list[str]:
     lost = summary.get("lost")
     losses = lost if isinstance(lost, dict) else {}
     where = ", ".join(f"{count} in {part}" for part, count in losses.items() if count) or "nothing"
-    missing = summary.get("degraded")
+    missing, lag = summary.get("degraded"), summary.get("lag")
     return [
         f"{summary.get('translations', 0)} translations from {summary.get('events', 0)} events"
         f" and {summary.get('packets', 0)} packets in {summary.get('duration_s', 0)} s"
@@ -123,8 +123,22 @@ def summary_lines(summary: dict[str, object]) -> list[str]:
         harmless(f"Findings: {causes}"),
         f"Lost: {where}; damaged: {summary.get('damaged', 0)};"
         f" unparsed: {summary.get('unparsed', 0)}",
+        *[harmless(_lag_line(one)) for one in (lag if isinstance(lag, list) else [])],
         *[harmless(f"Degraded: {one}") for one in (missing if isinstance(missing, list) else [])],
     ]
+
+
+def _lag_line(lag: dict[str, Any]) -> str:
+    """One Service's lag behind the API server."""
+    joined, left = lag["joined"], lag["left"]
+    told = []
+    if joined["count"]:
+        when = f", the slowest after {joined['max_s']} s" if joined["used"] else ""
+        told.append(f"{joined['used']} of {joined['count']} new endpoints used{when}")
+    if left["count"]:
+        when = f", the longest for {left['max_s']} s" if left["late"] else ""
+        told.append(f"{left['late']} of {left['count']} departed ones still used{when}")
+    return f"Lag of {lag['service']}: {'; '.join(told)}"
 
 
 def _title() -> str:

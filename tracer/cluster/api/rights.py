@@ -31,7 +31,7 @@ def _refusal(connection: Connection, kind: Kind, watch: bool) -> ApiError | None
     try:
         answer = connection.get(kind.path, {"limit": "1"})
         try:
-            version = Decoder(kind).page(answer.body()).version
+            version = Decoder(kind).page(answer.body()).version if watch else ""
         finally:
             answer.close()
         if watch:
