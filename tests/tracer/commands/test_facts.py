@@ -2,13 +2,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from probes.hooks import HOOKS
+from tests.api_server import ApiServer
+from tests.tracer.cluster.api.made import kubeconfig, small_cluster
 from tracer.commands.facts import (
     NO,
     PARTLY,
     YES,
     accounting,
     bcc,
+    cluster,
     conntrack,
     facts,
     headers,
@@ -114,8 +119,53 @@ def test_a_kube_proxy_that_does_not_answer():
     assert "no answer" in fact.found
 
 
-def test_an_empty_machine_has_every_fact_and_a_remedy_for_each_lack(tmp_path: Path):
+def test_an_empty_machine_has_every_fact_and_a_remedy_for_each_lack(tmp_path: Path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("KUBECONFIG", raising=False)
     found = facts(tmp_path)
     assert len({fact.name for fact in found}) == len(found) == 13
     assert all(fact.degrades for fact in found if fact.works == NO)
     assert all(fact.remedy for fact in found if fact.works == NO)
+
+
+@pytest.fixture
+def asked(tmp_path, monkeypatch):
+    """The fact about names where KUBECONFIG leads to a server with this state."""
+    servers = []
+
+    def ask(state):
+        servers.append(ApiServer(state))
+        monkeypatch.setenv("KUBECONFIG", str(kubeconfig(tmp_path, servers[-1].port)))
+        monkeypatch.setenv("HOME", str(tmp_path))
+        return cluster(tmp_path)
+
+    yield ask
+    for server in servers:
+        server.close()
+
+
+def test_names_come_from_the_api_server(asked):
+    fact = asked(small_cluster())
+    assert fact.works == YES
+    assert fact.found.startswith("list and watch nodes, services, endpointslices, pods at http://")
+
+
+def test_each_missing_right_is_told(asked):
+    state = small_cluster()
+    state.forbidden.add("nodes")
+    state.unwatchable.add("pods")
+    fact = asked(state)
+    assert fact.works == PARTLY
+    assert fact.found.startswith("list and watch services, endpointslices at")
+    assert "nodes: 403" in fact.degrades
+    assert "pods: 403" in fact.degrades
+    assert "rbac.yaml" in fact.remedy
+
+
+def test_an_api_server_that_gives_nothing(asked):
+    state = small_cluster()
+    state.token = "another"
+    fact = asked(state)
+    assert fact.works == PARTLY
+    assert "401 Unauthorized" in fact.found
+    assert "--cluster" in fact.remedy
