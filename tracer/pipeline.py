@@ -72,6 +72,11 @@ class Pipeline:
         self._pairer = Pairer() if pair else None
 
     @property
+    def pairs(self) -> bool:
+        """Whether translations are found in packets alone."""
+        return self._pairer is not None
+
+    @property
     def findings(self) -> Ledger:
         """Open and closed findings."""
         return self._diagnosis.ledger

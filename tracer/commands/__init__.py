@@ -9,9 +9,10 @@ import click
 
 from tracer.commands.check import check
 from tracer.commands.explain import explain
+from tracer.commands.export import export
 from tracer.commands.live import live
 from tracer.commands.record import record
 from tracer.commands.replay import replay
 from tracer.commands.state import state
 
-COMMANDS: tuple[click.Command, ...] = (live, record, replay, explain, state, check)
+COMMANDS: tuple[click.Command, ...] = (live, record, replay, export, explain, state, check)

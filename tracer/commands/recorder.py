@@ -35,8 +35,12 @@ def recorder_of(
     pipeline: Pipeline,
     backend: Callable[[], str],
     say: Callable[[Problem], None],
+    hidden: bool = False,
 ) -> RecordSink:
-    """The recorder; ``say`` is told at once when it has to stop."""
+    """The recorder; ``say`` is told at once when it has to stop.
+
+    ``hidden``: strangers may see what it is given already.
+    """
     limits = Limits(
         settings.rotate_bytes, round(settings.rotate_s * 1e9), settings.keep, settings.max_bytes
     )
@@ -45,8 +49,10 @@ def recorder_of(
         return Header(
             home_netns=pipeline.table.home_netns,
             requests_only=not pipeline.table.counts_packets,
+            pairs=pipeline.pairs,
             node=pipeline.node.node_name,
             backend=backend(),
+            anonymized=hidden,
             writer=f"viptrace {importlib.metadata.version('viptrace')}",
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,9 +23,11 @@ from tracer.node.state_dir import load as load_state
 from tracer.pipeline import Pipeline
 from tracer.plain import harmless
 from tracer.recording import Header, StateAt
+from tracer.recording.privacy import Privacy
 from tracer.session import Session
 from tracer.sources import Problem, Source
 from tracer.sources.events_file import EventsSource
+from tracer.sources.hidden import HiddenSource
 from tracer.sources.merge import MergedSource
 from tracer.sources.paced import Paced
 
@@ -47,11 +49,19 @@ class Replay:
     state: Path | None = None
     pace: float = 0.0
     """Seconds of the recording in one second; 0 as fast as possible."""
+    report: Path | None = None
+    privacy: Privacy = field(default_factory=Privacy)
+    """What is concluded and shown only from inputs as they may be seen."""
 
 
 def replay_files(request: Replay, output: Output) -> int:
     """Diagnose recorded traffic; answers with the exit code."""
     filter_of(output)
+    return play(prepared(request), output)
+
+
+def prepared(request: Replay) -> Run:
+    """What is to be read, and a pipeline that is as the live one was."""
     sets = [_FileSet.of(path) for path in request.paths]
     captures = open_captures(
         [files.capture for files in sets if files.capture],
@@ -64,26 +74,27 @@ def replay_files(request: Replay, output: Output) -> int:
     )
     state = request.state or _first(s.state for s in beside)
     _say_what_was_found(request, cluster_file, state, sets)
-    start = _Primed(_source(captures.sources, sets, request.pace))
+    privacy = request.privacy
+    start = _Primed(HiddenSource(_source(captures.sources, sets, request.pace), privacy))
     cluster = load_cluster(cluster_file) if cluster_file else Cluster()
     pipeline = _pipeline(captures.header, sets)
 
     def begin(session: Session) -> None:
         if state is not None or not captures.recordings:
             node, existing = _known(state, start.first_ns, cluster)
-            session.step(pipeline.set_node(node, start.first_ns))
+            session.step(pipeline.set_node(privacy.node(node), start.first_ns))
         else:
             existing = None
         if cluster_file or not captures.recordings:
-            session.step(pipeline.set_cluster(cluster, start.first_ns))
+            session.step(pipeline.set_cluster(privacy.cluster(cluster), start.first_ns))
         if existing is not None:
-            session.step(pipeline.feed(existing))
+            session.step(pipeline.feed(privacy.batch(existing)))
 
     unnamed = not cluster_file and (request.no_cluster or not captures.recordings)
     notes = ("no names: no cluster file (--cluster FILE)",) if unnamed else ()
     names = ", ".join(path.name or str(path) for path in request.paths)
     title = f"replay {harmless(names)}"
-    return play(Run([start], pipeline, False, title, begin, lambda: "replay", notes), output)
+    return Run([start], pipeline, False, title, begin, lambda: "replay", notes)
 
 
 def _pipeline(header: Header | None, sets: list[_FileSet]) -> Pipeline:
@@ -91,7 +102,7 @@ def _pipeline(header: Header | None, sets: list[_FileSet]) -> Pipeline:
     if header is None:
         told = any(files.events for files in sets)
         return Pipeline(home_netns=_home(sets), pair=not told)
-    pipeline = Pipeline(home_netns=header.home_netns)
+    pipeline = Pipeline(home_netns=header.home_netns, pair=header.pairs)
     if header.requests_only:
         pipeline.table.sees_requests_only()
     return pipeline

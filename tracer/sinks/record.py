@@ -170,7 +170,7 @@ class RecordSink:
         self._files.begin(now_ns)
         header = replace(self._header(), run=self._run, part=self._files.part)
         header = replace(header, node=self._privacy.name(header.node))
-        header = replace(header, anonymized=self._privacy.anonymizes)
+        header = replace(header, anonymized=header.anonymized or self._privacy.anonymizes)
         self._content = ContentWriter(CaptureWriter(self._buffer, header.writer), header)
         self._content.know(self._interfaces)
         self._hand_over(now_ns)
