@@ -213,7 +213,10 @@ class EventBatch:
     records: Records
     origin: Origin
     until_ns: int
-    """How far this source's clock has come: nothing earlier will follow from it."""
+    """How far this source's clock has come: nothing earlier will follow from it.
+
+    0 for records that were asked for, which say nothing about time.
+    """
     lost: Loss = Loss()
     damaged: int = 0
     """Places in the input that could not be read and were skipped."""

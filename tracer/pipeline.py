@@ -50,9 +50,18 @@ class Pipeline:
     """Correlate, name, diagnose: owned by one thread."""
 
     def __init__(
-        self, *, home_netns: int = 0, max_flows: int = 1 << 20, pair: bool = False
+        self,
+        *,
+        home_netns: int = 0,
+        max_flows: int = 1 << 20,
+        pair: bool = False,
+        several_clocks: bool = False,
     ) -> None:
-        """``pair``: find translations in packets alone, where no kernel tells of them."""
+        """``pair``: find translations in packets alone, where no kernel tells of them.
+
+        ``several_clocks``: each origin comes at its own pace, and time is as late as the
+        latest of them; without, batches come in order of time already.
+        """
         self.names = Names()
         self.enricher = Enricher(self.names)
         self.table = FlowTable(max_flows)
@@ -66,7 +75,10 @@ class Pipeline:
         self.damaged = 0
         self.lost = Loss()
         self.now_ns = 0
+        """How far every source has come: silence before it is silence."""
         self.started_ns = 0
+        self._several_clocks = several_clocks
+        self._clocks: dict[Origin | None, int] = {}
         self._recent_losses: deque[tuple[int, int]] = deque()
         self._diagnosis = Diagnosis()
         self._pairer = Pairer() if pair else None
@@ -105,6 +117,7 @@ class Pipeline:
 
     def finish(self) -> Update:
         """End of input: absences are judged as far as the input reached."""
+        self._advance(max(self._clocks.values(), default=0))
         changed = self.table.alive()[:0]
         if self._pairer is not None:
             changed = self._paired(changed, self._pairer.finish())
@@ -131,7 +144,8 @@ class Pipeline:
         return rows[open_ended & (flows["first_ns"][rows] <= self.now_ns - silent_ns)]
 
     def _state_changed(self, state: NodeState | Cluster, now_ns: int) -> Update:
-        self._advance(now_ns)
+        if not self._clocks:
+            self._advance(now_ns)
         self.enricher.set_cluster(self.cluster, self.node)
         rows = self.table.alive()
         self.enricher.annotate(self.table.flows, rows)
@@ -146,12 +160,15 @@ class Pipeline:
         self.texts.bind(batch.texts)
         self.interfaces.update(batch.interfaces)
         self.lost += batch.lost
-        if batch.lost:
-            self._recent_losses.append((batch.until_ns, batch.lost.total))
         if not self.started_ns:
             first = batch.records["time_ns"].min() if len(batch.records) else batch.until_ns
             self.started_ns = int(first)
-        self._advance(batch.until_ns)
+        if batch.until_ns:
+            clock = batch.origin if self._several_clocks else None
+            self._clocks[clock] = max(self._clocks.get(clock, 0), batch.until_ns)
+        self._advance(min(self._clocks.values(), default=0))
+        if batch.lost:
+            self._recent_losses.append((self.now_ns, batch.lost.total))
 
     def _advance(self, now_ns: int) -> None:
         self.now_ns = max(self.now_ns, now_ns)

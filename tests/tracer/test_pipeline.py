@@ -4,7 +4,7 @@ import pytest
 from tests.builders import at, batch, mapping, packet, record
 from tracer import address
 from tracer.cluster.model import Cluster, Endpoint, Node, Pod, Service, ServiceKind, ServicePort
-from tracer.events import Flag, Hook, Loss, Origin, Protocol
+from tracer.events import EventBatch, Flag, Hook, Loss, Origin, Protocol
 from tracer.flow import Engine
 from tracer.node.model import InterfaceAddress, NodeState
 from tracer.pipeline import Pipeline
@@ -146,3 +146,25 @@ def test_empty_batches_are_harmless(pipeline):
     update = pipeline.feed(batch(until=1))
     assert update.changed.size == 0
     assert np.asarray(update.changed).dtype == np.intp
+
+
+def test_silence_is_not_judged_before_the_slowest_source_has_come_that_far():
+    pipeline = Pipeline(several_clocks=True)
+    pipeline.set_cluster(CLUSTER, at(0))
+    other = packet(0.2, VIP, "10.244.3.9:1", "SA")
+    pipeline.feed(batch(other, until=0.5, origin=Origin.PACKETS))
+    pipeline.feed(batch(mapping(1, CLIENT, VIP, POD), until=9))
+    assert pipeline.now_ns == at(0.5)
+    assert pipeline.findings.open() == []
+    late = (packet(1, CLIENT, VIP, "S"), packet(1.1, VIP, CLIENT, "SA"))
+    pipeline.feed(batch(*late, until=9, origin=Origin.PACKETS))
+    assert pipeline.now_ns == at(9)
+    pipeline.finish()
+    assert pipeline.findings.open() == []
+
+
+def test_records_that_were_asked_for_do_not_hold_time_back():
+    pipeline = Pipeline(several_clocks=True)
+    pipeline.feed(EventBatch(mapping(1, CLIENT, VIP, POD), Origin.CONNTRACK, until_ns=0))
+    pipeline.feed(batch(until=9))
+    assert pipeline.now_ns == at(9)

@@ -50,7 +50,7 @@ def _trace(
     if settings.packets:
         sniff = SniffSource(settings.interfaces, snap=_snap(settings.record))
         sources.append(sniff if settings.interfaces else Welcome(sniff))
-    pipeline = Pipeline(home_netns=own_netns())
+    pipeline = Pipeline(home_netns=own_netns(), several_clocks=True)
     pipeline.table.sees_requests_only()
 
     def begin(session: Session) -> None:

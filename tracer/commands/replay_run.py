@@ -102,7 +102,9 @@ def _pipeline(header: Header | None, sets: list[_FileSet]) -> Pipeline:
     if header is None:
         told = any(files.events for files in sets)
         return Pipeline(home_netns=_home(sets), pair=not told)
-    pipeline = Pipeline(home_netns=header.home_netns, pair=header.pairs)
+    pipeline = Pipeline(
+        home_netns=header.home_netns, pair=header.pairs, several_clocks=not header.pairs
+    )
     if header.requests_only:
         pipeline.table.sees_requests_only()
     return pipeline
@@ -193,7 +195,7 @@ def _known(state: Path | None, at_ns: int, cluster: Cluster) -> tuple[NodeState,
         return NodeState(), None
     node, existing = load_state(state, at_ns)
     name = node.node_name or node_of(cluster, node)
-    return replace(node, node_name=name), existing
+    return replace(node, node_name=name), replace(existing, until_ns=0)
 
 
 class _Primed:

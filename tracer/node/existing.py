@@ -148,4 +148,4 @@ def existing() -> EventBatch:
     except OSError as error:
         raise unable(error) from error
     records = stacked([*parts, connections])
-    return EventBatch(records, Origin.CONNTRACK, wall_ns(), damaged=damaged)
+    return EventBatch(records, Origin.CONNTRACK, until_ns=0, damaged=damaged)

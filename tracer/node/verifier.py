@@ -34,7 +34,7 @@ class TableVerifier:
         if not records.size:
             return None
         records["time_ns"] = pipeline.now_ns
-        return EventBatch(records, Origin.CONNTRACK, pipeline.now_ns)
+        return EventBatch(records, Origin.CONNTRACK, until_ns=0)
 
     def _in_turn(self, rows: Rows) -> Rows:
         """So that many suspects which stay silent do not keep others from being asked for."""
