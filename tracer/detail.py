@@ -48,6 +48,15 @@ _TUPLES = (
 
 
 @dataclass(frozen=True, slots=True)
+class Captured:
+    """The bytes of one packet, for whoever dissects it."""
+
+    data: bytes
+    link_type: int
+    """libpcap LINKTYPE number."""
+
+
+@dataclass(frozen=True, slots=True)
 class Detail:
     """One thing for the detail pane: a flow, a backend, an event; texts are harmless."""
 
@@ -57,6 +66,8 @@ class Detail:
     """(label, text)."""
     findings: tuple[Finding, ...] = ()
     """Findings about it, its Service or its address."""
+    captured: Captured | None = None
+    """The packet itself, if it is one."""
 
 
 def detail_of(

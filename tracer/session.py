@@ -88,7 +88,8 @@ class Session:
         self._inbox: Inbox[Input] = Inbox(live)
         self._stopping = threading.Event()
         self._query: ViewQuery | None = None
-        self._view = View()
+        self.view = View()
+        """Answers ``request``; after the run its owner may ask it, too."""
         self._readers_left = len(sources)
         self._suspects_asked = 0.0
 
@@ -124,6 +125,8 @@ class Session:
         """Hand an update to every sink."""
         for sink in self._sinks:
             sink.write(self.pipeline, update)
+        if self.on_snapshot:
+            self.view.observe(self.pipeline, update)
         if self.on_step:
             self.on_step(update)
 
@@ -241,7 +244,7 @@ class Session:
         query, self._query = self._query, None
         if query is not None and self.on_snapshot is not None:
             degraded = tuple(str(problem) for problem in self.problems())
-            self.on_snapshot(self._view.answer(self.pipeline, query, self.backend, degraded))
+            self.on_snapshot(self.view.answer(self.pipeline, query, self.backend, degraded))
 
     def _finish(self) -> None:
         self.step(self.pipeline.finish())

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from tracer.session import Session
 from tracer.tui.app import TracerApp
-from tracer.view import Snapshot, View, ViewQuery
+from tracer.view import Snapshot, ViewQuery
 
 
 def run_screen(session: Session, title: str, query: ViewQuery, stay: bool) -> int:
@@ -71,8 +71,7 @@ class Desk:
             return
         self._ended.set()
         app.end(None, leave=not self._stay)
-        view = View()
         problems = tuple(map(str, self._session.problems()))
         while (query := self._questions.get()) is not None:
             pipeline, backend = self._session.pipeline, self._session.backend
-            app.show(view.answer(pipeline, query, backend, problems))
+            app.show(self._session.view.answer(pipeline, query, backend, problems))

@@ -47,7 +47,7 @@ _LISTS = (
     *(entry.page for entry in PAGES if entry.page is not Page.TRANSLATIONS),
 )
 """The tables of rows: flows listed and counted, then one a page."""
-_COMMANDS = {"freeze", "order", "reverse", "all_flows", "filter", "page", "group"}
+_COMMANDS = {"freeze", "order", "reverse", "all_flows", "filter", "page", "group", "all_traffic"}
 """Actions of single keys, which mean nothing while text is typed."""
 
 
@@ -77,6 +77,13 @@ class TracerApp(App[int]):
         Binding("b", "group", "Count by", id="group", tooltip="Count flows by Service, client, …"),
         Binding("space", "freeze", "Freeze", id="freeze", priority=True, tooltip="Hold the list"),
         Binding("a", "all_flows", "Untranslated flows, too", id="all", show=False),
+        Binding(
+            "x",
+            "all_traffic",
+            "Events and packets of all flows or of the selected one",
+            id="traffic",
+            show=False,
+        ),
         Binding("d", "degraded", "What is degraded or missing", id="degraded", show=False),
         Binding("tab", "app.focus_next", "Next table", id="focus.next", show=False),
         Binding("shift+tab", "app.focus_previous", "Table before", id="focus.before", show=False),
@@ -100,6 +107,8 @@ class TracerApp(App[int]):
         self._snapshot = Snapshot(self._query)
         self._waiting = False
         self._asked_at = 0.0
+        self._held: dict[Page, int] = {}
+        """While frozen: the newest row that each page had when it was first seen so."""
         self.failure: BaseException | None = None
         """What ended the session, if it was not its end."""
 
@@ -142,6 +151,8 @@ class TracerApp(App[int]):
         if not self._has_main:
             return
         shot = self._snapshot = message.snapshot
+        if shot.query.frozen:
+            self._held.setdefault(shot.query.page, shot.sheet.newest)
         self._main.query_one(StatusLine).snapshot = shot
         self._main.query_one(Blackholes).show(shot)
         self._main.query_one(PageTabs).snapshot = shot
@@ -232,11 +243,16 @@ class TracerApp(App[int]):
 
     def action_freeze(self) -> None:
         """Hold the list as it is, or let it go; capturing goes on."""
+        self._held.clear()
         self._change(replace(self._query, frozen=not self._query.frozen))
 
     def action_all_flows(self) -> None:
         """With or without flows that are not translated."""
         self._change(replace(self._query, all_flows=not self._query.all_flows))
+
+    def action_all_traffic(self) -> None:
+        """Events and packets of all flows, or of the selected one only."""
+        self._change(replace(self._query, all_traffic=not self._query.all_traffic))
 
     def action_degraded(self) -> None:
         """What does not work here, and what was lost."""
@@ -294,6 +310,7 @@ class TracerApp(App[int]):
                 height=height,
                 selected=flows.selected,
                 row=rows.selected,
+                until=self._held.get(self._query.page, -1),
                 mark=0 if rows.follows else rows.mark,
             )
         )

@@ -25,4 +25,8 @@ PAGES: tuple[PageEntry, ...] = (
     PageEntry(Page.TRANSLATIONS, "Translations", "Flows and what they were translated to"),
     PageEntry(Page.BLACKHOLES, "Blackholes", "Findings, open ones by severity, then closed ones"),
     PageEntry(Page.SERVICES, "Services", "Virtual servers and backends with their load"),
+    PageEntry(
+        Page.EVENTS, "Events", "Kernel decisions, node and cluster changes, findings by time"
+    ),
+    PageEntry(Page.PACKETS, "Packets", "Packets of the selected flow over both legs, dissected"),
 )

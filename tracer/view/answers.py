@@ -14,11 +14,15 @@ from tracer.errors import InputError
 from tracer.filters import Filter, parse
 from tracer.flow import Rows
 from tracer.naming import naming_of
-from tracer.pipeline import Pipeline
+from tracer.pipeline import Pipeline, Update
+from tracer.view.event_sheet import event_sheet
 from tracer.view.flow_sheet import flow_sheet
 from tracer.view.groups import group_sheet
+from tracer.view.packet_sheet import packet_sheet
+from tracer.view.packet_store import PacketStore
 from tracer.view.query import Page, Snapshot, ViewQuery
 from tracer.view.service_sheet import ServicePage
+from tracer.view.timeline import Timeline
 
 OPEN_SHOWN, CLOSED_SHOWN = 200, 50
 """Findings kept on the screen; all are counted."""
@@ -26,15 +30,21 @@ _RATE_WINDOW_NS = 1_000_000_000
 
 
 class View:
-    """Answers queries; remembers only what was frozen and the last counts."""
+    """Answers queries; remembers what was frozen, and what the table of flows does not keep."""
 
     def __init__(self) -> None:
+        self.timeline, self.packets = Timeline(), PacketStore()
         self._frozen: npt.NDArray[np.void] | None = None
         self._frozen_ns = 0
         self._marks: list[tuple[int, int, int]] = []
         """(now, events, packets) of past answers, the newest last."""
         self._service_page = ServicePage()
         self._filter: tuple[str, Filter | None, str] = ("", None, "")
+
+    def observe(self, pipeline: Pipeline, update: Update) -> None:
+        """Take one step of the pipeline; only called while a screen looks."""
+        self.timeline.observe(pipeline, update)
+        self.packets.observe(update.batch)
 
     def answer(
         self,
@@ -50,6 +60,8 @@ class View:
             return base
         if query.page is Page.SERVICES:
             return self._services(pipeline, query, naming, base)
+        if query.page in (Page.EVENTS, Page.PACKETS):
+            return self._happened(pipeline, query, naming, base)
         return self._flows(pipeline, query, naming, base)
 
     def _status(
@@ -105,6 +117,22 @@ class View:
             Gathered(flows, rows), naming, known, pipeline.started_ns, query, base.open
         )
         return replace(base, sheet=sheet, detail=detail, total=total, error=error)
+
+    def _happened(
+        self, pipeline: Pipeline, query: ViewQuery, naming: Naming, base: Snapshot
+    ) -> Snapshot:
+        """Events or packets, of the selected flow if there is one."""
+        flow = _selected(pipeline.table.flows, 0 if query.all_traffic else query.selected)
+        interfaces = pipeline.interfaces
+        if query.page is Page.EVENTS:
+            sheet, detail = event_sheet(self.timeline, flow, naming, interfaces, query)
+            missing = "Nothing has happened yet."
+        else:
+            sheet, detail = packet_sheet(self.packets, flow, interfaces, query)
+            missing = "No packets: none were captured" + (" of this flow." if len(flow) else ".")
+        about = detail_of(flow, naming, ())
+        title = about.title if about else ""
+        return replace(base, sheet=sheet, detail=detail, of_flow=title, missing=missing)
 
     def _asked(
         self, pipeline: Pipeline, query: ViewQuery, naming: Naming

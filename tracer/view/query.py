@@ -17,6 +17,8 @@ class Page(StrEnum):
     TRANSLATIONS = "translations"
     BLACKHOLES = "blackholes"
     SERVICES = "services"
+    EVENTS = "events"
+    PACKETS = "packets"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,11 @@ class ViewQuery:
     mark: int = 0
     """Rows with a higher id are counted as fresh; 0 counts none."""
 
+    all_traffic: bool = False
+    """Events and packets of all flows, even while one is selected."""
+    until: int = -1
+    """Events or packets up to this id only, for a frozen page; negative: no limit."""
+
     @property
     def chosen(self) -> int:
         """Id of the row that is selected on this page."""
@@ -61,6 +68,10 @@ class Snapshot:
     """The rows of the page, as far as wanted."""
     total: int = 0
     """Flows before the filter."""
+    of_flow: str = ""
+    """The one flow that events or packets are of; empty for all."""
+    missing: str = ""
+    """Why the page has no rows."""
     detail: Detail | None = None
     """All about the selected row."""
     open: tuple[Finding, ...] = ()

@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
+from scapy.layers.inet import IP, TCP
 
-from tests.tracer.shown import blackhole, connect
+from tests.builders import batch, packet
+from tests.tracer.shown import VIP, blackhole, connect, traced
 from tests.tracer.tui.desk import Desk, busy, press, screen_text, settle
+from tracer.events import EventBatch, Origin, PacketBytes
 from tracer.tui.pages import PAGES
 from tracer.tui.widgets.blackholes import Blackholes
 from tracer.tui.widgets.page_tabs import PageTabs
 from tracer.tui.widgets.sheet_list import SheetList
+
+
+def packets_of(data: bytes) -> EventBatch:
+    """One packet with these bytes, from the client to the virtual address."""
+    behind = PacketBytes(
+        np.frombuffer(data, dtype=np.uint8),
+        np.array([0, len(data)], dtype=np.int64),
+        np.array([len(data)], dtype=np.uint32),
+        np.array([101], dtype=np.uint16),
+    )
+    seen = packet(1.0, "10.244.3.8:40000", VIP, "S")
+    return batch(seen, until=2.0, origin=Origin.PACKETS, packets=behind)
 
 
 def rows(desk: Desk, name: str) -> SheetList:
@@ -94,3 +110,47 @@ async def test_what_is_new_is_told_to_who_has_scrolled_away():
         await settle(pilot)
         assert flows.follows
         assert "new" not in screen_text(desk.app).splitlines()[4]
+
+
+async def test_the_packets_of_the_selected_flow_are_dissected():
+    pipeline = traced()
+    desk = Desk(pipeline)
+    data = bytes(IP(src="10.244.3.8", dst="10.96.0.10") / TCP(sport=40000, dport=80, flags="S"))
+    seen = packets_of(data)
+    connect(pipeline, 1.0)
+    desk.view.observe(pipeline, pipeline.feed(seen))
+    async with desk.app.run_test(size=(180, 60)) as pilot:
+        await settle(pilot)
+        await press(pilot, "down", "5")
+        await settle(pilot)
+        await press(pilot, "down")
+        await settle(pilot)
+        seen = screen_text(desk.app)
+        for words in ("of flow tcp 10.244.3.8:40000", "client → VIP", "###[ IP ]###", "0000  45"):
+            assert words in seen
+        await press(pilot, "x")
+        await settle(pilot)
+        assert desk.asked[-1].all_traffic
+
+
+async def test_an_empty_page_says_why():
+    desk = Desk(traced())
+    async with desk.app.run_test(size=(80, 24)) as pilot:
+        await press(pilot, "5")
+        await settle(pilot)
+        assert "No packets: none were captured." in screen_text(desk.app)
+
+
+async def test_a_frozen_time_line_stands_still_and_goes_on():
+    desk = Desk(traced())
+    async with desk.app.run_test(size=(120, 24)) as pilot:
+        await press(pilot, "4", "space")
+        desk.view.observe(desk.pipeline, connect(desk.pipeline, 1.0))
+        await settle(pilot)
+        held = desk.app.query_one("#events", SheetList).snapshot.sheet.count
+        desk.view.observe(desk.pipeline, connect(desk.pipeline, 2.0, port=7))
+        await settle(pilot)
+        assert desk.app.query_one("#events", SheetList).snapshot.sheet.count == held
+        await press(pilot, "space")
+        await settle(pilot)
+        assert desk.app.query_one("#events", SheetList).snapshot.sheet.count > held

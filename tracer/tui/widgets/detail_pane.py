@@ -16,6 +16,7 @@ from tracer.diagnosis.finding import Finding, Severity
 from tracer.plain import harmless, numbered
 from tracer.tui.messages import DetailWanted
 from tracer.tui.widgets.blackholes import whom
+from tracer.tui.widgets.dissection import dissected, hex_lines
 
 _STYLE = {
     Severity.CRITICAL: "bold red",
@@ -91,6 +92,9 @@ def detail_text(detail: Detail) -> Text:
     for label, fact in detail.facts:
         text.append(f"{label:<{wide}}  ", "dim")
         text.append(f"{fact}\n")
+    if detail.captured:
+        _section(text, "Dissection", dissected(detail.captured.data, detail.captured.link_type))
+        _section(text, "Bytes", hex_lines(detail.captured.data))
     for finding in detail.findings:
         _section(text, f"What to do about {harmless(finding.cause)}", numbered(finding.remedy))
     return text

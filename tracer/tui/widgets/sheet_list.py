@@ -86,7 +86,7 @@ class SheetList(ScrollView, can_focus=True):
             self._move_to(self._wanted_at)
         if self.follows:
             self.mark = sheet.newest
-        if before.sheet != sheet:
+        if (before.sheet, before.missing) != (sheet, snapshot.missing):
             self.refresh()
 
     @property
@@ -104,6 +104,10 @@ class SheetList(ScrollView, can_focus=True):
         width = self.size.width
         if y == 0:
             return self._header(width)
+        if y == 1 and not self.snapshot.sheet.count and self.snapshot.missing:
+            return Strip([Segment(self.snapshot.missing, self.rich_style)]).crop_extend(
+                0, width, self.rich_style
+            )
         strip = self._row(self.scroll_offset.y + y - 1)
         left = self.scroll_offset.x
         return strip.crop_extend(left, left + width, self.rich_style)

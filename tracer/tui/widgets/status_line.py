@@ -62,7 +62,8 @@ def _shown(shot: Snapshot) -> str:
     """How many rows there are of what."""
     rows, flows = count_text(shot.sheet.count), count_text(shot.total)
     if shot.query.page is not Page.TRANSLATIONS:
-        return f"  {rows} rows" if shot.sheet.count else ""
+        of_flow = f" of flow {shot.of_flow} (x: of all)" if shot.of_flow else ""
+        return f"  {rows} rows{of_flow}" if shot.sheet.count or of_flow else ""
     return (
         f"  {flows} flows by {shot.query.group}"
         if shot.query.group

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import numpy as np
+
+from tests.builders import batch, join, mapping, packet
+from tests.tracer.shown import VIP, WEB, traced
+from tracer.events import EventBatch, Origin, PacketBytes
+from tracer.pipeline import Pipeline
+from tracer.view import Page, Sheet, Tone, View, ViewQuery
+from tracer.view.packet_store import PacketStore
+
+CLIENT, NODE = "10.244.3.8:40000", "192.168.1.3:5000"
+
+
+def sniffed(*records) -> EventBatch:
+    """Packets with bytes: each has its number three times."""
+    rows = join(*records)
+    count = len(rows)
+    data = np.repeat(np.arange(count, dtype=np.uint8), 3)
+    bytes_behind = PacketBytes(
+        data,
+        np.arange(count + 1, dtype=np.int64) * 3,
+        np.full(count, 60, dtype=np.uint32),
+        np.full(count, 101, dtype=np.uint16),
+    )
+    return batch(rows, until=9.0, origin=Origin.PACKETS, packets=bytes_behind)
+
+
+def handshake() -> tuple[View, Pipeline]:
+    """One translated connection seen on both legs, and a stranger."""
+    view, pipeline = View(), traced()
+    pipeline.feed(batch(mapping(1.0, CLIENT, VIP, WEB, source=NODE), until=1.0))
+    seen = sniffed(
+        packet(1.3, WEB, NODE, "SA"),
+        packet(1.0, CLIENT, VIP, "S"),
+        packet(1.1, "10.0.0.1:1", "10.0.0.2:2", "S"),
+        packet(1.2, NODE, WEB, "S"),
+        packet(1.4, VIP, CLIENT, "SA"),
+        packet(1.5, VIP, CLIENT, "R"),
+    )
+    view.observe(pipeline, pipeline.feed(seen))
+    return view, pipeline
+
+
+def shown(view: View, pipeline: Pipeline, **query) -> Sheet:
+    return view.answer(pipeline, ViewQuery(page=Page.PACKETS, **query)).sheet
+
+
+def column(sheet: Sheet, title: str) -> list[str]:
+    place = [heading.title for heading in sheet.headings].index(title)
+    return [row[place] for row in sheet.cells]
+
+
+def test_a_flow_is_followed_over_both_legs_in_the_order_of_time():
+    sheet = shown(*handshake(), selected=1)
+    assert column(sheet, "Leg") == [
+        "client → VIP",
+        "node → backend",
+        "backend → node",
+        "VIP → client",
+        "VIP → client",
+    ]
+    assert column(sheet, "Time")[:2] == ["+0.000000", "+0.200000"]
+    assert column(sheet, "Flags") == ["SYN", "SYN", "SYN ACK", "SYN ACK", "RST"]
+    assert sheet.tones[-1] == Tone.BAD
+
+
+def test_without_a_flow_all_packets_are_there_the_newest_on_top():
+    view, pipeline = handshake()
+    sheet = shown(view, pipeline)
+    assert (sheet.count, sheet.ids[0], column(sheet, "Flags")[0]) == (6, 6, "RST")
+    window = shown(view, pipeline, start=2, height=2)
+    assert (window.ids, window.cells) == (sheet.ids[2:4], sheet.cells[2:4])
+
+
+def test_the_selected_packet_comes_with_its_bytes():
+    view, pipeline = handshake()
+    shot = view.answer(pipeline, ViewQuery(page=Page.PACKETS, selected=1, row=2))
+    assert shot.detail is not None
+    assert shot.detail.captured is not None
+    assert (shot.detail.captured.data, shot.detail.captured.link_type) == (b"\1\1\1", 101)
+    assert shot.sheet.selected_at == 0
+    assert dict(shot.detail.facts)["Captured"] == "3 of 60 bytes"
+
+
+def test_the_oldest_packets_go_first_and_are_counted():
+    batches = [sniffed(packet(1.0, CLIENT, VIP, "S")) for _ in range(3)]
+    store = PacketStore(bytes_kept=300)
+    for one in batches:
+        store.observe(one)
+    assert (store.oldest, store.newest, store.forgotten) == (2, 3, 1)
+    assert store.packet(1) is None
+    assert len(store.records(2, 2)) == 2
+
+
+def test_the_newest_batch_stays_however_large():
+    store = PacketStore(bytes_kept=1)
+    store.observe(sniffed(packet(1.0, CLIENT, VIP, "S")))
+    assert store.newest == store.oldest == 1
+
+
+def test_an_empty_page_says_why():
+    shot = View().answer(traced(), ViewQuery(page=Page.PACKETS))
+    assert (shot.sheet.count, shot.missing) == (0, "No packets: none were captured.")
+
+
+def test_a_frozen_page_stands_still():
+    view, pipeline = handshake()
+    assert shown(view, pipeline, until=3).ids == (3, 2, 1)
+    assert shown(view, pipeline, selected=1, until=2).count == 2
+    assert shown(view, pipeline, mark=4).fresh == 2
