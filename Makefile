@@ -48,6 +48,7 @@ test-native: install ## tests that need root: namespaces and netfilter of this k
 	@$(PY) -m pytest -m root
 
 test-kernel: install ## probes, IPVS and every proxy mode on a Debian kernel in a VM
+	@$(PY) -m lab vm --timeout 900 -- python -m pytest -m kernel tests/kernel
 	@$(PY) -m lab vm --timeout 2600 -- python -m lab kernel-suite
 
 playground: install ## a small cluster of namespaces on this kernel, traced live (root)
