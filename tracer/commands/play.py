@@ -13,6 +13,7 @@ from io import TextIOWrapper
 from types import FrameType
 
 from tracer.commands.output import Output
+from tracer.commands.progress import ProgressBar, has_room
 from tracer.diagnosis.finding import Severity
 from tracer.filters import Filter, parse
 from tracer.lag import lags, lags_json
@@ -50,6 +51,8 @@ class Run:
     problems: Callable[[], list[Problem]] = list
     """What is missing beside what the sources say, as it is at the moment."""
     recorder: RecordSink | None = None
+    progress: Callable[[], float] | None = None
+    """Share of the input that has been read."""
     sinks: tuple[Sink, ...] = ()
     """Beside what is printed."""
 
@@ -60,7 +63,7 @@ def play(run: Run, output: Output) -> int:
     session = Session(
         run.sources,
         run.pipeline,
-        [*_sinks(output), *run.sinks],
+        [*_bar(run, output), *_sinks(output), *run.sinks],
         live=run.live,
         duration_s=run.duration_s,
         verifier=run.verifier,
@@ -87,6 +90,11 @@ def _run(session: Session, run: Run, output: Output) -> int:
     with _stopped_by_signals(session) as caught:
         session.run()
     return INTERRUPTED if caught else DONE
+
+
+def _bar(run: Run, output: Output) -> list[Sink]:
+    shown = run.progress is not None and has_room(output.form)
+    return [ProgressBar(run.progress)] if run.progress and shown else []
 
 
 def filter_of(output: Output) -> Filter | None:

@@ -9,6 +9,7 @@ import click
 from tracer.commands.output import chosen_output, output_options
 from tracer.errors import InputError
 
+_REPORTS = (".html", ".htm", ".md")
 _CAPTURE_SUFFIXES = (".pcap", ".pcapng", ".cap", ".gz", ".zst", ".npy")
 
 
@@ -35,6 +36,12 @@ _CAPTURE_SUFFIXES = (".pcap", ".pcapng", ".cap", ".gz", ".zst", ".npy")
     metavar="N|max",
     help="Times as fast as recorded.",
 )
+@click.option(
+    "--report",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write an incident report: .html or .md.",
+)
 def replay(
     files: tuple[str, ...],
     json_lines: bool,
@@ -46,6 +53,7 @@ def replay(
     no_cluster: bool,
     state: Path | None,
     speed: str,
+    report: Path | None,
 ) -> int:
     """Diagnose captured traffic as if it were live.
 
@@ -61,10 +69,16 @@ def replay(
             "--cluster and --no-cluster exclude each other.", "", "Leave one of them out."
         )
     pace = _pace(speed)
+    if report and report.suffix not in _REPORTS:
+        raise InputError(
+            f"Cannot tell what {report} is to be.",
+            f"Its name ends in none of {', '.join(_REPORTS)}.",
+            "For example: --report incident.html",
+        )
     # NumPy and all sources hang on this: help and mistakes in options must not wait for them.
     from tracer.commands.replay_run import Replay, replay_files
 
-    return replay_files(Replay(paths, cluster, no_cluster, state, pace), output)
+    return replay_files(Replay(paths, cluster, no_cluster, state, pace, report), output)
 
 
 def _split(files: tuple[str, ...]) -> tuple[tuple[Path, ...], str]:

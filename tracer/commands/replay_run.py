@@ -25,12 +25,16 @@ from tracer.plain import harmless
 from tracer.recording import Header, StateAt
 from tracer.recording.privacy import Privacy
 from tracer.session import Session
+from tracer.sinks.report import ReportSink
+from tracer.sinks.report_html import html
+from tracer.sinks.report_markdown import markdown
 from tracer.sources import Problem, Source
 from tracer.sources.events_file import EventsSource
 from tracer.sources.hidden import HiddenSource
 from tracer.sources.merge import MergedSource
 from tracer.sources.paced import Paced
 
+HTML_SUFFIXES = (".html", ".htm")
 _CAPTURES = tuple(
     f"capture{kind}{packed}" for kind in (".pcapng", ".pcap") for packed in ("", ".gz", ".zst")
 )
@@ -57,7 +61,18 @@ class Replay:
 def replay_files(request: Replay, output: Output) -> int:
     """Diagnose recorded traffic; answers with the exit code."""
     filter_of(output)
-    return play(prepared(request), output)
+    run = prepared(request)
+    if request.report is not None:
+        render = html if request.report.suffix in HTML_SUFFIXES else markdown
+        report = ReportSink(request.report, run.title.removeprefix("replay "), render)
+        try:
+            report.start()
+        except InputError:
+            for source in run.sources:
+                source.close()
+            raise
+        run = replace(run, sinks=(*run.sinks, report))
+    return play(run, output)
 
 
 def prepared(request: Replay) -> Run:
@@ -94,7 +109,8 @@ def prepared(request: Replay) -> Run:
     notes = ("no names: no cluster file (--cluster FILE)",) if unnamed else ()
     names = ", ".join(path.name or str(path) for path in request.paths)
     title = f"replay {harmless(names)}"
-    return Run([start], pipeline, False, title, begin, lambda: "replay", notes)
+    run = Run([start], pipeline, False, title, begin, lambda: "replay", notes)
+    return replace(run, progress=captures.progress)
 
 
 def _pipeline(header: Header | None, sets: list[_FileSet]) -> Pipeline:

@@ -49,6 +49,9 @@ State = EventBatch | NodeState | Cluster
 class _Step:
     took: State
     now_ns: int
+    """The pipeline's time behind it."""
+    come_ns: int
+    """How far the fastest source had come: one that stands still holds nothing back."""
 
 
 class RecordSink:
@@ -77,6 +80,7 @@ class RecordSink:
         self._problem: Problem | None = None
         self.failed = False
         """It stopped because it could not write, not because that was asked for."""
+        self._come_ns = 0
         self._unwritten = 0
         """Records encoded and not yet handed to the system."""
         self.missed = 0
@@ -119,8 +123,9 @@ class RecordSink:
             waiting = [(finding, pipeline.now_ns) for finding in update.opened]
             self._findings.extend(waiting[: _MAX_WAITING_FINDINGS - len(self._findings)])
         if update.took is not None:
-            self._held.append(_Step(update.took, pipeline.now_ns))
-        until_ns = pipeline.now_ns - HOLD_NS
+            self._come_ns = max(self._come_ns, pipeline.now_ns, update.batch.until_ns)
+            self._held.append(_Step(update.took, pipeline.now_ns, self._come_ns))
+        until_ns = self._come_ns - HOLD_NS
         try:
             self._write_held(pipeline, until_ns if update.took is not None else None)
         except OSError as error:
@@ -135,7 +140,7 @@ class RecordSink:
         """Write what is as old as ``until_ns``, or everything."""
         now_ns = self._held[-1].now_ns if self._held else 0
         while self._held and (
-            until_ns is None or self._held[0].now_ns <= until_ns or len(self._held) > _MAX_HELD
+            until_ns is None or self._held[0].come_ns <= until_ns or len(self._held) > _MAX_HELD
         ):
             step = self._held.popleft()
             if self._content is None or self._files.is_due(step.now_ns):

@@ -70,6 +70,9 @@ class CaptureSource:
         """Close every file; safe to call twice."""
         for file in self._files:
             file.close()
+        for path in self._paths:
+            if isinstance(path, CaptureStream):
+                path.close()
 
     def _advance(self) -> None:
         """Move what no file can precede any more into the queue that batches are cut from."""
