@@ -40,6 +40,8 @@ class State:
     """Versions before this one are forgotten."""
     forbidden: set[str] = field(default_factory=set)
     unwatchable: set[str] = field(default_factory=set)
+    narrow: set[str] = field(default_factory=set)
+    """Kinds that are given only with a field selector."""
     token: str = ""
     cuts: int = 0
     """Raised by one, all watches are cut off."""
@@ -141,6 +143,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._status(401, "Unauthorized")
         elif kind in self.state.forbidden or ("watch" in query and kind in self.state.unwatchable):
             self._status(403, f'{kind} is forbidden: User "tester" cannot list resource')
+        elif kind in self.state.narrow and "fieldSelector" not in query:
+            self._status(403, f"{kind} is forbidden: only its own")
         elif "watch" in query:
             self._watch(kind, query)
         else:

@@ -45,6 +45,8 @@ class Choice:
     kubeconfig: Path | None = None
     """Given by the user: then it must work."""
     all_pods: bool = False
+    called: str = ""
+    """What this node may be called: a kubelet may read only its own Node, by name."""
     root: Path = Path("/")
 
 
@@ -162,8 +164,11 @@ class ClusterWatch:
 
     def _follow(self, connection: Connection) -> None:
         self._connection = connection
+        mine = f"metadata.name={self._choice.called}"
         for kind in KINDS:
-            if kind is not PODS:
+            if kind is NODES:
+                self._stream(kind, ("", mine) if self._choice.called else ("",))
+            elif kind is not PODS:
                 self._stream(kind, ("",))
 
     def _stream(self, kind: Kind, selectors: tuple[str, ...]) -> None:
@@ -234,7 +239,8 @@ class ClusterWatch:
 
     def _snapshot(self) -> Cluster:
         self._told = time.monotonic()
-        self._latest = self._store.snapshot(wall_ns(), self._pods_of)
+        partly = {stream.kind.part for stream in self._streams if stream.selector}
+        self._latest = self._store.snapshot(wall_ns(), self._pods_of, partly - {PODS.part})
         self._first.set()
         return self._latest
 

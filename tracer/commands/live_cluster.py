@@ -37,7 +37,7 @@ class LiveCluster:
         self._missing = [_NAMES_OFF] if settings.no_cluster else []
         self._watch: ClusterWatch | None = None
         if self._file is None and not settings.no_cluster:
-            choice = Choice(settings.kubeconfig, settings.all_pods)
+            choice = Choice(settings.kubeconfig, settings.all_pods, collector.called)
             watch = ClusterWatch(choice, collector.name_in)
             if watch.open():
                 self._watch = watch

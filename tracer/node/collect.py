@@ -5,6 +5,7 @@ Cheap enough to repeat: a few milliseconds, but for the mode, which is asked for
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -96,6 +97,11 @@ class Collector:
         """Which of the cluster's nodes this is; empty if that cannot be said."""
         addresses, _ = self._interfaces(Unread("node"))
         return self._name(cluster, NodeState(addresses=addresses or ()))
+
+    @property
+    def called(self) -> str:
+        """The name to try where the nodes of the cluster may not be listed; may be wrong."""
+        return self._node_name or socket.gethostname().lower()  # as the kubelet does
 
     def _name(self, cluster: Cluster | None, state: NodeState) -> str:
         if self._node_name or cluster is None:

@@ -200,6 +200,15 @@ def test_a_missing_right_costs_its_kind_only(told):
     assert "every judgement about them" in line
 
 
+def test_a_kubelet_sees_its_own_node_and_pods(told):
+    state = small_cluster()
+    state.narrow = {"nodes", "pods"}
+    state.forbidden.add("endpointslices")
+    cluster = told(state, called="one").until(lambda _: True)
+    assert (names(cluster.nodes), names(cluster.pods)) == (["one"], ["client"])
+    assert cluster.known == {"services", "pods"}
+
+
 def test_who_may_not_watch_lists_now_and_then(told):
     state = small_cluster()
     state.unwatchable.add("pods")

@@ -20,7 +20,7 @@ def _nothing_configured(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     for name in ("KUBECONFIG", "KUBERNETES_SERVICE_HOST"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(live_cluster, "Choice", lambda given, pods: Choice(given, pods, tmp_path))
+    monkeypatch.setattr(live_cluster, "Choice", lambda *given: Choice(*given, tmp_path))
 
 
 Choice = live_cluster.Choice

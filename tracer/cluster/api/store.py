@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from itertools import chain
 
 from tracer.cluster import objects
@@ -81,8 +82,14 @@ class Store:
         self._known.add(news.kind.part)
         self._dirty |= {"known", news.kind.part}
 
-    def snapshot(self, at_ns: int, pods_of: str) -> Cluster:
-        """All as it is now; ``pods_of`` is the node whose pods are read, empty for all nodes."""
+    def snapshot(
+        self, at_ns: int, pods_of: str = "", partly: AbstractSet[str] = frozenset()
+    ) -> Cluster:
+        """All as it is now.
+
+        ``pods_of`` is the node whose pods are read, empty for all nodes; ``partly`` are
+        other parts that are not read whole, and so are not called known.
+        """
         parts: dict[str, object] = {"at_ns": at_ns, "pods_of": pods_of}
         grouped = None
         for kind in KINDS:
@@ -92,7 +99,7 @@ class Store:
             grouped = dict(self._grouped)
             parts["endpoints"] = tuple(chain.from_iterable(grouped.values()))
         if "known" in self._dirty:
-            parts["known"] = frozenset(self._known)
+            parts["known"] = frozenset(self._known - partly)
         if "changes" in self._dirty:
             parts["changes"] = tuple(self._changes)
         parts["unparsed"] = tuple(self._unparsed())

@@ -226,14 +226,15 @@ class Stream:
         if error.gone:
             self._version = ""
             return 0.0 if self._delay_s <= 2 * self._first_delay_s else delay
+        if error.forbidden:
+            self._version = ""  # who may list but not watch lists now and then
+            self._server.renew()
+            if self._selector + 1 < len(self._selectors):
+                self._selector += 1
+                return 0.0
         phase = Phase.FORBIDDEN if error.forbidden else Phase.FAILING
         before = self.health
         self.health = Health(phase, str(error), before.listed, before.heard_ns, before.objects)
         if not error.forbidden:
             return delay
-        self._version = ""  # who may list but not watch lists now and then
-        self._server.renew()
-        if self._selector + 1 < len(self._selectors):
-            self._selector += 1
-            return 0.0
         return min(delay * 4, FORBIDDEN_DELAY_S) if error.status == 401 else FORBIDDEN_DELAY_S
