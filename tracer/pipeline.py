@@ -89,6 +89,11 @@ class Pipeline:
         return self._pairer is not None
 
     @property
+    def several_clocks(self) -> bool:
+        """Whether each origin comes at its own pace."""
+        return self._several_clocks
+
+    @property
     def findings(self) -> Ledger:
         """Open and closed findings."""
         return self._diagnosis.ledger

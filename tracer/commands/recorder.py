@@ -49,6 +49,7 @@ def recorder_of(
         return Header(
             home_netns=pipeline.table.home_netns,
             requests_only=not pipeline.table.counts_packets,
+            several_clocks=pipeline.several_clocks,
             pairs=pipeline.pairs,
             node=pipeline.node.node_name,
             backend=backend(),

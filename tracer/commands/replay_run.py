@@ -119,7 +119,9 @@ def _pipeline(header: Header | None, sets: list[_FileSet]) -> Pipeline:
         told = any(files.events for files in sets)
         return Pipeline(home_netns=_home(sets), pair=not told)
     pipeline = Pipeline(
-        home_netns=header.home_netns, pair=header.pairs, several_clocks=not header.pairs
+        home_netns=header.home_netns,
+        pair=header.pairs,
+        several_clocks=header.several_clocks,
     )
     if header.requests_only:
         pipeline.table.sees_requests_only()

@@ -29,6 +29,8 @@ class Header:
     """Network namespace viptrace looked from."""
     requests_only: bool = False
     """Packets came through a filter: they cannot be counted."""
+    several_clocks: bool = False
+    """Each origin came at its own pace."""
     pairs: bool = False
     """No kernel told of translations: they are to be found in the packets."""
     node: str = ""

@@ -120,9 +120,9 @@ def steps(draw):
     return made
 
 
-def run(told, *sinks) -> Pipeline:
+def run(told, *sinks, several_clocks: bool = False) -> Pipeline:
     """Feed a story to a pipeline and its sinks."""
-    pipeline = Pipeline(home_netns=HOME)
+    pipeline = Pipeline(home_netns=HOME, several_clocks=several_clocks)
     for kind, what, at_ns in told:
         if kind == "batch":
             update = pipeline.feed(what)
@@ -145,18 +145,18 @@ def recorder(path, limits: Limits = ONE_FILE, privacy=None, say=None) -> RecordS
     return RecordSink(files, lambda: Header(home_netns=HOME), privacy, say)
 
 
-def lines_of(told, *sinks) -> list[bytes]:
+def lines_of(told, *sinks, several_clocks: bool = False) -> list[bytes]:
     """All lines that a live run prints, its summary left out."""
     out = io.BytesIO()
-    run(told, JsonLines(out), *sinks)
+    run(told, JsonLines(out), *sinks, several_clocks=several_clocks)
     return out.getvalue().splitlines()[:-1]
 
 
-def replayed(source) -> list[bytes]:
+def replayed(source, several_clocks: bool = False) -> list[bytes]:
     """All lines that a replay prints, its summary left out."""
     out = io.BytesIO()
     source.open()
-    pipeline = Pipeline(home_netns=HOME)
+    pipeline = Pipeline(home_netns=HOME, several_clocks=several_clocks)
     Session([source], pipeline, [JsonLines(out)], live=False).run()
     return out.getvalue().splitlines()[:-1]
 

@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tests.tracer.recording.stories import lines_of, opened, recorder, replayed, steps
 from tracer.recording.files import Limits
@@ -13,12 +14,12 @@ from tracer.sources.recording import RecordingParts
 
 
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(steps())
-def test_a_replay_says_what_the_live_run_said(told):
+@given(steps(), st.booleans())
+def test_a_replay_says_what_the_live_run_said(told, clocks):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "run.pcapng"
-        live = lines_of(told, recorder(path))
-        assert replayed(opened(path)) == live
+        live = lines_of(told, recorder(path), several_clocks=clocks)
+        assert replayed(opened(path), several_clocks=clocks) == live
 
 
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
