@@ -13,8 +13,8 @@ ENGINE ?= $(firstword $(foreach engine,docker podman buildah,$(shell command -v 
 LOCK := .venv/bin/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 
-.PHONY: help install demo test lint format test-native test-kernel playground bench bench-smoke \
-	image lock clean
+.PHONY: help install demo test lint format test-native test-differential test-kernel \
+	playground bench bench-smoke image lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | \
@@ -46,6 +46,9 @@ format: install ## let ruff rewrite what it can
 
 test-native: install ## tests that need root: namespaces and netfilter of this kernel
 	@$(PY) -m pytest -m root
+
+test-differential: install ## explain against this kernel (root): SEED=1 COUNT=250 rule sets each
+	@$(PY) -m lab.differential --seed $(or $(SEED),1) --count $(or $(COUNT),250)
 
 test-kernel: install ## probes, IPVS and every proxy mode on a Debian kernel in a VM
 	@$(PY) -m lab vm --timeout 900 -- python -m pytest -m kernel tests/kernel

@@ -9,7 +9,7 @@ from tracer.node.xtables import NFT
 from tracer.path import ipvs
 from tracer.path.ground import Ground
 from tracer.path.nft_engine import NftBase
-from tracer.path.packet import ACCEPT, NEW, NEXT, Flight, Outcome
+from tracer.path.packet import ACCEPT, NEW, NEXT, UNTRACKED, Flight, Outcome
 from tracer.path.xt_engine import XtTable
 
 PREROUTING, INPUT, FORWARD = "PREROUTING", "INPUT", "FORWARD"
@@ -26,6 +26,7 @@ XT_PLACES = (
 IPVS_PLACES = {INPUT: 99, OUTPUT: -98}
 """``ip_vs_in_hook``: after filter at LOCAL_IN, before it at LOCAL_OUT."""
 XT_NAMES = {"raw", "mangle", "nat", "filter", "security"}
+CONNTRACK_PRIORITY = -200
 _TRANSLATES = {PREROUTING: "dst", OUTPUT: "dst", INPUT: "src", POSTROUTING: "src"}
 _Run = Callable[[Flight], Iterator[Outcome]]
 
@@ -36,7 +37,7 @@ class Station:
 
     priority: int
     kind: str
-    """``filter``, ``nat``, ``route`` or ``ipvs``."""
+    """``filter``, ``nat``, ``route``, ``conntrack`` or ``ipvs``."""
     run: _Run
 
 
@@ -48,6 +49,8 @@ class Hooks:
         self._stations[FORWARD] = []
         self._add_xtables(ground)
         self._add_nft(ground)
+        for hook in (PREROUTING, OUTPUT):
+            self._stations[hook].append(Station(CONNTRACK_PRIORITY, "conntrack", _tracked))
         for hook, priority in IPVS_PLACES.items():
             run = _ipvs(ground)
             self._stations[hook].append(Station(priority, "ipvs", run))
@@ -95,6 +98,11 @@ def _shown_by_iptables(ground: Ground, family: str) -> bool:
 
 def _xt(table: XtTable, hook: str) -> _Run:
     return lambda flight: table.run(flight, hook)
+
+
+def _tracked(flight: Flight) -> Iterator[Outcome]:
+    """Conntrack looks a packet up, unless raw took it out."""
+    yield NEXT, flight if flight.packet.state == UNTRACKED else flight.changed(tracked=True)
 
 
 def _ipvs(ground: Ground) -> _Run:

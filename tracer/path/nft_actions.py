@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from tracer.address import endpoint, text
 from tracer.node.nft_ruleset import Json, NftRule, NftTable
 from tracer.path.ground import Ground
-from tracer.path.nft_value import Asked, Value, look_up
+from tracer.path.nft_value import Asked, NoMatch, Value, look_up
 from tracer.path.nft_write import rule_text
 from tracer.path.packet import ACCEPT, NEXT, REJECT, UNKNOWN, UNTRACKED, Doubt, Flight, Outcome
 from tracer.path.translation import destinations, shown, sources
@@ -20,7 +20,10 @@ HARMLESS = {
 }
 """Statements after which the packet goes on as it was, as far as its path is concerned."""
 _QUIET_KEYS = {"nftrace", "priority", "pkttype", "cgroup"}
+BREAK = "break"
+"""The outcome of a rule that does not match after all."""
 _KUBE = "kube-proxy"
+_TCP = 6
 _BY_CHAIN = {"reject-chain": "svc-no-endpoints", "cluster-ips-check": "vip-port-not-served"}
 
 
@@ -81,6 +84,8 @@ def _reject(stand: Stand, body: Json, flight: Flight) -> Iterator[Outcome]:
     said = body if isinstance(body, dict) else {}
     kind = str(said.get("type", "icmpx" if stand.table.family == "inet" else ""))
     code = str(said.get("expr", "port-unreachable"))
+    if kind == "tcp reset" and flight.packet.protocol != _TCP:
+        raise NoMatch  # listings leave out the "meta l4proto tcp" that nft puts before it
     icmp = "icmp6" if flight.packet.ipv6 else "icmp"
     how = "tcp-reset" if kind == "tcp reset" else f"{icmp}-{code}"
     after = stand.step(flight, f"rejected with {how}").lost(stand.cause(), how)
@@ -99,8 +104,10 @@ def _mangle(stand: Stand, body: Json, flight: Flight) -> Iterator[Outcome]:
             yield UNKNOWN, stand.puzzled(flight, value.why)
         elif kind == "meta":
             yield NEXT, stand.step(flight.changed(mark=value), f"mark 0x{value:x}")
-        else:
+        elif flight.packet.has_connection:
             yield NEXT, flight.changed(connmark=value)
+        else:
+            yield NEXT, flight
     elif kind == "tcp option" or name in _QUIET_KEYS:
         yield NEXT, flight
     else:
@@ -108,7 +115,10 @@ def _mangle(stand: Stand, body: Json, flight: Flight) -> Iterator[Outcome]:
 
 
 def _notrack(stand: Stand, body: Json, flight: Flight) -> Iterator[Outcome]:
-    yield NEXT, stand.step(flight.changed(state=UNTRACKED), "not tracked")
+    if flight.packet.tracked:
+        yield NEXT, flight
+    else:
+        yield NEXT, stand.step(flight.changed(state=UNTRACKED), "not tracked")
 
 
 def _masquerade(stand: Stand, body: Json, flight: Flight) -> Iterator[Outcome]:
@@ -121,6 +131,9 @@ def _masquerade(stand: Stand, body: Json, flight: Flight) -> Iterator[Outcome]:
 
 def _dnat(stand: Stand, body: Json, flight: Flight) -> Iterator[Outcome]:
     for taken, where in _targets(stand, body, flight):
+        if where is None:
+            yield BREAK, taken
+            continue
         choices = None if isinstance(where, Doubt) else destinations(taken, where)
         if choices is None:
             yield UNKNOWN, stand.puzzled(taken, "the destination of dnat")
@@ -132,6 +145,9 @@ def _dnat(stand: Stand, body: Json, flight: Flight) -> Iterator[Outcome]:
 
 def _snat(stand: Stand, body: Json, flight: Flight) -> Iterator[Outcome]:
     for taken, where in _targets(stand, body, flight):
+        if where is None:
+            yield BREAK, taken
+            continue
         choices = None if isinstance(where, Doubt) else sources(taken, where)
         if choices is None:
             yield UNKNOWN, stand.puzzled(taken, "the source of snat")
@@ -143,8 +159,10 @@ def _snat(stand: Stand, body: Json, flight: Flight) -> Iterator[Outcome]:
             yield ACCEPT, stand.step(final, f"translated from {source}")
 
 
-def _targets(stand: Stand, body: Json, flight: Flight) -> Iterator[tuple[Flight, str | Doubt]]:
-    """Address and port as one text for each choice a map or numgen leaves."""
+def _targets(
+    stand: Stand, body: Json, flight: Flight
+) -> Iterator[tuple[Flight, str | Doubt | None]]:
+    """Address and port as one text for each choice a map or numgen leaves; None: in no map."""
     if not isinstance(body, dict):
         raise ValueError(str(body))
     family = body.get("family")
@@ -164,7 +182,10 @@ def _targets(stand: Stand, body: Json, flight: Flight) -> Iterator[tuple[Flight,
         return
     for taken, value in stand.choices(asked, mapped.get("key"), flight):
         found = (False, None, "") if isinstance(value, Doubt) else look_up(home, value)
-        yield taken, _mapped(found[1], port) if found[0] else Doubt("a key that is in no map")
+        if isinstance(value, Doubt):
+            yield taken, value
+        else:
+            yield taken, _mapped(found[1], port) if found[0] else None
 
 
 def _mapped(value: Json, port: str) -> str | Doubt:

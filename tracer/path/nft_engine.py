@@ -6,14 +6,14 @@ from collections.abc import Iterator, Mapping
 
 from tracer.node.nft_ruleset import Json, NftChain, NftRule, NftTable
 from tracer.path.ground import Ground
-from tracer.path.nft_actions import ACTIONS, HARMLESS, Stand
+from tracer.path.nft_actions import ACTIONS, BREAK, HARMLESS, Stand
 from tracer.path.nft_value import Asked, NoMatch, compare, look_up
 from tracer.path.nft_write import written
 from tracer.path.packet import ACCEPT, DROP, NEXT, UNKNOWN, Doubt, Flight, Outcome
 
 DEEPEST = 64
 """Jumps within jumps; the kernel allows 16."""
-_RETURN, _BREAK = "return", "break"
+_RETURN = "return"
 _VERDICTS = {"accept": ACCEPT, "drop": DROP, "return": _RETURN, "continue": NEXT}
 
 
@@ -48,7 +48,7 @@ class NftBase:
                 yield NEXT, current
                 continue
             for verdict, after in self._rule(chain, chain.rules[at], current, depth):
-                if verdict in (NEXT, _BREAK):
+                if verdict in (NEXT, BREAK):
                     waiting.append((at + 1, after))
                 else:
                     yield (NEXT if verdict == _RETURN else verdict), after
@@ -56,7 +56,7 @@ class NftBase:
     def _rule(
         self, chain: NftChain, rule: NftRule, flight: Flight, depth: int
     ) -> Iterator[Outcome]:
-        """The outcomes of a rule: ``NEXT`` or ``_BREAK`` where the next rule is to be asked."""
+        """The outcomes of a rule: ``NEXT`` or ``BREAK`` where the next rule is to be asked."""
         waiting = [(0, flight)]
         while waiting:
             at, current = waiting.pop()
@@ -91,7 +91,7 @@ class NftBase:
             else:
                 yield from self._unknown(stand, statement, flight)
         except NoMatch:
-            yield _BREAK, flight
+            yield BREAK, flight
         except ValueError as error:
             yield UNKNOWN, stand.puzzled(flight, f"{kind} {error}")
 
@@ -104,18 +104,18 @@ class NftBase:
         if is_target or kind in ("queue", "tproxy", "synproxy", "dup", "fwd"):
             yield UNKNOWN, stand.puzzled(flight, written(statement))
             return
-        doubted = flight.doubted(stand.doubt(written(statement)))
-        yield NEXT, doubted
-        yield _BREAK, doubted
+        parted = flight.parted(stand.doubt(written(statement)))
+        yield NEXT, parted
+        yield BREAK, parted
 
     def _match(self, stand: Stand, body: Mapping[str, Json], flight: Flight) -> Iterator[Outcome]:
         answer = compare(Asked(self._ground, self._table, flight), body)
         if isinstance(answer, Doubt):
-            doubted = flight.doubted(stand.doubt(answer.why))
-            yield NEXT, doubted
-            yield _BREAK, doubted
+            parted = flight.parted(stand.doubt(answer.why))
+            yield NEXT, parted
+            yield BREAK, parted
         else:
-            yield (NEXT if answer else _BREAK), flight
+            yield (NEXT if answer else BREAK), flight
 
     def _vmap(
         self, stand: Stand, body: Mapping[str, Json], flight: Flight, depth: int
@@ -131,7 +131,7 @@ class NftBase:
                 continue
             known, verdict, comment = look_up(home, value)
             if not known:
-                yield _BREAK, taken
+                yield BREAK, taken
             elif isinstance(verdict, dict):
                 map_name = home.name or comment
                 yield from self._verdict(stand, verdict, taken, depth, map_name)

@@ -235,8 +235,8 @@ def _meta(asked: Asked, body: Mapping[str, Json]) -> Value | Doubt:
 def _ct(asked: Asked, body: Mapping[str, Json]) -> Value | Doubt:
     packet, key = asked.packet, str(body.get("key"))
     if key == "state":
-        return packet.state.lower()
-    if packet.state == "UNTRACKED":
+        return packet.ct_state.lower()
+    if not packet.has_connection:
         raise NoMatch
     if key == "mark":
         return packet.connmark

@@ -31,7 +31,12 @@ class Packet:
     """Next hop; empty when the destination is on the link, or before routing."""
     mark: int = 0
     connmark: int = 0
+    rerouted: tuple[str, bytes] | None = None
+    """Device and gateway that take effect after OUTPUT: its rules still see the first device."""
     state: str = NEW
+    """What conntrack will say of it."""
+    tracked: bool = False
+    """Whether it has been at conntrack, which comes after raw."""
     original: tuple[bytes, int | None, bytes, int] = (b"", None, b"", 0)
     """Source and destination of the connection before any translation."""
     dnat: bool = False
@@ -45,6 +50,16 @@ class Packet:
     def ipv6(self) -> bool:
         """Which family it belongs to."""
         return not address.is_ipv4(self.dst)
+
+    @property
+    def ct_state(self) -> str:
+        """What rules see: before conntrack a packet is invalid, unless raw took it out."""
+        return self.state if self.tracked or self.state == UNTRACKED else INVALID
+
+    @property
+    def has_connection(self) -> bool:
+        """Whether conntrack has an entry for it: without one nothing but the state can match."""
+        return self.ct_state not in (UNTRACKED, INVALID)
 
     @property
     def protocol_name(self) -> str:
@@ -73,7 +88,9 @@ class Flight:
     """None where the chances are not known."""
     steps: tuple[Step, ...] = ()
     doubts: frozenset[str] = frozenset()
-    """Why this way may not be the one taken."""
+    """Why this way may not be the one taken; the other way is a flight of its own."""
+    gaps: frozenset[str] = frozenset()
+    """What on this way is not known, and is not walked either."""
     cause: str = ""
     """Id of the catalogue of causes, where the flight ends in a loss."""
     how: str = ""
@@ -89,9 +106,13 @@ class Flight:
         known = self.probability is not None and chance is not None
         return replace(self, probability=self.probability * chance if known else None)  # type: ignore[operator]
 
-    def doubted(self, why: str) -> Flight:
-        """The same flight, less sure."""
+    def parted(self, why: str) -> Flight:
+        """One of the two ways that a match which is not known leaves open."""
         return replace(self, doubts=self.doubts | {why})
+
+    def doubted(self, why: str) -> Flight:
+        """The same flight, of which something is not known."""
+        return replace(self, gaps=self.gaps | {why})
 
     def changed(self, **fields: object) -> Flight:
         """The same flight with fields of its packet changed."""

@@ -60,25 +60,23 @@ def summed(endings: Sequence[Ending]) -> Path:
         return Path("unknown", unknown=("the walk found no ending",))
     shown = max(endings, key=_weight)
     results = {_result(ending) for ending in endings}
-    doubts = sorted({doubt for ending in endings for doubt in ending.flight.doubts})
-    verdicts = {
-        (DELIVERED if verdict == LOCAL else verdict, cause) for verdict, cause, *_ in results
-    }
-    sure = [e for e in endings if not e.flight.doubts and e.verdict != UNKNOWN]
-    if (
-        len(verdicts) == 1
-        and UNKNOWN not in {e.verdict for e in endings}
-        and (len(sure) == len(endings) or len(results) == 1)
-    ):
-        arrived = {ending.verdict for ending in endings} == {DELIVERED, LOCAL}
-        return _path(VERDICTS[DELIVERED if arrived else shown.verdict], shown, endings, ())
-    reasons = tuple(doubts) or (_by_chance(endings),)
-    return _path("unknown", shown, endings, reasons)
+    reasons = {why for ending in endings for why in ending.flight.gaps}
+    verdicts = {ending.verdict for ending in endings}
+    alike = {(DELIVERED if each[0] == LOCAL else each[0], each[1]) for each in results}
+    parted = {why for ending in endings for why in ending.flight.doubts}
+    if len(results) > 1:
+        reasons |= parted
+    if not reasons and len(alike) > 1:
+        reasons = {_by_chance(endings)}
+    if reasons or UNKNOWN in verdicts:
+        return _path("unknown", shown, endings, tuple(sorted(reasons)))
+    arrived = verdicts == {DELIVERED, LOCAL}
+    return _path(VERDICTS[DELIVERED if arrived else shown.verdict], shown, endings, ())
 
 
 def _weight(ending: Ending) -> tuple[bool, float, int]:
     flight = ending.flight
-    return not flight.doubts, flight.probability or 0.0, len(flight.steps)
+    return not flight.doubts and not flight.gaps, flight.probability or 0.0, len(flight.steps)
 
 
 def _result(ending: Ending) -> tuple[str, str, bytes, int, bytes, int]:

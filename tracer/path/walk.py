@@ -192,7 +192,7 @@ class Walker:
         while waiting:
             at, current = waiting.pop()
             if at >= len(stations):
-                yield from then(settled(hook, current))
+                yield from then(_redirected(settled(hook, current)))
                 continue
             station = stations[at]
             if skipped(station, hook, current):
@@ -223,7 +223,8 @@ class Walker:
         ):
             yield after
             return
-        yield from self._rerouted(replace(after, hook="routing"))
+        for routed in self._rerouted(replace(after, hook="routing")):
+            yield routed if isinstance(routed, Ending) else _later(routed, old.outgoing)
 
     def _scheduled(
         self,
@@ -237,12 +238,27 @@ class Walker:
         Source: ``ip_vs_nat_xmit``: a local route lets the hook go on, else the packet passes
         LOCAL_OUT again.
         """
-        settled_flight = settled(PREROUTING, flight)
+        device = flight.packet.outgoing
+        settled_flight = settled(PREROUTING, flight).changed(rerouted=None)
         for routed in self._rerouted(replace(settled_flight, hook="routing")):
             if isinstance(routed, Ending):
                 yield routed
             elif routed.packet.outgoing == LOOPBACK:
-                device = "" if hook == INPUT else LOOPBACK
-                yield from self._at(hook, routed.changed(outgoing=device), then, rest)
+                here = routed.changed(outgoing="") if hook == INPUT else _later(routed, device)
+                yield from self._at(hook, here, then, rest)
             else:
                 yield from self._at(OUTPUT, routed, self._sent)
+
+
+def _later(flight: Flight, device: str) -> Flight:
+    """A new route: the rules of this hook still see the device that it began with."""
+    packet = flight.packet
+    return flight.changed(outgoing=device, gateway=b"", rerouted=(packet.outgoing, packet.gateway))
+
+
+def _redirected(flight: Flight) -> Flight:
+    """The new route in force."""
+    if flight.packet.rerouted is None:
+        return flight
+    device, gateway = flight.packet.rerouted
+    return flight.changed(outgoing=device, gateway=gateway, rerouted=None)

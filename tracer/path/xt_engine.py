@@ -76,8 +76,8 @@ class XtTable:
         if isinstance(answer, Doubt):
             if rule.target in SILENT:
                 return None, flight
-            doubted = flight.doubted(f"{answer.why} ({self.name}: {rule.text.strip()})")
-            return doubted, doubted
+            parted = flight.parted(f"{answer.why} ({self.name}: {rule.text.strip()})")
+            return parted, parted
         return flight.share(float(answer)), flight.share(1 - float(answer))
 
     def _target(

@@ -33,6 +33,8 @@ def matches(ground: Ground, rule: XtRule, flight: Flight) -> Answer:
     for option in rule.matches:
         if not option.name:
             continue
+        if _needs_connection(option) and not flight.packet.has_connection:
+            return False  # inverted or not: conntrack_mt and connmark_mt give up
         if option.module == "recent":
             found = _recent(rule, option)
         else:
@@ -42,6 +44,11 @@ def matches(ground: Ground, rule: XtRule, flight: Flight) -> Answer:
         if answer is False:
             return False
     return both(answer, _opaque(rule)) if answer is not True else _opaque(rule)
+
+
+def _needs_connection(option: Option) -> bool:
+    by_state = option.name == "--ctstate"
+    return option.module == "connmark" or (option.module == "conntrack" and not by_state)
 
 
 def _asked(ground: Ground, option: Option, packet: Packet, evaluate: _Evaluator | None) -> Answer:
@@ -165,9 +172,10 @@ def _masked(text: str, mark: int) -> bool:
 
 
 def _ctstate(ground: Ground, option: Option, packet: Packet) -> Answer:
-    states = {packet.state}
-    states |= {"DNAT"} if packet.dnat else set()
-    states |= {"SNAT"} if packet.snat else set()
+    states = {packet.ct_state}
+    if packet.has_connection:
+        states |= {"DNAT"} if packet.dnat else set()
+        states |= {"SNAT"} if packet.snat else set()
     return bool(states & set(option.value.split(",")))
 
 

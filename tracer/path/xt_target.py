@@ -93,6 +93,9 @@ def _marked(rule: XtRule, old: int) -> int:
 
 def _connmark(ground: Ground, place: Place, rule: XtRule, flight: Flight) -> Iterator[Outcome]:
     packet = flight.packet
+    if not packet.has_connection:
+        yield NEXT, flight
+        return
     masks = {o.name: int(o.value, 0) for o in rule.options if o.name in ("--nfmask", "--ctmask")}
     mask = rule.option("--mask")
     both = int(mask.value, 0) if mask else 0xFFFFFFFF
@@ -112,6 +115,8 @@ def _untracked(ground: Ground, place: Place, rule: XtRule, flight: Flight) -> It
     if rule.target == "CT" and not rule.option("--notrack"):
         if rule.option("--zone", "--zone-orig", "--zone-reply"):
             raise ValueError(rule.text)
+        yield NEXT, flight
+    elif flight.packet.tracked:  # on its second round by lo it keeps its connection
         yield NEXT, flight
     else:
         yield NEXT, place.step(flight.changed(state=UNTRACKED), rule.text, "not tracked")

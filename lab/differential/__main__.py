@@ -1,0 +1,27 @@
+"""``python -m lab.differential --seed 1 --count 500 [--engine nft]``; 1 if any differs."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from lab.differential.run import ENGINES, run_differential
+
+
+def main() -> int:
+    """Run the engines that are asked for, all without a choice."""
+    parser = argparse.ArgumentParser(prog="python -m lab.differential", description=__doc__)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--count", type=int, default=250, help="rule sets for each engine")
+    parser.add_argument("--engine", choices=ENGINES, action="append")
+    options = parser.parse_args()
+    failed = False
+    for engine in options.engine or ENGINES:
+        report = run_differential(engine, options.seed, options.count)
+        print(report.text(), flush=True)
+        failed |= bool(report.differences)
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,214 @@
+"""Rule set after rule set: what the kernel did with each packet against what the walk says."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from lab.differential import nft_rules, xt_rules
+from lab.differential.observer import LEAVING, RECEIVED, TABLE, Observer, Seen
+from lab.differential.universe import PROTOCOLS, Sent, packets
+from lab.differential.world import VARIED, World, namespaces, set_sysctls, unique_prefix
+from lab.netns import call
+from lab.shell import run
+from tracer import address
+from tracer.node import iproute, ipset, iptables, nft_json, nft_text, routes
+from tracer.node.lines import Unread
+from tracer.node.model import NodeState
+from tracer.path.packet import DROP, REJECT, UNKNOWN, Packet
+from tracer.path.walk import DELIVERED, LOCAL, Ending, Walker
+
+ENGINES = ("iptables", "legacy", "nft")
+PACKETS = 40
+"""For each rule set."""
+FIRST_PORT = 10_000
+_TOOLS = {"iptables": "iptables-nft", "legacy": "iptables-legacy"}
+Result = tuple[str, str, int | None, str, int, int, str]
+"""Verdict, source, destination, mark and interface; only the verdict of what is lost."""
+
+
+@dataclass
+class Report:
+    """What came out of a run."""
+
+    engine: str
+    seed: int
+    rulesets: int = 0
+    packets: int = 0
+    undecided: int = 0
+    """Packets for which the walk said that it does not know."""
+    verdicts: dict[str, int] = field(default_factory=dict)
+    differences: list[str] = field(default_factory=list)
+
+    def text(self) -> str:
+        """The whole report, the first differences in full."""
+        counted = ", ".join(f"{count} {name}" for name, count in sorted(self.verdicts.items()))
+        lines = [
+            f"{self.engine}: seed {self.seed}, {self.rulesets} rule sets, {self.packets} packets: "
+            f"{len(self.differences)} differences, {self.undecided} undecided ({counted})"
+        ]
+        return "\n".join(lines + self.differences[:5])
+
+
+def run_differential(engine: str, seed: int, count: int) -> Report:
+    """``count`` rule sets of one engine, in namespaces of their own."""
+    with namespaces(unique_prefix()) as (node, outside):
+        return call(node, _inside, engine, seed, count, node, outside)
+
+
+def _inside(engine: str, seed: int, count: int, node: str, outside: str) -> Report:
+    world = World(node, outside)
+    run(["nft", "-f", "-"], TABLE)
+    observer = Observer()
+    report = Report(engine, seed)
+    try:
+        for number in range(count):
+            _one(random.Random(f"{engine} {seed} {number}"), world, observer, report, number)
+    finally:
+        observer.close()
+        world.close()
+    return report
+
+
+def _one(
+    chance: random.Random, world: World, observer: Observer, report: Report, number: int
+) -> None:
+    """Program one rule set, send its packets, compare."""
+    values = (int(chance.random() < 0.9), chance.choice((0, 0, 1, 2)), chance.choice((0, 1)))
+    set_sysctls(values)
+    rules = _program(report.engine, chance)
+    states = _states(report.engine)
+    sent = packets(chance, PACKETS, FIRST_PORT)
+    run(["conntrack", "-F"], check=False)
+    list(observer.seen())
+    for packet in sent:
+        world.send(packet)
+    seen = list(observer.seen())
+    report.rulesets += 1
+    walkers = [Walker(replace(state, sysctls=_sysctls()), ipv6=False) for state in states]
+    for packet in sent:
+        actual = outcome(packet, seen, world.devices)
+        for walker in walkers:
+            _compare(report, number, packet, actual, walker.walk(asked(packet)), rules)
+
+
+def _program(engine: str, chance: random.Random) -> str:
+    if engine == "nft":
+        rules = nft_rules.ruleset(chance)
+        run(["nft", "-f", "-"], "table ip first\ndelete table ip first\n"
+            f"table ip second\ndelete table ip second\n{rules}")  # fmt: skip
+        return rules
+    rules = xt_rules.ruleset(chance)
+    run([f"{_TOOLS[engine]}-restore"], rules)
+    return rules
+
+
+def _states(engine: str) -> list[NodeState]:
+    """The node as the tools show it; nft both as JSON and as text."""
+    unread = Unread("listing")
+    found = iproute.parse(run(["ip", "-j", "addr"]), unread)
+    base = NodeState(
+        addresses=found.addresses,
+        masters=found.masters,
+        routes=routes.parse_routes(run(["ip", "-j", "route", "show", "table", "all"]), unread),
+        policy_rules=routes.parse_rules(run(["ip", "-j", "rule"]), unread),
+        address_sets=ipset.parse(run(["ipset", "save"]), unread),
+        nft=nft_json.parse(run(["nft", "-j", "list", "ruleset"]), unread),
+        known=frozenset({"addresses", "masters", "routes", "policy_rules", "address_sets", "nft",
+                         "xtables", "xtables.ip", "sysctls", "virtual_servers"}),
+    )  # fmt: skip
+    if engine == "nft":
+        text = nft_text.parse(run(["nft", "list", "ruleset"]), unread)
+        states = [base, replace(base, nft=text)]
+    else:
+        saved = run([f"{_TOOLS[engine]}-save"])
+        states = [replace(base, xtables=iptables.parse(saved, unread, ipv6=False))]
+    if unread.count:
+        raise ValueError("\n".join(unread.listed()))
+    return states
+
+
+def _sysctls() -> dict[str, str]:
+    root = Path("/proc/sys/net/ipv4")
+    names = [*VARIED, *(f"conf.{device}.{name}" for device in ("n0", "n1", "lo", "default")
+                        for name in ("rp_filter", "route_localnet"))]  # fmt: skip
+    return {f"net.ipv4.{n}": root.joinpath(*n.split(".")).read_text().strip() for n in names}
+
+
+def asked(sent: Sent) -> Packet:
+    """The packet as the walk takes it."""
+    return Packet(
+        protocol=PROTOCOLS[sent.protocol],
+        src=address.parse(sent.src),
+        dst=address.parse(sent.dst),
+        sport=sent.sport,
+        dport=sent.dport,
+        incoming=sent.device,
+    )
+
+
+def outcome(sent: Sent, seen: list[Seen], devices: dict[int, str]) -> Result:
+    """What the kernel did: the last observer that saw the packet, else whether it was answered."""
+    own = [each for each in seen if each.number == sent.number and each.protocol != 1]
+    received = [each for each in own if each.group == RECEIVED and not each.reset]
+    left = [each for each in own if each.group == LEAVING and not each.reset]
+    for verdict, found in ((LOCAL, received), (DELIVERED, left)):
+        if found:
+            last = found[-1]
+            device = devices.get(last.outgoing, "")
+            if verdict == DELIVERED and device == "lo":
+                continue  # it was lost on its way back in
+            return (verdict, last.src, last.sport, last.dst, last.dport, last.mark,
+                    device if verdict == DELIVERED else "")  # fmt: skip
+    answered = any(
+        each.about == sent.number or (each.reset and each.dport == sent.sport) for each in seen
+    )
+    return _lost(REJECT if answered else DROP)
+
+
+def _lost(verdict: str) -> Result:
+    return (verdict, "", None, "", 0, 0, "")
+
+
+def foretold(ending: Ending) -> Result:
+    """An ending of the walk in the same form."""
+    packet = ending.flight.packet
+    if ending.verdict in (DROP, REJECT):
+        # A node's own packet without a route is refused by an error code, not by a packet.
+        silent = ending.flight.how == "ENETUNREACH"
+        return _lost(DROP if silent else ending.verdict)
+    device = packet.outgoing if ending.verdict == DELIVERED else ""
+    return (ending.verdict, address.text(packet.src), packet.sport, address.text(packet.dst),
+            packet.dport, packet.mark, device)  # fmt: skip
+
+
+def _compare(
+    report: Report, number: int, sent: Sent, actual: Result, endings: list[Ending], rules: str
+) -> None:
+    report.packets += 1
+    report.verdicts[actual[0]] = report.verdicts.get(actual[0], 0) + 1
+    if any(ending.verdict == UNKNOWN or ending.flight.gaps for ending in endings):
+        report.undecided += 1
+        return
+    expected = {foretold(ending) for ending in endings}
+    if actual in expected or any(_same(actual, each) for each in expected):
+        return
+    first = not report.differences
+    report.differences.append(
+        f"  rule set {number}: {sent}\n"
+        f"   kernel: {actual}\n"
+        f"   walk:   {sorted(expected, key=str)}\n"
+        + "\n".join(map(_steps, endings[:3]))
+        + (f"\n{rules}" if first else "")
+    )
+
+
+def _steps(ending: Ending) -> str:
+    told = (f"{s.hook} {s.table} {s.rule} {s.effect}" for s in ending.flight.steps)
+    return f"    {ending.verdict}: {' | '.join(told)}"
+
+
+def _same(actual: Result, expected: Result) -> bool:
+    """Equal but for a source port that NAT chooses at random."""
+    return expected[2] is None and actual[:2] + actual[3:] == expected[:2] + expected[3:]
