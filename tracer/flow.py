@@ -113,6 +113,10 @@ class Seen(IntFlag):
     """Conntrack saw traffic both ways and will not drop the mapping early."""
     PAIRED = 1 << 26
     """The translation is read from packets alone: no kernel told of it."""
+    CT_FULL = 1 << 27
+    """Conntrack had no room for it."""
+    IPVS_FAILED = 1 << 28
+    """IPVS could not schedule it, though it had real servers."""
 
 
 FLOW = np.dtype(

@@ -9,17 +9,16 @@ the client there; both look the same from one flow, and the evidence names affin
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
-import numpy as np
-
-from tracer.address import endpoint, packed_at, text
+from tracer.address import packed_at, text
 from tracer.diagnosis import signs
 from tracer.diagnosis.causes.endpoints import ENDPOINT_REMOVAL_LAG as CAUSE
+from tracer.diagnosis.departures import departed
 from tracer.diagnosis.finding import Evidence, Finding, Subject
 from tracer.diagnosis.rule import Scene
-from tracer.diagnosis.subjects import Group, by_destination, flow_finding
-from tracer.diagnosis.wording import drop_text, flow_lines, plain, refusal_text, service_word
+from tracer.diagnosis.subjects import Group, by_backend, by_destination, flow_finding
+from tracer.diagnosis.wording import drop_text, flow_lines, refusal_text, service_word
 from tracer.flow import Rows, Seen
 
 QUIET_NS = 30_000_000_000
@@ -42,8 +41,8 @@ class EndpointRemovalLag:
         for group in by_destination(scene, rows[fresh & failed]):
             if group.service(scene) is None:
                 continue
-            for part in _by_backend(scene, group):
-                why = _departed(scene, part)
+            for part in by_backend(scene, group):
+                why = departed(scene, part)
                 if why:
                     yield _finding(scene, part, why), part.rows
 
@@ -58,57 +57,10 @@ class EndpointRemovalLag:
         return not (runs and any(e.ip == address for e in usable))
 
 
-def _by_backend(scene: Scene, group: Group) -> Iterator[Group]:
-    flows = scene.table.flows
-    ports = flows["backend_port"][group.rows].astype(np.uint64)
-    key = np.column_stack((flows["backend"][group.rows], ports))
-    _, inverse = np.unique(key, axis=0, return_inverse=True)
-    for number in range(int(inverse.max()) + 1):
-        rows = group.rows[inverse.reshape(-1) == number]
-        yield Group(group.hit, group.virtual, group.port, rows)
-
-
-def _departed(scene: Scene, group: Group) -> str:
-    """Why the backend is none any more; empty while it is one."""
-    flows, first = scene.table.flows, int(group.rows[0])
-    ip, port = packed_at(flows["backend"], first), int(flows["backend_port"][first])
-    at = endpoint(ip, port)
-    mine = [e for e in group.usable(scene) if (e.ip, e.port) == (ip, port)]
-    if not mine:
-        told = f"{at} is not among the usable endpoints of Service {plain(_key(group))}"
-        return told + _since(scene, group, (ip, port))
-    named = next((e.pod for e in mine if e.pod), "")
-    if not named or "pods" not in scene.cluster.known or ip in scene.cluster.node_by_address:
-        return ""
-    if scene.cluster.pods_of not in ("", mine[0].node):
-        return ""  # pods of that node are not read
-    pod = scene.cluster.pod_by_address.get(ip)
-    if pod is None:
-        return f"{at} belongs to pod {plain(named)}, which is no more"
-    return "" if pod.phase == "Running" else f"pod {plain(pod.key)} at {at} is {plain(pod.phase)}"
-
-
-def _since(scene: Scene, group: Group, at: tuple[bytes, int]) -> str:
-    """How long before the latest of these connections the endpoint left; empty if not watched."""
-    flows, rows = scene.table.flows, group.rows
-    protocol = int(flows["protocol"][rows[0]])
-    left_ns = scene.cluster.departures.get((_key(group), protocol, *at))
-    if left_ns is None:
-        return ""
-    seconds = (int(signs.started(flows, rows).max()) - left_ns) / 1e9
-    if seconds < 0:
-        return f"; it left {-seconds:.1f} s after the last of these connections began"
-    return f"; it had left {seconds:.1f} s before the last of these connections began"
-
-
-def _key(group: Group) -> str:
-    return group.service_key or ""
-
-
 def _finding(scene: Scene, group: Group, why: str) -> Finding:
     flows, rows = scene.table.flows, group.rows
     address = packed_at(flows["backend"], int(rows[0]))
-    namespace, name = service_word(_key(group))
+    namespace, name = service_word(group.service_key or "")
     subject = group.subject(scene)
     seen = signs.has(flows, rows, signs.REFUSED | signs.HURT).any()
     return flow_finding(

@@ -13,10 +13,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import numpy as np
-
 from tracer.cluster.model import Service
-from tracer.diagnosis import signs
+from tracer.diagnosis import drops, signs
 from tracer.diagnosis.causes.endpoints import NO_LOCAL_ENDPOINT as CAUSE
 from tracer.diagnosis.finding import Evidence, Finding, Subject
 from tracer.diagnosis.local_policy import EXTERNAL, local_policy, policy_remedy, serving_node
@@ -24,9 +22,6 @@ from tracer.diagnosis.rule import Scene
 from tracer.diagnosis.subjects import Group, by_destination, flow_finding
 from tracer.diagnosis.wording import drop_text, flow_lines, plain
 from tracer.flow import Rows, Seen
-
-_VERDICT_PLACES = ("nf_hook_slow", "nft_do_chain")
-"""Where netfilter frees what it drops; kernels before 5.17 give no reason but the place."""
 
 
 class NoLocalEndpoint:
@@ -38,7 +33,7 @@ class NoLocalEndpoint:
         """One finding for each Service and node."""
         flows = scene.table.flows
         sent_on = signs.has(flows, rows, Seen.TRANSLATED | Seen.RST_BEFORE_ANSWER)
-        told = _dropped_by_netfilter(scene, rows) | signs.has(flows, rows, Seen.NO_DESTINATION)
+        told = drops.by_netfilter(scene, rows) | signs.has(flows, rows, Seen.NO_DESTINATION)
         lost = ~signs.answered(flows, rows) & ~sent_on & (told | signs.silent(scene, rows))
         for group in by_destination(scene, rows[lost]):
             service, node = group.service(scene), serving_node(scene, group)
@@ -58,25 +53,6 @@ class NoLocalEndpoint:
             not any(e.node == node for e in scene.cluster.usable_endpoints(key, port.name))
             for port in service.ports
         )
-
-
-def _dropped_by_netfilter(scene: Scene, rows: Rows) -> signs.Mask:
-    flows = scene.table.flows
-    dropped = signs.has(flows, rows, Seen.DROPPED)
-    verdict = np.zeros(len(rows), dtype=np.bool_)
-    for name, is_verdict in (("drop_reason", _is_reason), ("drop_location", _is_place)):
-        numbers = np.unique(flows[name][rows[dropped]])
-        named = [number for number in numbers if is_verdict(scene.text(int(number)))]
-        verdict |= np.isin(flows[name][rows], named)
-    return dropped & verdict
-
-
-def _is_reason(text: str) -> bool:
-    return text == "NETFILTER_DROP"
-
-
-def _is_place(text: str) -> bool:
-    return text.partition("+")[0] in _VERDICT_PLACES
 
 
 def _nothing_local(scene: Scene, group: Group, service: Service, node: str) -> bool:

@@ -86,6 +86,30 @@ def by_destination(scene: Scene, rows: Rows) -> Iterator[Group]:
         yield Group(hit, virtual, int(flows["virtual_port"][first]), group)
 
 
+def by_backend(scene: Scene, group: Group) -> Iterator[Group]:
+    """The same group in parts, one for each backend that was chosen."""
+    flows = scene.table.flows
+    ports = flows["backend_port"][group.rows].astype(np.uint64)
+    key = np.column_stack((flows["backend"][group.rows], ports))
+    _, inverse = np.unique(key, axis=0, return_inverse=True)
+    for number in range(int(inverse.max()) + 1):
+        rows = group.rows[inverse.reshape(-1) == number]
+        yield Group(group.hit, group.virtual, group.port, rows)
+
+
+def by_node(scene: Scene, rows: Rows) -> Iterator[tuple[Subject, Rows]]:
+    """All rows under this node; where its name is not known, those of each destination."""
+    if not rows.size:
+        return
+    node = this_node(scene)
+    if node:
+        rows = signs.in_order(scene.table.flows, rows)
+        yield Subject(node=node, flow=flow_subject(scene, int(rows[0]))), rows
+        return
+    for group in by_destination(scene, rows):
+        yield group.subject(scene), group.rows
+
+
 def concerning(scene: Scene, rows: Rows) -> signs.Mask:
     """Rows that are traffic of the cluster: translated, to a Service, or of a named peer.
 

@@ -16,12 +16,12 @@ Mask = npt.NDArray[np.bool_]
 
 _BITS = {
     Hook.IPVS_NO_DEST: Seen.NO_DESTINATION,
-    Hook.IPVS_FAILED: Seen.CT_FAILED,
+    Hook.IPVS_FAILED: Seen.CT_FAILED | Seen.IPVS_FAILED,
     Hook.IPVS_NO_ROUTE: Seen.NO_ROUTE,
     Hook.IPVS_SENT: Seen.SYN_TRANSLATED,
     Hook.IPVS_REPLY: Seen.ANSWER_CLIENT,
     Hook.CT_FAILED: Seen.CT_FAILED,
-    Hook.CT_FULL: Seen.CT_FAILED,
+    Hook.CT_FULL: Seen.CT_FAILED | Seen.CT_FULL,
     Hook.ICMP_SENT: Seen.ICMP_REFUSED,
     Hook.RST_SENT: Seen.RST_LOCAL,
     Hook.DROP: Seen.DROPPED,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tests.builders import at, batch, mapping, packet
+from tests.builders import at, batch, mapping, packet, record
 from tracer.address import parse
 from tracer.cluster.model import Cluster, Endpoint, Node, Pod, Service, ServicePort
 from tracer.diagnosis.finding import Finding
-from tracer.events import Loss, Origin
+from tracer.events import Hook, Loss, Origin, TcpFlag
 from tracer.node.model import IPVS_DEVICE, InterfaceAddress, NodeState
 from tracer.pipeline import Pipeline
 
@@ -16,6 +16,7 @@ MASTER_1, MASTER_2, WORKER = "172.18.0.3", "172.18.0.4", "172.18.0.5"
 CLIENT, CLIENT_POD, VIP = "192.168.50.100", "10.10.1.9", "10.200.1.10"
 POD_HERE, POD_THERE = "10.10.1.3", "10.10.2.3"
 NETFILTER, IN_NFT, NO_SOCKET, IN_TCP, UNSPECIFIED, IN_PURGE, RPFILTER, IN_RCV, MERGED = range(1, 10)
+CHECKSUM, ADDRESS_ERROR, NO_NEIGHBOUR, IN_IP_ERROR, IN_HOOK = range(10, 15)
 TEXTS = {
     NETFILTER: "NETFILTER_DROP",
     IN_NFT: "nft_do_chain+0x1c2",
@@ -26,6 +27,11 @@ TEXTS = {
     RPFILTER: "IP_RPFILTER",
     IN_RCV: "ip_rcv_finish_core+0x9",
     MERGED: "TCP_OFOMERGE",
+    CHECKSUM: "IP_CSUM",
+    ADDRESS_ERROR: "IP_INADDRERRORS",
+    NO_NEIGHBOUR: "NEIGH_FAILED",
+    IN_IP_ERROR: "ip_error+0x7c",
+    IN_HOOK: "nf_hook_slow+0xa2",
 }
 
 NODES = tuple(
@@ -63,6 +69,34 @@ def node_state(*ipvs, mode="iptables", ip=MASTER_1, name="master-1") -> NodeStat
     addresses += [InterfaceAddress(IPVS_DEVICE, parse(address), 32) for address in ipvs]
     known = frozenset({"addresses", "proxy_mode"})
     return NodeState(tuple(addresses), proxy_mode=mode, node_name=name, known=known)
+
+
+def with_sysctls(state: NodeState, **values) -> NodeState:
+    """The same node with these settings; ``__`` stands for a dot."""
+    named = {name.replace("__", "."): value for name, value in values.items()}
+    return replace(state, sysctls={**state.sysctls, **named}, known=state.known | {"sysctls"})
+
+
+def refused_by(seconds, ends, backend):
+    """A mapping to the backend, and its reset that answers the request."""
+    client, server = ends
+    return (
+        mapping(seconds, client, server, backend),
+        packet(seconds, client, server, "S"),
+        packet(seconds, backend, client, "RA"),
+    )
+
+
+def asked_in_vain(seconds, client, server, times=3, **fields):
+    """A SYN and its repetitions after 1, 3 and 7 seconds."""
+    waits = (0, 1, 3, 7)[:times]
+    return [packet(seconds + wait, client, server, "S", seq=77, **fields) for wait in waits]
+
+
+def dropped(seconds, ends, reason, place, **fields):
+    """A request that the kernel freed, with reason and place."""
+    fields.setdefault("tcp_flags", TcpFlag.SYN)
+    return record(Hook.DROP, seconds, *ends, reason=reason, detail=place, **fields)
 
 
 class Story:

@@ -3,11 +3,16 @@ import re
 import pytest
 
 from tracer.diagnosis.catalogue import RULES
-from tracer.diagnosis.causes import CAUSES, CAUSES_BY_ID
+from tracer.diagnosis.causes import CAUSES, CAUSES_BY_ID, STATE_CAUSES
 
 WORDS = {
     name: f"<{name}>"
-    for name in ["masters", "workers", "remove", "namespace", "name", "selector", "health", "field"]
+    for name in [
+        *("masters", "workers", "remove", "namespace", "name", "selector", "health", "field"),
+        *("address", "where", "prefix", "larger", "client", "virtual", "interface", "setting"),
+        *("backend", "pod", "wider", "ranges", "port", "node", "tool", "primary", "ports"),
+        *("target", "pod_namespace"),
+    ]
 }
 
 
@@ -25,16 +30,23 @@ def test_causes_stand_in_order_of_precedence():
     assert [cause.id for cause in CAUSES] == [rule.name for rule in RULES.flow]
 
 
-@pytest.mark.parametrize("cause", CAUSES, ids=lambda cause: cause.id)
+def test_causes_without_a_flow_rule_are_the_states_alone():
+    flow, state = ({rule.name for rule in rules} for rules in (RULES.flow, RULES.state))
+    assert {cause.id for cause in STATE_CAUSES} == state - flow
+
+
+@pytest.mark.parametrize("cause", CAUSES_BY_ID.values(), ids=lambda cause: cause.id)
 def test_a_cause_explains_itself(cause):
     assert cause.title
+    assert cause.symptom
+    assert any((cause.sight.bpf, cause.sight.conntrack, cause.sight.capture, cause.sight.state))
     assert cause.summary
     assert cause.remedy
     assert all(source.startswith("https://") for source in cause.sources)
     assert cause.sources or cause.fallback
 
 
-@pytest.mark.parametrize("cause", CAUSES, ids=lambda cause: cause.id)
+@pytest.mark.parametrize("cause", CAUSES_BY_ID.values(), ids=lambda cause: cause.id)
 def test_remedies_are_filled_in_completely(cause):
     for step in cause.steps(**WORDS):
         assert re.search(r"\{\w+\}|\{\{", step) is None

@@ -107,3 +107,86 @@ ENDPOINT_REMOVAL_LAG = Cause(
         capture="the same, paired from packets",
     ),
 )
+
+SOURCE_RANGES_DROP = Cause(
+    id="lb-source-ranges-drop",
+    title="The client is outside the Service's loadBalancerSourceRanges",
+    severity=Severity.WARNING,
+    modes=EVERY_MODE,
+    symptom="A load balancer address works from some networks and times out from others.",
+    summary=(
+        "Nodes drop requests to a load balancer address whose source is in none of the Service's "
+        "ranges, those of pods and nodes too. This is policy, not a fault elsewhere."
+    ),
+    remedy=(
+        "kubectl get service {name} -n {namespace} "
+        "-o jsonpath='{{.spec.loadBalancerSourceRanges}}'   # {ranges}",
+        "Let {client} in, if it should be: kubectl patch service {name} -n {namespace} "
+        '-p \'{{"spec":{{"loadBalancerSourceRanges":[{wider}]}}}}\'',
+        "Pods and nodes use the ClusterIP instead; a load balancer that rewrites sources must "
+        "filter by itself",
+    ),
+    sight=Sight(
+        bpf="a drop by netfilter, of a source in none of the ranges",
+        conntrack="silence, for a source in none of the ranges",
+        capture="silence, for a source in none of the ranges",
+    ),
+    sources=(ISSUE + "110289", ISSUE + "33586", ISSUE + "62638"),
+)
+
+SESSION_AFFINITY_DEAD_POD = Cause(
+    id="session-affinity-dead-pod",
+    title="ClientIP affinity keeps one client on an endpoint that is gone",
+    severity=Severity.WARNING,
+    modes=EVERY_MODE,
+    symptom="One client fails for hours while all others are served.",
+    summary=(
+        "The node remembers the client's endpoint for the Service's affinity time, renewed by "
+        "every attempt, and goes on choosing it although it has left."
+    ),
+    remedy=(
+        "iptables mode: echo -{client} > /proc/net/xt_recent/<KUBE-SEP-...>"
+        "   # grep -l {client} /proc/net/xt_recent/*",
+        "ipvs mode: sysctl -w net.ipv4.vs.expire_quiescent_template=1; "
+        "ipvsadm -Lnc | grep {client}",
+        "nftables mode: nft list sets ip kube-proxy | grep -B9 {client}; "
+        "nft delete element ip kube-proxy <affinity set> '{{ {client} }}'",
+        "kubectl patch service {name} -n {namespace} -p "
+        '\'{{"spec":{{"sessionAffinityConfig":{{"clientIP":{{"timeoutSeconds":300}}}}}}}}\'',
+    ),
+    sight=Sight(
+        bpf="one client repeatedly sent to an endpoint that left, while others are served",
+        conntrack="the same",
+        capture="the same, paired from packets",
+    ),
+    sources=(ISSUE + "71809", ISSUE + "81587", ISSUE + "110302", ISSUE + "55603"),
+)
+
+WRONG_TARGET_PORT = Cause(
+    id="wrong-target-port",
+    title="The endpoints are ready, but nothing listens on the Service's target port",
+    severity=Severity.WARNING,
+    modes=EVERY_MODE,
+    symptom="Connection refused, always, although every endpoint is ready.",
+    summary=(
+        "The Service sends its clients to a port on which no endpoint listens: targetPort is "
+        "wrong, or the program listens on the pod's loopback address only."
+    ),
+    remedy=(
+        "kubectl get service {name} -n {namespace} "
+        "-o jsonpath='{{.spec.ports}}'   # targetPort {target}",
+        "kubectl exec -n {pod_namespace} {pod} -- ss -ltnu"
+        "   # which port, and is it 0.0.0.0 or [::], not 127.0.0.1?",
+        "kubectl edit service {name} -n {namespace}   # correct targetPort, or let the program "
+        "listen on all addresses",
+    ),
+    sight=Sight(
+        bpf="every endpoint of the port resets the request, or it is a port the pod declares not",
+        conntrack="the same resets on the wire",
+        capture="the same resets on the wire, paired from packets",
+    ),
+    sources=(
+        DEBUG_SERVICE,
+        "https://kubernetes.io/docs/tutorials/services/connect-applications-service/",
+    ),
+)

@@ -1,0 +1,44 @@
+from tests.builders import packet, record
+from tests.tracer.diagnosis.story import CLIENT, THERE, VIP, Story, cluster, node_state, service
+from tracer.cluster.model import ServicePort
+from tracer.events import Hook
+
+CAUSE = "unserved-vip-routing-loop"
+ASK = f"{CLIENT}:40000", f"{VIP}:8443"
+KNOWN = cluster(service(), endpoints=[THERE])
+
+
+def looped(rounds, known=KNOWN, ends=ASK, error=11 << 8):
+    story = Story(known, node_state())
+    story.tell(*(packet(1 + n / 1000, *ends, "S", seq=7, ttl=64 - 2 * n) for n in range(rounds)))
+    story.tell(record(Hook.ICMP_SENT, 1.1, *ends, detail=error, tcp_flags=2))
+    return story
+
+
+def test_a_request_that_goes_round_until_it_expires_is_named():
+    story = looped(30)
+    assert (story.only.cause, story.only.subject.service) == (CAUSE, "default/web")
+    assert "seen 30 times" in story.only.evidence[1].text
+
+
+def test_a_traced_route_is_no_loop():
+    assert CAUSE not in looped(3).causes
+
+
+def test_another_refusal_is_no_loop():
+    assert CAUSE not in looped(30, error=3 << 8 | 3).causes
+
+
+def test_an_address_of_no_service_is_not_our_affair():
+    assert looped(30, ends=(f"{CLIENT}:40000", "198.51.100.7:8443")).found == []
+
+
+def test_a_served_port_is_another_matter():
+    served = service(ports=(ServicePort("tls", 6, 8443, "8443"),))
+    assert CAUSE not in looped(30, cluster(served, endpoints=[THERE])).causes
+
+
+def test_it_closes_when_nothing_goes_round_any_more():
+    story = looped(30)
+    story.wait(12)
+    assert story.closed == [CAUSE]
