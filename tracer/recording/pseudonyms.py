@@ -6,7 +6,16 @@ import re
 from dataclasses import replace
 from hashlib import blake2b
 
-from tracer.cluster.model import Cluster, Endpoint, Node, Pod, Service, ServicePort
+from tracer.cluster.model import (
+    Cluster,
+    ClusterChange,
+    Endpoint,
+    Handover,
+    Node,
+    Pod,
+    Service,
+    ServicePort,
+)
 from tracer.recording.addresses import AddressMap
 
 _KEPT_NAMESPACES = {"", "default", "kube-system", "kube-public", "kube-node-lease"}
@@ -84,6 +93,27 @@ def hidden_cluster(cluster: Cluster, names: Pseudonyms, addresses: AddressMap) -
         at_ns=cluster.at_ns,
         unparsed=hidden_lines(cluster.unparsed),
         known=cluster.known,
+        pods_of=names.node(cluster.pods_of) if cluster.pods_of else "",
+        changes=tuple(_change(change, names, addresses) for change in cluster.changes),
+        handovers=tuple(_handover(each, names, addresses) for each in cluster.handovers),
+    )
+
+
+def _change(change: ClusterChange, names: Pseudonyms, addresses: AddressMap) -> ClusterChange:
+    return ClusterChange(
+        at_ns=change.at_ns,
+        turn=change.turn,
+        service=names.key("service", change.service),
+        endpoint=_endpoint(change.endpoint, names, addresses) if change.endpoint else None,
+    )
+
+
+def _handover(handover: Handover, names: Pseudonyms, addresses: AddressMap) -> Handover:
+    return Handover(
+        at_ns=handover.at_ns,
+        ip=addresses.packed(handover.ip),
+        before=names.owner(handover.before),
+        after=names.owner(handover.after) if handover.after else "",
     )
 
 

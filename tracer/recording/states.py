@@ -12,6 +12,7 @@ from tracer.cluster.file import parse
 from tracer.cluster.model import Cluster
 from tracer.node.model import NodeState
 from tracer.recording.objects import PARTS
+from tracer.recording.timeline import decode_timeline, encode_timeline
 from tracer.recording.values import decoded, encoded
 
 MAX_STATE_BYTES = 1 << 30
@@ -62,7 +63,7 @@ def encode_cluster(cluster: Cluster, at_ns: int, before: Cluster | None) -> byte
         "known": sorted(cluster.known),
         "objects": changed,
     }
-    return _packed(said)
+    return _packed(said | encode_timeline(cluster, before))
 
 
 def decode_cluster(payload: bytes, before: Cluster) -> StateAt:
@@ -76,6 +77,7 @@ def decode_cluster(payload: bytes, before: Cluster) -> StateAt:
     cluster = replace(
         before,
         **parts,
+        **decode_timeline(said, before),
         generation=int(said["generation"]),
         at_ns=int(said["at_ns"]),
         unparsed=_texts(said["unparsed"]),
