@@ -101,7 +101,10 @@ def _recorder(
         return None
     # Text under a screen would spoil it, and the screen has its own place for problems.
     say = (lambda _: None) if output.form == "screen" else complain
-    return recorder_of(settings.record, pipeline, lambda: decisions.backend, say)
+    # A filter beside a screen or lines is about what they show: all of it is recorded.
+    chosen = filter_of(output) if output.form == "none" else None
+    record = settings.record
+    return recorder_of(record, pipeline, lambda: decisions.backend, say, chosen=chosen)
 
 
 def _verifier() -> tuple[TableVerifier | None, tuple[str, ...]]:

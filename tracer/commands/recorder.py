@@ -10,6 +10,7 @@ from typing import TextIO
 
 from tracer.cells import count_text
 from tracer.events import Loss
+from tracer.filters import Filter
 from tracer.pipeline import Pipeline, Update
 from tracer.plain import harmless
 from tracer.recording import Header
@@ -36,10 +37,11 @@ def recorder_of(
     backend: Callable[[], str],
     say: Callable[[Problem], None],
     hidden: bool = False,
+    chosen: Filter | None = None,
 ) -> RecordSink:
     """The recorder; ``say`` is told at once when it has to stop.
 
-    ``hidden``: strangers may see what it is given already.
+    ``hidden``: strangers may see what it is given already; ``chosen``: only these flows.
     """
     limits = Limits(
         settings.rotate_bytes, round(settings.rotate_s * 1e9), settings.keep, settings.max_bytes
@@ -58,7 +60,7 @@ def recorder_of(
         )
 
     files = RecordingFiles(settings.target, limits)
-    return RecordSink(files, header, privacy_of(settings), say)
+    return RecordSink(files, header, privacy_of(settings), say, chosen)
 
 
 def complain(problem: Problem) -> None:

@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from tracer.events import Hook, Origin, Records, membership, picked
+from tracer.events import Flag, Hook, Origin, Records, membership, picked
 from tracer.flow import Engine, Rows, Seen
 from tracer.flows import evidence, mappings, packets, pairs
 from tracer.flows.chains import link
@@ -114,6 +114,11 @@ class FlowTable:
         return rows[(self.flows["seen"][rows] & np.uint32(Seen.TRANSLATED)) != 0]
 
     def find(self, records: Records) -> Rows:
-        """Row of the flow that each record's own tuple is part of, -1 where there is none."""
+        """Row of the flow of each record (an ICMP error's is what it quotes), -1 for none."""
         scopes = np.where(records["netns"] == self.home_netns, np.uint32(0), records["netns"])
-        return self._store.find(mappings.before(records, scopes))[0]
+        rows: Rows = self._store.find(mappings.before(records, scopes))[0]
+        quoting = (records["flags"] & Flag.QUOTED) != 0
+        if quoting.any():
+            about = packets.quoted(picked(records, np.flatnonzero(quoting)), scopes[quoting])
+            rows[quoting] = self._store.find(about)[0]
+        return rows

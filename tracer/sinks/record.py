@@ -17,13 +17,16 @@ import numpy as np
 import numpy.typing as npt
 
 from tracer.capture_file import CaptureWriter
-from tracer.cells import Gathered, translated
+from tracer.cells import Gathered, flows_by_cause, translated
 from tracer.cluster.model import Cluster
 from tracer.diagnosis.finding import Finding
 from tracer.errors import InputError
-from tracer.events import EventBatch, Hook, Origin, no_records
+from tracer.events import EventBatch, Hook, Origin, no_records, picked
+from tracer.filters import Filter
+from tracer.flow import Rows
 from tracer.naming import naming_of
 from tracer.node.model import NodeState
+from tracer.packets import Spans
 from tracer.pipeline import Pipeline, Update
 from tracer.recording import ContentWriter, Header
 from tracer.recording.comments import finding_text, packet_of, translations
@@ -63,10 +66,12 @@ class RecordSink:
         header: Callable[[], Header],
         privacy: Privacy | None = None,
         on_stop: Callable[[Problem], None] | None = None,
+        chosen: Filter | None = None,
     ) -> None:
-        """``header`` is asked when the first file begins; ``on_stop`` told when it has to stop."""
+        """``header`` is asked when the first file begins; ``on_stop`` told when it has
+        to stop; ``chosen`` keeps records and packets of these flows only."""
         self._files, self._header, self._on_stop = files, header, on_stop
-        self._privacy = privacy or Privacy()
+        self._privacy, self._chosen = privacy or Privacy(), chosen
         self._run = secrets.token_hex(8)
         self._held: deque[_Step] = deque()
         self._buffer = io.BytesIO()
@@ -185,7 +190,9 @@ class RecordSink:
         self._content.node(self._node, now_ns)
         self._content.cluster(self._cluster, now_ns)
         self._content.names(names_of(self._cluster, self._node))
-        known = restated(pipeline.table.flows, pipeline.table.alive(), now_ns)
+        rows = pipeline.table.alive()
+        rows = rows[self._is_chosen(pipeline, rows)]
+        known = restated(pipeline.table.flows, rows, now_ns)
         batch = EventBatch(known, Origin.CONNTRACK, now_ns, interfaces=self._interfaces)
         hidden = self._privacy.batch(batch)
         self._content.batch(replace(hidden, texts=self._texts), restated=True)
@@ -205,6 +212,7 @@ class RecordSink:
 
     def _encode_batch(self, pipeline: Pipeline, step: _Step, batch: EventBatch, last: bool) -> None:
         assert self._content is not None, "a file has begun"
+        batch = self._of_chosen_flows(pipeline, batch)
         comments: dict[int, str] = {}
         if batch.packets is not None and len(batch.records):
             comments = self._translations(pipeline, batch)
@@ -214,6 +222,26 @@ class RecordSink:
         self._texts.update(hidden.texts)
         self._interfaces.update(hidden.interfaces)
         self._content.batch(hidden, comments)
+
+    def _of_chosen_flows(self, pipeline: Pipeline, batch: EventBatch) -> EventBatch:
+        """The records, with their packets, that belong to a flow asked for."""
+        if self._chosen is None or not len(batch.records):
+            return batch
+        rows = pipeline.table.find(batch.records)
+        kept = np.flatnonzero(rows >= 0)
+        kept = kept[self._is_chosen(pipeline, rows[kept])]
+        if kept.size == len(rows):
+            return batch
+        packets = batch.packets
+        if packets is not None:
+            packets = Spans.of(packets).rows(kept).packed()
+        return replace(batch, records=picked(batch.records, kept), packets=packets)
+
+    def _is_chosen(self, pipeline: Pipeline, rows: Rows) -> npt.NDArray[np.bool_]:
+        if self._chosen is None or not rows.size:
+            return np.ones(rows.size, dtype=np.bool_)
+        flows, naming = Gathered(pipeline.table.flows, rows), naming_of(pipeline)
+        return self._chosen.mask(flows, naming, flows_by_cause(flows, naming))
 
     def _translations(self, pipeline: Pipeline, batch: EventBatch) -> dict[int, str]:
         """Row of the first packet of each flow not yet commented, and its comment."""

@@ -140,9 +140,9 @@ def run(told, *sinks, several_clocks: bool = False) -> Pipeline:
     return pipeline
 
 
-def recorder(path, limits: Limits = ONE_FILE, privacy=None, say=None) -> RecordSink:
+def recorder(path, limits: Limits = ONE_FILE, privacy=None, say=None, chosen=None) -> RecordSink:
     files = RecordingFiles(path, limits)
-    return RecordSink(files, lambda: Header(home_netns=HOME), privacy, say)
+    return RecordSink(files, lambda: Header(home_netns=HOME), privacy, say, chosen)
 
 
 def lines_of(told, *sinks, several_clocks: bool = False) -> list[bytes]:

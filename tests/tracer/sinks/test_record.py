@@ -27,6 +27,7 @@ from tests.tracer.recording.stories import (
 from tracer.capture_file.blocks import options
 from tracer.errors import InputError
 from tracer.events import EventBatch, Flag
+from tracer.filters import parse
 from tracer.pipeline import Pipeline
 from tracer.recording.files import Limits, RecordingFiles
 
@@ -124,6 +125,18 @@ def test_inputs_come_back_as_they_were(tmp_path):
     assert packets.interfaces == {2: "lo"}
     assert mapped.records.tobytes() == kernel[1].records.tobytes()
     assert [each.until_ns for each in ticks] == [at(0.3), at(0.4)]
+
+
+def test_a_filter_keeps_whole_flows_and_no_others(tmp_path):
+    path = tmp_path / "run.pcapng"
+    other = sniffed((0.3, tcp("10.9.9.9:1", "10.9.9.8:2", 2)), until=0.3)
+    told = [*STATES, syn(0.1), mapping_told(0.2, CLIENT, VIP), ("batch", other, 0)]
+    told += [mapping_told(0.4, "10.1.1.1:1", "10.1.1.2:80"), tick(2)]
+    run(told, recorder(path, chosen=parse("service=default/web")))
+    found = [item for item in inputs_of(path) if isinstance(item, EventBatch)]
+    assert [len(item.records) for item in found] == [1, 1, 0, 0, 0]
+    assert found[0].packets.packet(0) == tcp(CLIENT, VIP, 2)
+    assert len(replayed(opened(path))) == 1
 
 
 def test_many_records_are_split_into_blocks_and_joined_again(tmp_path, monkeypatch):
