@@ -20,13 +20,14 @@ from tracer.errors import InputError
 from tracer.filters import parse
 from tracer.plain import harmless
 from tracer.tui.messages import (
+    Checked,
     DetailWanted,
     FilterSubmitted,
     PageWanted,
     SessionEnded,
     SnapshotReady,
 )
-from tracer.tui.pages import PAGES
+from tracer.tui.pages import CHECK_HEADINGS, PAGES
 from tracer.tui.screens import DegradedScreen, DetailScreen, HelpScreen
 from tracer.tui.widgets.blackholes import Blackholes
 from tracer.tui.widgets.detail_pane import DetailPane, Subject
@@ -34,7 +35,7 @@ from tracer.tui.widgets.filter_bar import FilterBar
 from tracer.tui.widgets.page_tabs import PageTabs
 from tracer.tui.widgets.sheet_list import SheetList
 from tracer.tui.widgets.status_line import StatusLine
-from tracer.view import Page, Snapshot, ViewQuery
+from tracer.view import Line, Page, Snapshot, ViewQuery, detail_from, sheet_of
 from tracer.view.groups import GROUPS
 
 REFRESH_S = 0.25
@@ -98,12 +99,15 @@ class TracerApp(App[int]):
         title: str,
         query: ViewQuery | None = None,
         handle_signals: bool = False,
+        check: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__()
         self._ask = ask
         self._heading = title
         self._query = query or ViewQuery()
         self._handle_signals = handle_signals
+        self._check = check
+        self._checked: tuple[Line, ...] | None = None
         self._snapshot = Snapshot(self._query)
         self._waiting = False
         self._asked_at = 0.0
@@ -141,6 +145,10 @@ class TracerApp(App[int]):
         """Take an answer; callable from any thread."""
         self.post_message(SnapshotReady(snapshot))
 
+    def checked(self, lines: tuple[Line, ...]) -> None:
+        """Take what is known of this machine; callable from any thread."""
+        self.post_message(Checked(lines))
+
     def end(self, error: BaseException | None, leave: bool = False) -> None:
         """The session is over; callable from any thread."""
         self.post_message(SessionEnded(error, leave))
@@ -150,7 +158,7 @@ class TracerApp(App[int]):
         self._waiting = False
         if not self._has_main:
             return
-        shot = self._snapshot = message.snapshot
+        shot = self._snapshot = self._with_check(message.snapshot)
         if shot.query.frozen:
             self._held.setdefault(shot.query.page, shot.sheet.newest)
         self._main.query_one(StatusLine).snapshot = shot
@@ -160,6 +168,11 @@ class TracerApp(App[int]):
             self._list.show(shot)
         self.set_class(bool(shot.open or shot.closed), "-findings")
         self._show_detail()
+
+    def on_checked(self, message: Checked) -> None:
+        """Show what was found on this machine."""
+        self._checked = message.lines
+        self._tick()
 
     def on_session_ended(self, message: SessionEnded) -> None:
         """A failure ends the screen; the end of the input does not."""
@@ -223,6 +236,8 @@ class TracerApp(App[int]):
     def action_page(self, page: str) -> None:
         """Show another page."""
         self._change(replace(self._query, page=Page(page), group=""))
+        if self._query.page is Page.CHECK:
+            self._check()
         self._show_page()
 
     def action_group(self) -> None:
@@ -295,6 +310,16 @@ class TracerApp(App[int]):
         if self._query.page is not Page.TRANSLATIONS:
             return self._main.query_one(f"#{self._query.page}", SheetList)
         return self._main.query_one("#groups" if self._query.group else "#flows", SheetList)
+
+    def _with_check(self, shot: Snapshot) -> Snapshot:
+        """The page that no pipeline can fill."""
+        if shot.query.page is not Page.CHECK:
+            return shot
+        query, lines = shot.query, self._checked or ()
+        sheet = sheet_of(CHECK_HEADINGS, lines, query.start, query.height, query.row)
+        at = sheet.selected_at
+        detail = detail_from(CHECK_HEADINGS, lines[at]) if at >= 0 else None
+        return replace(shot, sheet=sheet, detail=detail, missing="Looking at this machine…")
 
     def _tick(self) -> None:
         """Ask, unless an answer is still owed."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from textual.message import Message
 
-from tracer.view import Page, Snapshot
+from tracer.view import Line, Page, Snapshot
 
 
 class _Replaceable(Message):
@@ -22,6 +22,13 @@ class SnapshotReady(_Replaceable):
     """The pipeline's thread has answered."""
 
     snapshot: Snapshot
+
+
+@dataclass
+class Checked(Message):
+    """This machine has been looked at."""
+
+    lines: tuple[Line, ...]
 
 
 @dataclass

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tracer.view import Page
+from tracer.view import Heading, Page
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,4 +29,15 @@ PAGES: tuple[PageEntry, ...] = (
         Page.EVENTS, "Events", "Kernel decisions, node and cluster changes, findings by time"
     ),
     PageEntry(Page.PACKETS, "Packets", "Packets of the selected flow over both legs, dissected"),
+    PageEntry(Page.NODE, "Node", "Addresses and who put them there, drift, sysctls"),
+    PageEntry(Page.CHECK, "Check", "What works on this machine, and why the rest does not"),
 )
+
+CHECK_HEADINGS = (
+    Heading("What"),
+    Heading("Works"),
+    Heading("Found"),
+    Heading("Without it"),
+    Heading("What to do"),
+)
+"""Under these stand the lines of the last page, whoever makes them."""

@@ -14,6 +14,17 @@ from __future__ import annotations
 
 from tracer.view.answers import View
 from tracer.view.query import Page, Snapshot, ViewQuery
-from tracer.view.sheet import Heading, Line, Sheet, Tone, sheet_of
+from tracer.view.sheet import Heading, Line, Sheet, Tone, detail_from, sheet_of
 
-__all__ = ["Heading", "Line", "Page", "Sheet", "Snapshot", "Tone", "View", "ViewQuery", "sheet_of"]
+__all__ = [
+    "Heading",
+    "Line",
+    "Page",
+    "Sheet",
+    "Snapshot",
+    "Tone",
+    "View",
+    "ViewQuery",
+    "detail_from",
+    "sheet_of",
+]

@@ -18,6 +18,7 @@ from tracer.pipeline import Pipeline, Update
 from tracer.view.event_sheet import event_sheet
 from tracer.view.flow_sheet import flow_sheet
 from tracer.view.groups import group_sheet
+from tracer.view.node_sheet import NodePage
 from tracer.view.packet_sheet import packet_sheet
 from tracer.view.packet_store import PacketStore
 from tracer.view.query import Page, Snapshot, ViewQuery
@@ -38,7 +39,7 @@ class View:
         self._frozen_ns = 0
         self._marks: list[tuple[int, int, int]] = []
         """(now, events, packets) of past answers, the newest last."""
-        self._service_page = ServicePage()
+        self._service_page, self._node_page = ServicePage(), NodePage()
         self._filter: tuple[str, Filter | None, str] = ("", None, "")
 
     def observe(self, pipeline: Pipeline, update: Update) -> None:
@@ -56,8 +57,11 @@ class View:
         """The snapshot for a query; ``backend`` and ``degraded`` are what the session knows."""
         naming = naming_of(pipeline)
         base = self._status(pipeline, query, backend, degraded)
-        if query.page is Page.BLACKHOLES:
+        if query.page in (Page.BLACKHOLES, Page.CHECK):
             return base
+        if query.page is Page.NODE:
+            sheet, detail = self._node_page.sheet(pipeline.cluster, pipeline.node, query)
+            return replace(base, sheet=sheet, detail=detail)
         if query.page is Page.SERVICES:
             return self._services(pipeline, query, naming, base)
         if query.page in (Page.EVENTS, Page.PACKETS):

@@ -19,6 +19,9 @@ class Page(StrEnum):
     SERVICES = "services"
     EVENTS = "events"
     PACKETS = "packets"
+    NODE = "node"
+    CHECK = "check"
+    """What works on this machine: nothing a pipeline knows, so its owner fills it in."""
 
 
 @dataclass(frozen=True, slots=True)

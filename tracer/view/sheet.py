@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
+from tracer.detail import Detail
+
 MASK = (1 << 62) - 1
 
 
@@ -94,3 +96,13 @@ def sheet_of(
         len(lines),
         at,
     )
+
+
+def detail_from(headings: tuple[Heading, ...], line: Line) -> Detail:
+    """A line of few cells with nothing cut off."""
+    facts = tuple(
+        (heading.title, cell.strip())
+        for heading, cell in zip(headings, line.cells, strict=True)
+        if cell.strip()
+    )
+    return Detail(line.id, line.cells[0].strip(), facts)

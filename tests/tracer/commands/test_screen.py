@@ -10,7 +10,7 @@ from tracer.errors import InputError
 from tracer.events import EventBatch
 from tracer.session import Session
 from tracer.sources import Problem
-from tracer.view import Snapshot, ViewQuery
+from tracer.view import Line, Snapshot, ViewQuery
 
 
 class Nothing:
@@ -40,10 +40,14 @@ class Notes:
 
     def __init__(self) -> None:
         self.shown: list[Snapshot] = []
+        self.lines: tuple[Line, ...] = ()
         self.ended: list[tuple[BaseException | None, bool]] = []
 
     def show(self, snapshot: Snapshot) -> None:
         self.shown.append(snapshot)
+
+    def checked(self, lines: tuple[Line, ...]) -> None:
+        self.lines = lines
 
     def end(self, error: BaseException | None, leave: bool = False) -> None:
         self.ended.append((error, leave))
@@ -84,3 +88,11 @@ def test_a_failure_is_handed_over():
     notes = work(Desk(session, stay=True), ViewQuery())
     assert notes.ended == [(failure, True)]
     assert notes.shown == []
+
+
+def test_this_machine_is_looked_at_beside_the_session():
+    desk, notes = Desk(Session([Nothing()], traced(), [], live=False), stay=True), Notes()
+    desk.check(notes)
+    desk.check(notes)
+    desk.close()
+    assert {"kernel", "privileges", "conntrack"} <= {line.cells[0] for line in notes.lines}

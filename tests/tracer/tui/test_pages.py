@@ -14,6 +14,7 @@ from tracer.tui.pages import PAGES
 from tracer.tui.widgets.blackholes import Blackholes
 from tracer.tui.widgets.page_tabs import PageTabs
 from tracer.tui.widgets.sheet_list import SheetList
+from tracer.view import Line
 
 
 def packets_of(data: bytes) -> EventBatch:
@@ -154,3 +155,19 @@ async def test_a_frozen_time_line_stands_still_and_goes_on():
         await press(pilot, "space")
         await settle(pilot)
         assert desk.app.query_one("#events", SheetList).snapshot.sheet.count > held
+
+
+async def test_this_machine_is_looked_at_when_its_page_is_opened():
+    looked: list[bool] = []
+    desk = Desk(traced())
+    desk.app._check = lambda: looked.append(True)
+    async with desk.app.run_test(size=(160, 40)) as pilot:
+        await press(pilot, "7")
+        await settle(pilot)
+        assert looked == [True]
+        assert "Looking at this machine" in screen_text(desk.app)
+        desk.app.checked((Line(("fact", "BTF"), ("BTF", "no", "none", "slow", "boot it")),))
+        await settle(pilot)
+        await press(pilot, "down")
+        await settle(pilot)
+        assert "What to do  boot it" in screen_text(desk.app)

@@ -21,6 +21,8 @@ from tracer.view import Heading, Snapshot, Tone, ViewQuery
 _GAP = "  "
 _MAX_WIDTH = 47
 """An IPv6 address in brackets with its port."""
+_LAST_WIDTH = 160
+"""Nothing stands behind the last column."""
 _TONE_CLASS = {
     Tone.GOOD: "sheet-list--good",
     Tone.WARN: "sheet-list--warn",
@@ -207,7 +209,8 @@ class SheetList(ScrollView, can_focus=True):
         for row in self.snapshot.sheet.cells:
             for place, text in enumerate(row):
                 if len(text) > self._widths[place]:
-                    self._widths[place] = min(cell_len(text), _MAX_WIDTH)
+                    limit = _MAX_WIDTH if place + 1 < len(row) else _LAST_WIDTH
+                    self._widths[place] = min(cell_len(text), limit)
 
     def _header(self, width: int) -> Strip:
         """The titles; what is new above the visible rows stands to the right."""
