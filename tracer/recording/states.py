@@ -11,12 +11,15 @@ from typing import Any
 from tracer.cluster.file import parse
 from tracer.cluster.model import Cluster
 from tracer.node.model import NodeState
+from tracer.recording.endpoints import decode_endpoints, encode_endpoints
 from tracer.recording.objects import PARTS
 from tracer.recording.timeline import decode_timeline, encode_timeline
 from tracer.recording.values import decoded, encoded
 
 MAX_STATE_BYTES = 1 << 30
 _EMPTY = NodeState()
+_BY_SERVICE = "endpoints"
+"""The part of a cluster of which only what changed is stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +56,9 @@ def encode_cluster(cluster: Cluster, at_ns: int, before: Cluster | None) -> byte
     changed = {
         part: make(cluster)
         for part, make in PARTS.items()
-        if before is None or getattr(cluster, part) != getattr(before, part)
+        if before is None or (part != _BY_SERVICE and _differ(cluster, before, part))
     }
-    said = {
+    said: dict[str, object] = {
         "now_ns": at_ns,
         "generation": cluster.generation,
         "at_ns": cluster.at_ns,
@@ -63,7 +66,13 @@ def encode_cluster(cluster: Cluster, at_ns: int, before: Cluster | None) -> byte
         "known": sorted(cluster.known),
         "objects": changed,
     }
+    if before is not None and _differ(cluster, before, _BY_SERVICE):
+        said["endpoints"] = encode_endpoints(cluster, before)
     return _packed(said | encode_timeline(cluster, before))
+
+
+def _differ(cluster: Cluster, before: Cluster, part: str) -> bool:
+    return bool(getattr(cluster, part) != getattr(before, part))
 
 
 def decode_cluster(payload: bytes, before: Cluster) -> StateAt:
@@ -74,6 +83,8 @@ def decode_cluster(payload: bytes, before: Cluster) -> StateAt:
         if part in PARTS:
             listed = json.dumps({"kind": "List", "items": items}).encode()
             parts[part] = getattr(parse(listed, "recording"), part)
+    if "endpoints" in said:
+        parts[_BY_SERVICE] = decode_endpoints(said["endpoints"], before)
     cluster = replace(
         before,
         **parts,
