@@ -21,6 +21,7 @@ class Bench(NamedTuple):
 BENCHES = (
     Bench("bench.decode", (), ("16384",)),
     Bench("bench.flows", ("1000000",), ("20000",)),
+    Bench("bench.state", (), ("50",)),
     Bench("bench.ring", (), ("1",)),
     Bench("bench.startup", (), ()),
     Bench("bench.overhead", (), ("--connections", "50", "--trips", "100", "--rounds", "1")),

@@ -6,7 +6,7 @@ import random
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from lab.differential import nft_rules, xt_rules
+from lab.differential import nft_rules, services, xt_rules
 from lab.differential.observer import LEAVING, RECEIVED, TABLE, Observer, Seen
 from lab.differential.universe import PROTOCOLS, Sent, packets
 from lab.differential.world import VARIED, World, namespaces, set_sysctls, unique_prefix
@@ -19,11 +19,16 @@ from tracer.node.model import NodeState
 from tracer.path.packet import DROP, REJECT, UNKNOWN, Packet
 from tracer.path.walk import DELIVERED, LOCAL, Ending, Walker
 
-ENGINES = ("iptables", "legacy", "nft")
+ENGINES = ("iptables", "legacy", "nft", "services-iptables", "services-nft")
+"""The last two: kube-proxy's own rules for random Services."""
 PACKETS = 40
 """For each rule set."""
 FIRST_PORT = 10_000
-_TOOLS = {"iptables": "iptables-nft", "legacy": "iptables-legacy"}
+_TOOLS = {
+    "iptables": "iptables-nft",
+    "legacy": "iptables-legacy",
+    "services-iptables": "iptables-legacy",
+}
 Result = tuple[str, str, int | None, str, int, int, str]
 """Verdict, source, destination, mark and interface; only the verdict of what is lost."""
 
@@ -94,12 +99,17 @@ def _one(
 
 
 def _program(engine: str, chance: random.Random) -> str:
+    if engine == "services-nft":
+        rules = services.ruleset(chance, "nftables")
+        run(["nft", "-f", "-"], rules)
+        return rules
     if engine == "nft":
         rules = nft_rules.ruleset(chance)
         run(["nft", "-f", "-"], "table ip first\ndelete table ip first\n"
             f"table ip second\ndelete table ip second\n{rules}")  # fmt: skip
         return rules
-    rules = xt_rules.ruleset(chance)
+    by_proxy = engine == "services-iptables"
+    rules = services.ruleset(chance, "iptables") if by_proxy else xt_rules.ruleset(chance)
     run([f"{_TOOLS[engine]}-restore"], rules)
     return rules
 
@@ -118,7 +128,7 @@ def _states(engine: str) -> list[NodeState]:
         known=frozenset({"addresses", "masters", "routes", "policy_rules", "address_sets", "nft",
                          "xtables", "xtables.ip", "sysctls", "virtual_servers"}),
     )  # fmt: skip
-    if engine == "nft":
+    if engine.endswith("nft"):
         text = nft_text.parse(run(["nft", "list", "ruleset"]), unread)
         states = [base, replace(base, nft=text)]
     else:
