@@ -121,3 +121,13 @@ def test_plain_captures_get_names_and_comments(tmp_path: Path):
     out = tmp_path / "named.pcapng"
     assert run(["export", str(folder / "capture.pcapng"), "-o", str(out)]) == 0
     assert b"master-2\0" in out.read_bytes()
+
+
+def test_the_query_in_the_documentation_works(tmp_path: Path, monkeypatch):
+    duckdb = pytest.importorskip("duckdb")
+    monkeypatch.chdir(tmp_path)
+    assert run(["export", str(recorded(tmp_path)), "-o", "incident.parquet"]) == 0
+    told = (ROOT / "docs" / "recording.md").read_text()
+    query = told.split("```sql\n")[1].split("```")[0]
+    found = duckdb.sql(query.strip().rstrip(";")).project("* exclude since").fetchall()
+    assert found == [("default/web", story.POD_THERE, f"default/pod-{story.POD_THERE}", 1, 0)]
