@@ -55,8 +55,8 @@ def test_options_without_a_command_are_those_of_live(capsys):
 
 
 def test_an_unknown_command_is_bad_usage(capsys):
-    assert run(["trace"]) == 2
-    assert complaint(capsys)[0] == "viptrace: No such command 'trace'."
+    assert run(["zzzz"]) == 2
+    assert complaint(capsys)[0] == "viptrace: No such command 'zzzz'."
 
 
 def test_an_unknown_interface_is_named_with_those_that_exist(capsys):
