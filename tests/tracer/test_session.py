@@ -3,11 +3,13 @@ import threading
 import pytest
 
 from tests.builders import at, batch, mapping, packet
+from tracer.cluster.model import Cluster
 from tracer.errors import UnableError
 from tracer.events import Hook, Loss, Origin
 from tracer.node.model import NodeState
 from tracer.pipeline import Pipeline
 from tracer.session import Session
+from tracer.sources import Problem
 
 CLIENT, VIP, POD = "10.244.3.8:40000", "10.96.0.10:80", "10.244.1.5:8080"
 
@@ -104,6 +106,36 @@ def test_a_changed_node_state_reaches_the_pipeline():
     pipeline = Pipeline()
     Session([UntilNamed()], pipeline, [Noting()], live=True, state_readers=[Once()]).run()
     assert pipeline.node.node_name == "w1"
+
+
+def test_node_and_cluster_are_followed_side_by_side():
+    class Once:
+        def __init__(self, state):
+            self.left = [state]
+
+        def poll(self, timeout):
+            return self.left.pop() if self.left else None
+
+    class UntilBoth(Scripted):
+        def read(self, timeout):
+            known = pipeline.node.node_name and pipeline.cluster.generation
+            return None if known else batch(until=1)
+
+    pipeline = Pipeline()
+    readers = [
+        Once(NodeState(node_name="w1", at_ns=at(1))),
+        Once(Cluster(generation=3, at_ns=at(1))),
+    ]
+    gone = Problem("names are old", "the API server is gone")
+    session = Session(
+        *([UntilBoth()], pipeline, [Noting()]),
+        live=True,
+        state_readers=readers,
+        beside=lambda: [gone],
+    )
+    session.run()
+    assert (pipeline.node.node_name, pipeline.cluster.generation) == ("w1", 3)
+    assert gone in session.problems()
 
 
 def test_silence_is_checked_with_the_kernel_before_it_is_judged():
