@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 
 import numpy as np
 import numpy.typing as npt
@@ -47,6 +48,32 @@ _TUPLES = (
 )
 
 
+class Way(Enum):
+    """What a step of a flow's way is."""
+
+    STATION = "station"
+    """Client or backend."""
+    OUT = "out"
+    """Towards the backend."""
+    DECIDED = "decided"
+    """The kernel chose or noted the translation."""
+    BACK = "back"
+    """Towards the client."""
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of a flow's way; texts are harmless."""
+
+    since_ns: int
+    """Time since the first one; negative where there is none."""
+    what: str
+    addresses: str
+    """Source and destination as they are from here on; empty where that is not told."""
+    way: Way
+
+
 @dataclass(frozen=True, slots=True)
 class Captured:
     """The bytes of one packet, for whoever dissects it."""
@@ -66,6 +93,8 @@ class Detail:
     """(label, text)."""
     findings: tuple[Finding, ...] = ()
     """Findings about it, its Service or its address."""
+    path: tuple[Step, ...] = ()
+    """The way of a flow."""
     captured: Captured | None = None
     """The packet itself, if it is one."""
 

@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import ClassVar
 
 from textual.app import App, ComposeResult
@@ -29,6 +30,7 @@ from tracer.tui.messages import (
 )
 from tracer.tui.pages import CHECK_HEADINGS, PAGES
 from tracer.tui.screens import DegradedScreen, DetailScreen, HelpScreen
+from tracer.tui.told import export, told
 from tracer.tui.widgets.blackholes import Blackholes
 from tracer.tui.widgets.detail_pane import DetailPane, Subject
 from tracer.tui.widgets.filter_bar import FilterBar
@@ -48,7 +50,18 @@ _LISTS = (
     *(entry.page for entry in PAGES if entry.page is not Page.TRANSLATIONS),
 )
 """The tables of rows: flows listed and counted, then one a page."""
-_COMMANDS = {"freeze", "order", "reverse", "all_flows", "filter", "page", "group", "all_traffic"}
+_COMMANDS = {
+    "freeze",
+    "order",
+    "reverse",
+    "all_flows",
+    "filter",
+    "page",
+    "group",
+    "all_traffic",
+    "copy",
+    "write",
+}
 """Actions of single keys, which mean nothing while text is typed."""
 
 
@@ -85,6 +98,10 @@ class TracerApp(App[int]):
             id="traffic",
             show=False,
         ),
+        Binding(
+            "c", "copy", "Copy", id="copy", tooltip="Copy evidence and remedy of what is selected"
+        ),
+        Binding("w", "write", "Write what is selected to a file", id="write", show=False),
         Binding("d", "degraded", "What is degraded or missing", id="degraded", show=False),
         Binding("tab", "app.focus_next", "Next table", id="focus.next", show=False),
         Binding("shift+tab", "app.focus_previous", "Table before", id="focus.before", show=False),
@@ -268,6 +285,25 @@ class TracerApp(App[int]):
     def action_all_traffic(self) -> None:
         """Events and packets of all flows, or of the selected one only."""
         self._change(replace(self._query, all_traffic=not self._query.all_traffic))
+
+    def action_copy(self) -> None:
+        """Evidence and remedy into the terminal's clipboard (OSC 52)."""
+        subject = self._subject()
+        if subject is not None:
+            self.copy_to_clipboard(told(subject))
+            self.notify("Copied, if the terminal allows it (OSC 52).", timeout=3)
+
+    def action_write(self) -> None:
+        """The same into a new file of the working directory."""
+        subject = self._subject()
+        if subject is None:
+            return
+        try:
+            path = export(subject, Path.cwd())
+        except OSError as error:
+            self.notify(harmless(f"Not written: {error}"), severity="error", markup=False)
+        else:
+            self.notify(harmless(f"Written to {path}"), markup=False)
 
     def action_degraded(self) -> None:
         """What does not work here, and what was lost."""

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tracer.cells import Gathered, Naming, flows_by_cause, translated
-from tracer.detail import detail_of
+from tracer.detail import Step, detail_of
 from tracer.diagnosis.finding import Severity
 from tracer.errors import InputError
 from tracer.filters import Filter, parse
@@ -18,12 +18,14 @@ from tracer.pipeline import Pipeline, Update
 from tracer.view.event_sheet import event_sheet
 from tracer.view.flow_sheet import flow_sheet
 from tracer.view.groups import group_sheet
+from tracer.view.journey import journey
 from tracer.view.node_sheet import NodePage
 from tracer.view.packet_sheet import packet_sheet
 from tracer.view.packet_store import PacketStore
 from tracer.view.query import Page, Snapshot, ViewQuery
 from tracer.view.service_sheet import ServicePage
 from tracer.view.timeline import Timeline
+from tracer.view.touching import touched
 
 OPEN_SHOWN, CLOSED_SHOWN = 200, 50
 """Findings kept on the screen; all are counted."""
@@ -102,13 +104,20 @@ class View:
             sheet = group_sheet(asked, naming, pipeline.cluster, pipeline.started_ns, query)
         else:
             sheet = flow_sheet(flows, rows, naming, query)
-        return replace(
-            base,
-            sheet=sheet,
-            total=total,
-            detail=detail_of(_selected(flows, query.selected), naming, base.open + base.closed),
-            error=error,
-        )
+        flow = _selected(flows, query.selected)
+        detail = detail_of(flow, naming, base.open + base.closed)
+        if detail is not None:
+            detail = replace(detail, path=self._journey(flow, naming, pipeline))
+        return replace(base, sheet=sheet, total=total, detail=detail, error=error)
+
+    def _journey(
+        self, flow: npt.NDArray[np.void], naming: Naming, pipeline: Pipeline
+    ) -> tuple[Step, ...]:
+        """The way of one flow, as far as packets and records of it are kept."""
+        packets = self.packets.of_flow(flow, self.packets.newest)
+        records, _ = self.timeline.records()
+        own = records[touched(records, flow)]
+        return journey(flow, naming, packets, own, pipeline.interfaces)
 
     def _services(
         self, pipeline: Pipeline, query: ViewQuery, naming: Naming, base: Snapshot

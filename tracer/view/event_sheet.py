@@ -114,7 +114,7 @@ def _row(
         what,
         _packet(record),
         _after(record),
-        harmless(_reason(record, naming)),
+        harmless(reason_text(record, naming)),
         harmless(interfaces.get(int(record["ifindex"]), "")),
     ), tone
 
@@ -146,7 +146,7 @@ def _after(record: np.void) -> str:
     return " ".join(changed) or "as it was"
 
 
-def _reason(record: np.void, naming: Naming) -> str:
+def reason_text(record: np.void, naming: Naming) -> str:
     """Why or where, as far as this kind of record tells."""
     hook, reason, detail = (int(record[field]) for field in ("hook", "reason", "detail"))
     if hook == Hook.DROP:

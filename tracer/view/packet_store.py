@@ -16,6 +16,13 @@ FLOW_PACKETS_SHOWN = 5000
 """Packets of one flow that are listed: the first ones."""
 
 
+_ENDS = (
+    *("id", "protocol", "client", "virtual", "source", "backend"),
+    *("client_port", "virtual_port", "source_port", "backend_port"),
+)
+"""What tells a flow, and its translation, from others."""
+
+
 @dataclass(frozen=True, slots=True)
 class Kept:
     """One batch with packets."""
@@ -46,6 +53,9 @@ class PacketStore:
         self._batches: deque[Kept] = deque()
         self._size = 0
         self._next_id = 1
+        self._asked = b""
+        self._found: dict[int, tuple[npt.NDArray[np.intp], Legs]] = {}
+        """Rows and legs by batch of the flow that was asked for last."""
         self.forgotten = 0
         """Packets that had to go."""
 
@@ -69,6 +79,7 @@ class PacketStore:
         while self._size > self._bytes_kept and len(self._batches) > 1:
             gone = self._batches.popleft()
             self._size -= _size(gone.batch)
+            self._found.pop(gone.first_id, None)
             self.forgotten += gone.count
 
     def records(self, first_id: int, count: int) -> Records:
@@ -84,11 +95,10 @@ class PacketStore:
         """The packets of the one row in the array with an id up to ``until``."""
         ids, parts, legs = [], [], []
         for kept in self._batches:
-            found = legs_of(kept.batch.records, flow)
-            rows = np.flatnonzero(found >= 0)
+            rows, which_legs = self._rows_of(kept, flow)
             ids.append(rows + kept.first_id)
             parts.append(kept.batch.records[rows])
-            legs.append(found[rows])
+            legs.append(which_legs)
         if not parts:
             empty = np.zeros(0, dtype=np.int64)
             return FlowPackets(empty, stacked([]), empty.astype(np.int8))
@@ -96,6 +106,17 @@ class PacketStore:
         order = np.lexsort((numbers, records["time_ns"]))
         order = order[numbers[order] <= until][:FLOW_PACKETS_SHOWN]
         return FlowPackets(numbers[order], records[order], which[order])
+
+    def _rows_of(self, kept: Kept, flow: npt.NDArray[np.void]) -> tuple[npt.NDArray[np.intp], Legs]:
+        """Looked for once in each batch, as long as the same flow is asked for."""
+        asked = b"".join(flow[end].tobytes() for end in _ENDS)
+        if asked != self._asked:
+            self._asked, self._found = asked, {}
+        if kept.first_id not in self._found:
+            legs = legs_of(kept.batch.records, flow)
+            rows = np.flatnonzero(legs >= 0)
+            self._found[kept.first_id] = rows, legs[rows]
+        return self._found[kept.first_id]
 
     def packet(self, packet_id: int) -> tuple[Records, bytes, int, int] | None:
         """(record, captured bytes, length on the wire, link type) of one that is kept."""

@@ -11,7 +11,7 @@ from textual.containers import VerticalScroll
 from textual.widgets import Static
 
 from tracer.clock import rfc3339
-from tracer.detail import Detail
+from tracer.detail import Detail, Step, Way
 from tracer.diagnosis.finding import Finding, Severity
 from tracer.plain import harmless, numbered
 from tracer.tui.messages import DetailWanted
@@ -22,6 +22,13 @@ _STYLE = {
     Severity.CRITICAL: "bold red",
     Severity.WARNING: "bold yellow",
     Severity.INFO: "bold cyan",
+}
+_MARKS = {
+    Way.STATION: ("●", "bold"),
+    Way.OUT: ("▼", ""),
+    Way.DECIDED: ("◆", "cyan"),
+    Way.BACK: ("▲", ""),
+    Way.FAILED: ("✗", "bold red"),
 }
 Subject = Detail | Finding | None
 
@@ -88,6 +95,7 @@ def detail_text(detail: Detail) -> Text:
     for finding in detail.findings:
         text.append(f"{finding.severity.label.upper()}: ", _STYLE[finding.severity])
         text.append(f"{harmless(finding.summary)}\n")
+    _draw_path(text, detail.path)
     wide = max((len(label) for label, _ in detail.facts), default=0)
     for label, fact in detail.facts:
         text.append(f"{label:<{wide}}  ", "dim")
@@ -98,6 +106,25 @@ def detail_text(detail: Detail) -> Text:
     for finding in detail.findings:
         _section(text, f"What to do about {harmless(finding.cause)}", numbered(finding.remedy))
     return text
+
+
+def _draw_path(text: Text, path: Sequence[Step]) -> None:
+    """The way as a picture: stations, what was seen between them, addresses where they change."""
+    told = ""
+    if path:
+        text.append("\nPath\n", "bold underline")
+    for step in path:
+        mark, style = _MARKS[step.way]
+        time = f"+{step.since_ns / 1e6:.3f} ms  " if step.since_ns >= 0 else ""
+        text.append(f"{mark} ", style)
+        text.append(f"{time if step.way is not Way.STATION else ''}", "dim")
+        text.append(f"{step.what}\n", style)
+        if step.addresses and step.addresses != told:
+            text.append("│ ", "dim")
+            text.append(f"  {step.addresses}\n")
+        told = step.addresses or told
+    if path:
+        text.append("\n")
 
 
 def _section(text: Text, title: str, lines: Sequence[str]) -> None:

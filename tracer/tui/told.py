@@ -1,0 +1,33 @@
+"""What is selected as plain text, to be copied or kept as a file."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from tracer.clock import rfc3339, wall_ns
+from tracer.detail import Detail
+from tracer.diagnosis.finding import Finding
+from tracer.tui.widgets.detail_pane import Subject, describe
+
+
+def told(subject: Subject) -> str:
+    """All that the detail page says, without colours."""
+    return describe(subject).plain.rstrip() + "\n"
+
+
+def export(subject: Finding | Detail, folder: Path) -> Path:
+    """Write it into a new file of this folder; OSError where that cannot be."""
+    name = subject.cause if isinstance(subject, Finding) else f"row-{subject.id}"
+    moment = re.sub(r"[^0-9T]", "", rfc3339(wall_ns())[:19])
+    safe = re.sub(r"[^a-z0-9-]", "_", name.lower())[:80]
+    for number in range(1000):
+        again = f"-{number}" if number else ""
+        path = folder / f"viptrace-{safe}-{moment}{again}.txt"
+        try:
+            with path.open("x", encoding="utf-8") as file:
+                file.write(told(subject))
+        except FileExistsError:
+            continue
+        return path
+    raise FileExistsError(f"{folder} is full of viptrace-{safe}-{moment}")
