@@ -14,10 +14,9 @@ from tracer.node.model import NodeState
 from tracer.recording.endpoints import decode_endpoints, encode_endpoints
 from tracer.recording.objects import PARTS
 from tracer.recording.timeline import decode_timeline, encode_timeline
-from tracer.recording.values import decoded, encoded
+from tracer.recording.values import decoded_fields, encoded
 
 MAX_STATE_BYTES = 1 << 30
-_EMPTY = NodeState()
 _BY_SERVICE = "endpoints"
 """The part of a cluster of which only what changed is stored."""
 
@@ -43,11 +42,7 @@ def encode_node(node: NodeState, at_ns: int, before: NodeState | None) -> bytes:
 def decode_node(payload: bytes, before: NodeState) -> StateAt:
     """The state; ValueError, KeyError or TypeError if the payload holds none."""
     said = _unpacked(payload)
-    known = {field.name for field in fields(NodeState)}
-    told = {name: decoded(value) for name, value in said["fields"].items() if name in known}
-    for name, value in told.items():
-        if not isinstance(value, type(getattr(_EMPTY, name))):
-            raise TypeError(f"a node's {name} is of another kind")
+    told = decoded_fields(NodeState, said["fields"])
     return StateAt(replace(before, **told), int(said["now_ns"]))
 
 

@@ -6,6 +6,7 @@ more is left out.
 
 from __future__ import annotations
 
+import re
 from array import array
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
@@ -25,6 +26,13 @@ KINDS: Mapping[str, type] = {
     )
 }
 """Kinds of values that have fields; the names are stored in recordings."""
+_ADDRESS_BYTES = 16
+_TYPES: Mapping[str, type] = {
+    **{"str": str, "int": int, "bool": bool, "bytes": bytes},
+    **{"Mapping[int, str]": Mapping, "Mapping[str, str]": Mapping},
+    "frozenset[str]": frozenset,
+}
+_MANY = re.compile(r"tuple\[(" + "|".join((*KINDS, "str", "int")) + r"), \.\.\.\]")
 _PLAIN = (str, int, float, type(None))
 
 
@@ -72,5 +80,27 @@ def decoded(said: Any) -> Any:
     if kind in ("tuple", "set"):
         items = [decoded(item) for item in inner]
         return tuple(items) if kind == "tuple" else frozenset(items)
-    known = {field.name for field in fields(KINDS[kind])}
-    return KINDS[kind](**{name: decoded(inner[name]) for name in inner if name in known})
+    return KINDS[kind](**decoded_fields(KINDS[kind], inner))
+
+
+def decoded_fields(kind: type, said: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of a kind; TypeError if one is of another type than the model says."""
+    known: dict[str, Any] = {field.name: field.type for field in fields(kind)}
+    made = {name: decoded(said[name]) for name in said if name in known}
+    for name, value in made.items():
+        if not _fits(value, str(known[name])):
+            raise TypeError(f"{kind.__name__}.{name} is of another kind")
+    return made
+
+
+def _fits(value: object, annotation: str) -> bool:
+    """As far as the annotation is a plain type, or many of a kind known here."""
+    if annotation in _TYPES:
+        if isinstance(value, bytes) and len(value) not in (0, _ADDRESS_BYTES):
+            return False
+        return isinstance(value, _TYPES[annotation])
+    many = _MANY.fullmatch(annotation)
+    if many is None:
+        return True
+    kind = KINDS.get(many[1]) or _TYPES[many[1]]
+    return isinstance(value, tuple) and all(isinstance(item, kind) for item in value)
