@@ -43,6 +43,8 @@ class Report:
     packets: int = 0
     undecided: int = 0
     """Packets for which the walk said that it does not know."""
+    reasons: set[str] = field(default_factory=set)
+    """Why it did not."""
     verdicts: dict[str, int] = field(default_factory=dict)
     differences: list[str] = field(default_factory=list)
 
@@ -53,6 +55,7 @@ class Report:
             f"{self.engine}: seed {self.seed}, {self.rulesets} rule sets, {self.packets} packets: "
             f"{len(self.differences)} differences, {self.undecided} undecided ({counted})"
         ]
+        lines += [f"  undecided because of {why}" for why in sorted(self.reasons)[:5]]
         return "\n".join(lines + self.differences[:5])
 
 
@@ -200,6 +203,7 @@ def _compare(
     report.verdicts[actual[0]] = report.verdicts.get(actual[0], 0) + 1
     if any(ending.verdict == UNKNOWN or ending.flight.gaps for ending in endings):
         report.undecided += 1
+        report.reasons.update(why for ending in endings for why in ending.flight.gaps)
         return
     expected = {foretold(ending) for ending in endings}
     if actual in expected or any(_same(actual, each) for each in expected):

@@ -114,7 +114,7 @@ def skipped(station: Station, hook: str, flight: Flight) -> bool:
     packet = flight.packet
     if station.kind != "nat":
         return False
-    return packet.state != NEW or _TRANSLATES[hook] in packet.bound
+    return packet.state != NEW or _TRANSLATES.get(hook, "") in packet.bound
 
 
 def settled(hook: str, flight: Flight) -> Flight:

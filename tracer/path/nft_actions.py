@@ -97,7 +97,7 @@ def _mangle(stand: Stand, body: Json, flight: Flight) -> Iterator[Outcome]:
     if not isinstance(body, dict) or not isinstance(body.get("key"), dict):
         raise ValueError(str(body))
     ((kind, inner),) = body["key"].items()
-    name = inner.get("key") if isinstance(inner, dict) else None
+    name = str(inner.get("key")) if isinstance(inner, dict) else ""
     if kind in ("meta", "ct") and name == "mark":
         value = Asked(stand.ground, stand.table, flight).number(body.get("value"))
         if isinstance(value, Doubt):

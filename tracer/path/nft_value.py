@@ -186,7 +186,7 @@ def _equal(asked: Asked, left: Value | tuple[Value, ...], right: Json) -> bool |
 
 
 def _payload(asked: Asked, body: Mapping[str, Json]) -> Value | Doubt:
-    packet, protocol, part = asked.packet, body.get("protocol"), body.get("field")
+    packet, protocol, part = asked.packet, str(body.get("protocol")), body.get("field")
     if protocol in ("ip", "ip6"):
         if packet.ipv6 != (protocol == "ip6"):
             raise NoMatch
