@@ -257,7 +257,7 @@ class Enricher:
     def _owner_entries(self) -> Entries:
         """Pods with addresses of their own, nodes, and this node's addresses on any interface."""
         found: Entries = {}
-        for ip, pod in self._cluster.pod_by_address.items():
+        for ip, pod in self._cluster.read_pod_by_address.items():
             found[ip, 0] = self.names.number(pod.key)
         for node in self._cluster.nodes:
             for ip in node.addresses:
@@ -278,7 +278,7 @@ class Enricher:
         """Pods that only slices name: those of other nodes, where only this node's are read."""
         if not self._cluster.nodes:
             return {}  # any of them may stand for a node, where the port matters
-        known = self._cluster.pod_by_address.keys() | self._machines()
+        known = self._cluster.read_pod_by_address.keys() | self._machines()
         number = self.names.number
         return {
             (endpoint.ip, 0): number(endpoint.pod)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import IntEnum, StrEnum
 from functools import cached_property
@@ -234,6 +234,22 @@ class Cluster:
     def pod_by_address(self) -> Mapping[bytes, Pod]:
         """The pod with an address of its own; hostNetwork pods share their node's.
 
+        Where only one node's pods are read, slices tell of those of others behind Services.
+        """
+        if not self.pods_of:
+            return self.read_pod_by_address
+        nodes = self.node_by_address
+        named = {
+            e.ip: e
+            for e in self.endpoints
+            if e.pod and e.node != self.pods_of and e.ip not in nodes
+        }
+        return _PodsAndNamed(self.read_pod_by_address, named)
+
+    @cached_property
+    def read_pod_by_address(self) -> Mapping[bytes, Pod]:
+        """The same, of the pods that were read.
+
         A finished pod answers only for an address that no other pod has taken over.
         """
         owners = sorted(self.pods, key=lambda pod: not pod.finished)
@@ -261,12 +277,34 @@ class Cluster:
         )
 
 
+class _PodsAndNamed(Mapping[bytes, Pod]):
+    """Pods that were read, then those that slices name: made when somebody asks for them."""
+
+    def __init__(self, read: Mapping[bytes, Pod], named: Mapping[bytes, Endpoint]) -> None:
+        self._read, self._named = read, named
+
+    def __getitem__(self, ip: bytes) -> Pod:
+        found = self._read.get(ip)
+        if found is not None:
+            return found
+        endpoint = self._named[ip]
+        namespace, _, name = endpoint.pod.partition("/")
+        return Pod(namespace, name, endpoint.node, (ip,))
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._read.keys() | self._named.keys())
+
+    def __len__(self) -> int:
+        return len(self._read.keys() | self._named.keys())
+
+
 _DERIVED = {
     "services_by_key": ("services",),
     "service_by_address": ("services",),
     "endpoints_by_service": ("endpoints",),
     "node_by_address": ("nodes",),
-    "pod_by_address": ("pods",),
+    "pod_by_address": ("pods", "pods_of", "endpoints", "nodes"),
+    "read_pod_by_address": ("pods",),
     "departures": ("changes",),
 }
 """The parts of a ``Cluster`` that each cached property is made from."""
