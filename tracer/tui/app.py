@@ -183,7 +183,7 @@ class TracerApp(App[int]):
         self._main.query_one(PageTabs).snapshot = shot
         if shot.query.page is self._query.page and shot.query.group == self._query.group:
             self._list.show(shot)
-        self.set_class(bool(shot.open or shot.closed), "-findings")
+        self._show_findings()
         self._show_detail()
 
     def on_checked(self, message: Checked) -> None:
@@ -234,7 +234,7 @@ class TracerApp(App[int]):
         complaint = _complaint(message.text)
         lines = map(harmless, complaint.splitlines())
         self.query_one("#filter-error", Static).update("\n".join(lines))
-        self.set_class(bool(complaint), "-filter-error")
+        self.query_one("#filter-error").display = bool(complaint)
         if not complaint:
             self._close_filter()
             self._change(replace(self._query, filter=message.text.strip()))
@@ -247,7 +247,7 @@ class TracerApp(App[int]):
         """Open the filter bar with the filter in force."""
         bar = self.query_one(FilterBar)
         bar.value = self._query.filter
-        self.add_class("-filtering")
+        bar.display = True
         bar.focus()
 
     def action_page(self, page: str) -> None:
@@ -379,12 +379,21 @@ class TracerApp(App[int]):
     def _show_page(self) -> None:
         """Only what belongs to the page in use."""
         page = self._query.page
-        for entry in PAGES:
-            self.set_class(entry.page is page, f"-page-{entry.page}")
+        shown = self._list
         for rows in self._main.query(SheetList):
-            rows.set_class(rows is self._list and page is not Page.BLACKHOLES, "-shown")
+            rows.display = rows is shown and page is not Page.BLACKHOLES
         self._main.query_one(PageTabs).page = page
+        self._show_findings()
         (self._main.query_one(Blackholes) if page is Page.BLACKHOLES else self._list).focus()
+
+    def _show_findings(self) -> None:
+        """A few on top of the translations, all of them on their own page."""
+        page, shot = self._query.page, self._snapshot
+        wanted = page in (Page.TRANSLATIONS, Page.BLACKHOLES)
+        findings = self._main.query_one(Blackholes)
+        findings.display = wanted and bool(shot.open or shot.closed)
+        findings.set_class(page is Page.BLACKHOLES, "-full")
+        self._main.query_one("#no-findings").display = wanted and not findings.display
 
     def _open_group(self) -> None:
         """The flows that are counted in the selected row."""
@@ -413,7 +422,8 @@ class TracerApp(App[int]):
             self._main.query_one(DetailPane).show(self._subject())
 
     def _close_filter(self) -> None:
-        self.remove_class("-filtering", "-filter-error")
+        self.query_one(FilterBar).display = False
+        self.query_one("#filter-error").display = False
         self._show_page()
 
 
