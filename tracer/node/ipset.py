@@ -25,6 +25,9 @@ class _Sets:
         """The set whose listing goes on."""
 
     def create(self, name: str, kind: str, header: str) -> None:
+        """A set without members so far; the header tells its family."""
+        if "netmask" in header or "bitmask" in header:
+            kind = f"{kind} masked"  # members are compared in a way of their own
         self.kinds[name] = (kind, "family inet6" in header)
         self.members.setdefault(name, [])
 
@@ -37,6 +40,7 @@ class _Sets:
         self.members[name].append(words[0])
 
     def result(self) -> Iterator[AddressSet]:
+        """Every set as a value."""
         for name, (kind, ipv6) in self.kinds.items():
             excluded = frozenset(self.excluded.get(name, ()))
             yield AddressSet(name, kind, ipv6, tuple(self.members[name]), excluded)

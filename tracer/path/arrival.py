@@ -52,7 +52,7 @@ def _loopback(ground: Ground, flight: Flight) -> Flight | Doubt | None:
     if isinstance(allowed, Doubt) or allowed:
         return allowed if isinstance(allowed, Doubt) else None
     rule = f"a loopback address on {device}, and route_localnet is 0"
-    return flight.step("", "", rule, "dropped as martian").lost("nodeport-localhost")
+    return flight.step("", "", rule, "dropped as martian")
 
 
 def _source(ground: Ground, flight: Flight) -> Flight | Doubt | None:

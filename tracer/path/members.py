@@ -30,9 +30,7 @@ def _within(
 ) -> Answer:
     form, _, dimensions = found.kind.partition(":")
     if form == "list" and depth < _DEPTH:
-        inner = [ground.sets[name] for name in found.members if name in ground.sets]
-        answers = [_within(ground, each, sides, packet, depth + 1) for each in inner]
-        return next((a for a in answers if a is not False), False)
+        return _in_list(ground, found, sides, packet, depth)
     parts = dimensions.split(",")
     if found.kind.count(" ") or len(parts) > len(sides):
         return Doubt(f"set {found.name} of kind {found.kind}")
@@ -55,6 +53,22 @@ def _within(
             or _ranged(found, parts, values)
         )
     return _longest(found, parts, values)
+
+
+def _in_list(
+    ground: Ground, found: AddressSet, sides: Sequence[str], packet: Packet, depth: int
+) -> Answer:
+    """In any of the sets of a list; a doubt where one of them is not known."""
+    answers: list[Answer] = []
+    for name in found.members:
+        inner = ground.sets.get(name)
+        if inner is None:
+            answers.append(Doubt(f"set {name}"))
+        else:
+            answers.append(_within(ground, inner, sides, packet, depth + 1))
+    if True in answers:
+        return True
+    return next((answer for answer in answers if answer is not False), False)
 
 
 def _field(part: str, side: str, packet: Packet) -> str | None:

@@ -103,7 +103,7 @@ class Walker:
     def _ways(self, flight: Flight, way: Way, word: str) -> Iterator[Flight | Ending]:
         """The flight over each device that a route offers, or its end where there is none."""
         if way.kind == "blackhole":
-            yield Ending(DROP, flight.step("", "", way.text, "dropped").lost("no-default-route"))
+            yield Ending(DROP, flight.step("", "", way.text, "dropped"))
             return
         if way.kind in _NO_ROUTE:
             yield self._no_route(flight, way)
@@ -119,7 +119,9 @@ class Walker:
             yield taken.step("", "", way.text, f"{word} by {hop.device}")
 
     def _no_route(self, flight: Flight, way: Way) -> Ending:
-        cause = "endpoint-unreachable-underlay" if flight.packet.dnat else "no-default-route"
+        cause = "endpoint-unreachable-underlay" if flight.packet.dnat else ""
+        if way.kind == "none" and not cause:
+            cause = "no-default-route"
         if not flight.packet.incoming or flight.packet.incoming == LOOPBACK:
             how = "ENETUNREACH"
         else:
@@ -177,7 +179,8 @@ class Walker:
         if allowed:
             return flight
         why = f"{text(packet.src)} may not leave by {packet.outgoing}: route_localnet is 0"
-        return Ending(DROP, flight.step("", "", why, "dropped").lost("nodeport-localhost"))
+        cause = "nodeport-localhost" if packet.dnat else ""
+        return Ending(DROP, flight.step("", "", why, "dropped").lost(cause))
 
     def _at(
         self,

@@ -75,13 +75,22 @@ def test_loopback_addresses_stay_on_lo_unless_allowed():
         sysctls={"net.ipv4.conf.all.route_localnet": "0"},
     )  # fmt: skip
     assert end(made, "127.0.0.1", "127.0.0.1:30080", "") == "dropped: nodeport-localhost"
-    assert end(made, "127.0.0.1", "172.18.0.2:22", "eth0") == "dropped: nodeport-localhost"
+    assert end(made, "127.0.0.1", "172.18.0.2:22", "eth0") == "dropped: "
 
 
 def test_without_a_route_the_sender_is_told():
     made = state(routes=ROUTES[:2])
     assert end(made, POD, "192.0.2.1:80", "cni0") == "rejected: no-default-route"
     assert end(made, "172.18.0.2", "192.0.2.1:80", "") == "rejected: no-default-route"
+
+
+@pytest.mark.parametrize(
+    ("kind", "verdict"),
+    [("blackhole", "dropped: "), ("unreachable", "rejected: "), ("prohibit", "rejected: ")],
+)
+def test_routes_that_refuse_are_nobodys_missing_default(kind, verdict):
+    made = state(routes=[*ROUTES, route("192.0.2.0/24", "", kind=kind)])
+    assert end(made, POD, "192.0.2.1:80", "cni0") == verdict
 
 
 def test_a_default_policy_of_forward_is_named():
