@@ -16,6 +16,8 @@ import numpy.typing as npt
 from tracer.packets.ragged import Bytes, Offsets, windows
 
 SECTION, INTERFACE, OBSOLETE, SIMPLE, NAMES, STATISTICS, ENHANCED = 0x0A0D0D0A, 1, 2, 3, 4, 5, 6
+JOURNAL = 9
+"""A line in systemd's export format."""
 BYTE_ORDER_MAGIC = 0x1A2B3C4D
 LOCAL = 0x80565054
 """Blocks of a recording; types with the top bit set are for local use, others skip them."""

@@ -73,6 +73,18 @@ class CaptureWriter:
         ids = self._interface_ids(batch.records, batch.packets)
         self._stream.write(_packet_blocks(batch.records, batch.packets, ids, comments or {}))
 
+    def journal(self, time_ns: int, line: str) -> None:
+        """Append a line for readers to show between the packets."""
+        text = _clean(line).replace(b"\n", b" ").decode("utf-8", "ignore")
+        said = {
+            "__REALTIME_TIMESTAMP": str(max(time_ns, 0) // 1000),
+            "SYSLOG_IDENTIFIER": "viptrace",
+            "PRIORITY": "4",
+            "MESSAGE": text,
+        }
+        body = "".join(f"{key}={value}\n" for key, value in said.items())
+        self._block(blocks.JOURNAL, body.encode())
+
     def local(self, body: bytes) -> None:
         """Append a block of a recording, which other readers skip."""
         self._block(blocks.LOCAL, body)

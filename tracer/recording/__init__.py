@@ -4,9 +4,9 @@ Packets stand in ordinary blocks, everything else in local blocks (``envelope``)
 other readers skip: a ``header``, ``batches`` (kernel records, and where a batch of
 packets ends), and ``states`` of node and cluster (``objects`` turns a cluster back into
 what kubectl prints). ``content`` puts them into blocks and reads them back in order;
-``names`` and ``comments`` are decoration for Wireshark, which replay ignores; ``restated``
-tells a rotated file about flows that are older than it. ``privacy`` shortens and
-pseudonymises on the way. A file whose end is missing is read as far as it goes.
+``names``, ``comments`` and ``journal`` are decoration for Wireshark, which replay ignores;
+``restated`` tells a rotated file about flows that are older than it. ``privacy`` shortens
+and pseudonymises on the way. A file whose end is missing is read as far as it goes.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from tracer.capture_file import CaptureWriter
 from tracer.cluster.model import Cluster
@@ -65,6 +65,11 @@ class ContentWriter:
         self.flush()
         self._put(Kind.CLUSTER, encode_cluster(cluster, at_ns, self._cluster))
         self._cluster = cluster
+
+    def journal(self, lines: Iterable[tuple[int, str]]) -> None:
+        """Append lines (time, words) for readers to show."""
+        for time_ns, line in lines:
+            self._capture.journal(time_ns, line)
 
     def know(self, interfaces: Mapping[int, str]) -> None:
         """Names for interfaces that are described from now on."""

@@ -31,6 +31,7 @@ from tracer.pipeline import Pipeline, Update
 from tracer.recording import ContentWriter, Header
 from tracer.recording.comments import finding_text, packet_of, translations
 from tracer.recording.files import RecordingFiles
+from tracer.recording.journal import lines
 from tracer.recording.names import names_of
 from tracer.recording.privacy import Privacy
 from tracer.recording.restated import restated
@@ -221,6 +222,8 @@ class RecordSink:
         hidden = self._privacy.batch(_without_conclusions(batch))
         self._texts.update(hidden.texts)
         self._interfaces.update(hidden.interfaces)
+        if hidden.packets is None:
+            self._content.journal(lines(hidden.records, lambda n: self._texts.get(n, "")))
         self._content.batch(hidden, comments)
 
     def _of_chosen_flows(self, pipeline: Pipeline, batch: EventBatch) -> EventBatch:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.builders import at, batch
+from tests.builders import at, batch, record
 from tests.tracer.diagnosis import story
 from tests.tracer.recording.stories import (
     HOME,
@@ -26,7 +26,7 @@ from tests.tracer.recording.stories import (
 )
 from tracer.capture_file.blocks import options
 from tracer.errors import InputError
-from tracer.events import EventBatch, Flag
+from tracer.events import EventBatch, Flag, Hook
 from tracer.filters import parse
 from tracer.pipeline import Pipeline
 from tracer.recording.files import Limits, RecordingFiles
@@ -111,6 +111,23 @@ def test_texts_from_tenants_cannot_act_in_a_comment(tmp_path):
     told = [("cluster", evil, at(0)), syn(0.1), mapping_told(0.2, CLIENT, VIP), tick(1)]
     run(told, recorder(path))
     assert "web\\x1b[2J\\x0a\\u202e" in comments_in(path)[0]
+
+
+def test_what_the_kernel_refused_stands_between_the_packets(tmp_path):
+    path = tmp_path / "run.pcapng"
+    dropped = record(
+        Hook.DROP, 0.2, CLIENT, VIP, netns=HOME, reason=story.NETFILTER, detail=story.IN_NFT
+    )
+    flood = [record(Hook.RST_SENT, 0.3, CLIENT, VIP)] * 70
+    told = [syn(0.1), ("batch", batch(dropped, until=0.2, texts=story.TEXTS), 0)]
+    run([*told, ("batch", batch(*flood, until=0.3), 0), tick(1)], recorder(path))
+    raw = path.read_bytes().decode("utf-8", "replace")
+    where = f"tcp {CLIENT} → {VIP}"
+    assert f"MESSAGE=dropped: {where}: NETFILTER_DROP at nft_do_chain+0x1c2\n" in raw
+    assert raw.count(f"MESSAGE=refused by reset: {where}\n") == 64
+    assert "MESSAGE=and 6 more refusals or drops\n" in raw
+    assert f"__REALTIME_TIMESTAMP={at(0.2) // 1000}\n" in raw
+    assert sum(len(i.records) for i in inputs_of(path) if isinstance(i, EventBatch)) == 72
 
 
 def test_inputs_come_back_as_they_were(tmp_path):
