@@ -46,6 +46,15 @@ _HOST = _NAMES["host"]
 _WORDS = ("and", "or", "not")
 
 
+class FilterError(InputError):
+    """What is wrong with a filter, and where."""
+
+    def __init__(self, column: int, problem: str, remedy: str) -> None:
+        super().__init__(f"Filter, column {column}: {problem}", "", remedy)
+        self.column = column
+        """From 1."""
+
+
 @dataclass(frozen=True, slots=True)
 class Filter:
     """A compiled filter; the same text gives the same rows for ever."""
@@ -207,7 +216,7 @@ def _compiled(term: Term, token: _Token) -> Test:
 
 def _error(token: _Token, problem: str, remedy: str) -> InputError:
     shown = f"'{shortened(harmless(token.text), 40)}'" if token.kind != "end" else "the end"
-    return InputError(f"Filter, column {token.column}: {shown} {problem}", "", remedy)
+    return FilterError(token.column, f"{shown} {problem}", remedy)
 
 
 def _values_of(term: Term) -> str:

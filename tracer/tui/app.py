@@ -17,8 +17,6 @@ from textual.screen import Screen
 from textual.widgets import Footer, Static
 
 from tracer.columns import SCREEN_COLUMNS
-from tracer.errors import InputError
-from tracer.filters import parse
 from tracer.plain import harmless
 from tracer.tui.messages import (
     Checked,
@@ -33,7 +31,7 @@ from tracer.tui.screens import DegradedScreen, DetailScreen, HelpScreen
 from tracer.tui.told import export, told
 from tracer.tui.widgets.blackholes import Blackholes
 from tracer.tui.widgets.detail_pane import DetailPane, Subject
-from tracer.tui.widgets.filter_bar import FilterBar
+from tracer.tui.widgets.filter_bar import FilterBar, FilterInput, complaint
 from tracer.tui.widgets.page_tabs import PageTabs
 from tracer.tui.widgets.sheet_list import SheetList
 from tracer.tui.widgets.status_line import StatusLine
@@ -144,7 +142,6 @@ class TracerApp(App[int]):
                 for name in _LISTS:
                     yield SheetList(id=name)
                 yield FilterBar(id="filter")
-                yield Static("", id="filter-error", markup=False)
             yield DetailPane(id="detail")
         yield Footer()
 
@@ -183,6 +180,8 @@ class TracerApp(App[int]):
         self._main.query_one(PageTabs).snapshot = shot
         if shot.query.page is self._query.page and shot.query.group == self._query.group:
             self._list.show(shot)
+        if shot.names:
+            self._main.query_one(FilterBar).seen = shot.names
         self._show_findings()
         self._show_detail()
 
@@ -230,14 +229,9 @@ class TracerApp(App[int]):
             self.push_screen(DetailScreen(subject))
 
     def on_filter_submitted(self, message: FilterSubmitted) -> None:
-        """Apply a filter that can be understood; say what is wrong with another."""
-        complaint = _complaint(message.text)
-        lines = map(harmless, complaint.splitlines())
-        self.query_one("#filter-error", Static).update("\n".join(lines))
-        self.query_one("#filter-error").display = bool(complaint)
-        if not complaint:
-            self._close_filter()
-            self._change(replace(self._query, filter=message.text.strip()))
+        """Apply a filter that was understood."""
+        self._close_filter()
+        self._change(replace(self._query, filter=message.text))
 
     def on_filter_cancelled(self) -> None:
         """Back to the list."""
@@ -245,10 +239,8 @@ class TracerApp(App[int]):
 
     def action_filter(self) -> None:
         """Open the filter bar with the filter in force."""
-        bar = self.query_one(FilterBar)
-        bar.value = self._query.filter
-        bar.display = True
-        bar.focus()
+        self.query_one(FilterBar).open(self._query.filter)
+        self._change(replace(self._query, names=True))
 
     def action_page(self, page: str) -> None:
         """Show another page."""
@@ -323,7 +315,7 @@ class TracerApp(App[int]):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """While text is typed or a page lies above, single keys are not commands."""
-        typing = isinstance(self.focused, FilterBar) or len(self.screen_stack) > 1
+        typing = isinstance(self.focused, FilterInput) or len(self.screen_stack) > 1
         return not (typing and action in _COMMANDS)
 
     @property
@@ -404,7 +396,7 @@ class TracerApp(App[int]):
         titles = len(GROUPS[self._query.group].titles)
         value = sheet.cells[sheet.ids.index(chosen)][titles - 1]
         text = f'{self._query.filter} {term}="{value}"'.strip()
-        if not _complaint(text):
+        if complaint(text) is None:
             self._change(replace(self._query, filter=text, group=""))
             self._show_page()
 
@@ -423,15 +415,5 @@ class TracerApp(App[int]):
 
     def _close_filter(self) -> None:
         self.query_one(FilterBar).display = False
-        self.query_one("#filter-error").display = False
+        self._query = replace(self._query, names=False)
         self._show_page()
-
-
-def _complaint(text: str) -> str:
-    """Why this is no filter; empty if it is one."""
-    try:
-        if text.strip():
-            parse(text.strip())
-    except InputError as error:
-        return str(error)
-    return ""

@@ -26,6 +26,7 @@ from tracer.view.query import Page, Snapshot, ViewQuery
 from tracer.view.service_sheet import ServicePage
 from tracer.view.timeline import Timeline
 from tracer.view.touching import touched
+from tracer.view.vocabulary import names_seen
 
 OPEN_SHOWN, CLOSED_SHOWN = 200, 50
 """Findings kept on the screen; all are counted."""
@@ -92,6 +93,7 @@ class View:
             proxy_mode=pipeline.node.proxy_mode,
             backend=backend,
             degraded=degraded,
+            names=names_seen(pipeline) if query.names else {},
         )
 
     def _flows(

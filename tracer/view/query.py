@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -54,6 +55,9 @@ class ViewQuery:
     until: int = -1
     """Events or packets up to this id only, for a frozen page; negative: no limit."""
 
+    names: bool = False
+    """Whether names for completion are wanted."""
+
     @property
     def chosen(self) -> int:
         """Id of the row that is selected on this page."""
@@ -94,5 +98,7 @@ class Snapshot:
     proxy_mode: str = ""
     backend: str = ""
     degraded: tuple[str, ...] = ()
+    names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Values by term of a filter, if wanted."""
     error: str = ""
     """Why the filter could not be used; then every row is shown."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 from tests.tracer.shown import connect, traced
 from tracer.pipeline import Pipeline
 from tracer.tui.app import TracerApp
-from tracer.tui.widgets.filter_bar import FilterBar
+from tracer.tui.widgets.filter_bar import FilterInput
 from tracer.view import View, ViewQuery
 
 
@@ -40,7 +40,7 @@ async def press(pilot, *keys: str) -> None:
 async def enter_filter(pilot, text: str) -> None:
     """Open the filter bar, write, confirm."""
     await press(pilot, "slash")
-    pilot.app.query_one(FilterBar).value = text
+    pilot.app.query_one(FilterInput).value = text
     await press(pilot, "enter")
 
 

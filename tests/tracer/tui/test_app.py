@@ -14,7 +14,7 @@ from tracer.tui.app import TracerApp
 from tracer.tui.screens import DegradedScreen, DetailScreen, HelpScreen
 from tracer.tui.widgets.blackholes import Blackholes
 from tracer.tui.widgets.detail_pane import DetailPane, describe
-from tracer.tui.widgets.filter_bar import FilterBar
+from tracer.tui.widgets.filter_bar import FilterBar, FilterInput
 from tracer.tui.widgets.sheet_list import SheetList
 from tracer.tui.widgets.status_line import StatusLine
 from tracer.view import View, ViewQuery
@@ -153,7 +153,7 @@ async def test_a_filter_is_typed_applied_and_cancelled():
         assert desk.app.query_one("#flows", SheetList).snapshot.sheet.count == 1
         assert "filter port=1003" in screen_text(desk.app)
         await press(pilot, "slash")
-        desk.app.query_one(FilterBar).value = "port=7"
+        desk.app.query_one(FilterInput).value = "port=7"
         await press(pilot, "escape")
         await settle(pilot)
         assert desk.asked[-1].filter == "port=1003"
@@ -167,7 +167,7 @@ async def test_a_wrong_filter_is_explained_and_not_applied():
         await enter_filter(pilot, "port=")
         await settle(pilot)
         assert desk.asked[-1].filter == ""
-        assert str(desk.app.query_one("#filter-error", Static).content)
+        assert "Filter, column 6" in str(desk.app.query_one("#filter-hint", Static).content)
         assert desk.app.query_one(FilterBar).display
 
 
