@@ -44,7 +44,8 @@ class NodePortAddress:
         flows = scene.table.flows
         reset = signs.has(flows, rows, Seen.RST_BEFORE_ANSWER) & (flows["service"][rows] >= 0)
         reset &= ~signs.has(flows, rows, Seen.TRANSLATED) & ~signs.answered(flows, rows)
-        reset &= signs.overdue(flows, rows, scene.now_ns) | signs.has(flows, rows, Seen.RST_LOCAL)
+        settled = signs.overdue(flows, rows, scene.now_ns) | scene.final
+        reset &= settled | signs.has(flows, rows, Seen.RST_LOCAL)
         for group in by_destination(scene, rows[reset]):
             if group.hit is None or group.hit.kind != ServiceKind.NODE_PORT:
                 continue

@@ -39,7 +39,7 @@ class NodePortOnLoopback:
         flows = scene.table.flows
         known = np.fromiter((port for _, port in served), np.uint16, len(served))
         maybe = np.isin(flows["virtual_port"][rows], known) & ~signs.answered(flows, rows)
-        maybe &= (flows["service"][rows] < 0) & signs.witnessed(flows, rows)
+        maybe &= signs.witnessed(flows, rows)
         maybe &= signs.has(flows, rows, signs.REFUSED | Seen.DROPPED) | signs.silent(scene, rows)
         if not maybe.any():
             return

@@ -1,17 +1,15 @@
-"""A request to a port no Service serves went round until its time to live was over.
+"""A request to a port no Service serves goes round until its time to live is over.
 
 Claims: node and router send it to each other.
-Evidence: the Service's address without that port, an ICMP time exceeded, and the same
-request seen many times on one interface: a traced route shows the error as well, but
-not the repetitions.
-Cannot know: which router; nothing is claimed where packets are not seen.
+Evidence: the Service's address without that port, and one SYN seen more often on one
+interface than any client repeats it; an ICMP time exceeded where it comes by here.
+Cannot know: which router; nothing is claimed where packets are not seen, nor of
+datagrams, which a client may well send that often.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-
-import numpy as np
 
 from tracer.address import text
 from tracer.diagnosis import signs
@@ -21,13 +19,13 @@ from tracer.diagnosis.rule import Scene
 from tracer.diagnosis.service_addresses import ports_of, unserved
 from tracer.diagnosis.subjects import Group, answered_since, by_destination, flow_finding
 from tracer.diagnosis.wording import flow_lines, plain, refusal_text
+from tracer.events import Protocol
 from tracer.flow import Leg, Rows, Seen
 
 QUIET_NS = 10_000_000_000
-ROUNDS = 10
-"""Sightings of one flow's requests on one interface; retransmissions alone take minutes."""
-_EXCEEDED = (11 << 8, 3 << 8)
-"""Time exceeded in transit: ICMPv4, ICMPv6."""
+ROUNDS = 16
+"""Repetitions of one SYN on one interface: a client's own are 6 at most, each seen twice where
+it comes and goes by the same interface."""
 
 
 class RoutingLoop:
@@ -38,10 +36,9 @@ class RoutingLoop:
     def check(self, scene: Scene, rows: Rows) -> Iterable[tuple[Finding, Rows]]:
         """One finding for each address."""
         flows = scene.table.flows
-        family = np.where(flows["family"][rows] == 2, *_EXCEEDED)
-        old = signs.has(flows, rows, Seen.ICMP_REFUSED) & (flows["refusal"][rows] == family)
-        often = flows["leg_packets"][rows, Leg.CLIENT_OUT] >= ROUNDS
-        lost = rows[old & often & ~signs.answered(flows, rows)]
+        often = flows["retransmits"][rows] >= ROUNDS
+        tcp = flows["protocol"][rows] == Protocol.TCP
+        lost = rows[tcp & often & ~signs.answered(flows, rows)]
         for group in by_destination(scene, lost[unserved(scene, lost)]):
             yield _finding(scene, group), group.rows
 
@@ -55,7 +52,9 @@ def _finding(scene: Scene, group: Group) -> Finding:
     flows, first = scene.table.flows, int(group.rows[0])
     service = scene.cluster.service_by_address[group.virtual]
     rounds = int(flows["leg_packets"][first, Leg.CLIENT_OUT])
-    told = f"seen {rounds} times on one interface, then {refusal_text(scene, first)}"
+    ended = bool(int(flows["seen"][first]) & Seen.ICMP_REFUSED)
+    then = f", then refused with {refusal_text(scene, first)}" if ended else ""
+    told = f"one request seen {rounds} times on one interface{then}"
     serves = f"Service {plain(service.key)} has that address and serves {ports_of(service)}"
     return flow_finding(
         scene,

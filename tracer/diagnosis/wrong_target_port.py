@@ -15,7 +15,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from tracer.address import endpoint, packed_at
+from tracer.address import endpoint, is_ipv4, packed_at
 from tracer.diagnosis import places, signs
 from tracer.diagnosis.causes.endpoints import WRONG_TARGET_PORT as CAUSE
 from tracer.diagnosis.finding import Evidence, Finding
@@ -36,7 +36,8 @@ class WrongTargetPort:
         """One finding for each Service and address asked."""
         flows = scene.table.flows
         for group in by_destination(scene, rows[_reset_by_backend(scene, rows)]):
-            usable = frozenset(e.ip for e in group.usable(scene))
+            v4 = is_ipv4(group.virtual)
+            usable = frozenset(e.ip for e in group.usable(scene) if is_ipv4(e.ip) == v4)
             chosen = frozenset(places.distinct(scene, group.rows, "backend"))
             if not chosen or not chosen <= usable:
                 continue

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 from tests.builders import packet
 from tests.tracer.diagnosis.story import (
     CLIENT_POD,
@@ -15,6 +17,7 @@ from tests.tracer.diagnosis.story import (
     translated,
     words,
 )
+from tracer.address import parse
 
 CAUSE = "wrong-target-port"
 SERVER = f"{VIP}:80"
@@ -34,6 +37,14 @@ def test_every_endpoint_that_refuses_means_the_port_is_wrong():
     assert story.only.cause == CAUSE
     assert "targetPort 8080" in words(story.only)
     assert "ss -ltnu" in words(story.only)
+
+
+def test_endpoints_of_the_other_family_do_not_matter():
+    sixth = replace(THERE, ip=parse("fd00::5"))
+    story = Story(cluster(service(), endpoints=[HERE, THERE, sixth]), node_state())
+    story.tell(*refusal(1, 40000, POD_HERE), *refusal(2, 40001, POD_THERE))
+    story.wait(3)
+    assert story.causes == [CAUSE]
 
 
 def test_one_endpoint_of_several_that_refuses_is_the_pods_affair():

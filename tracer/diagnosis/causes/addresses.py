@@ -92,9 +92,9 @@ ROUTING_LOOP = Cause(
         "Advertise single addresses (/32, /128) only; Calico: serviceLoopPrevention",
     ),
     sight=Sight(
-        bpf="time exceeded, and one request many times on one interface",
-        conntrack="time exceeded, and one request many times on one interface",
-        capture="time exceeded, and one request many times on one interface",
+        bpf="packets: one request many times on one interface",
+        conntrack="one request many times on one interface",
+        capture="one request many times on one interface",
     ),
     sources=(
         "https://github.com/projectcalico/felix/pull/2690",

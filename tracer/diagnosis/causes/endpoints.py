@@ -181,7 +181,7 @@ WRONG_TARGET_PORT = Cause(
         "listen on all addresses",
     ),
     sight=Sight(
-        bpf="every endpoint of the port resets the request, or it is a port the pod declares not",
+        bpf="every endpoint resets the request, or the one that does answers on another port",
         conntrack="the same resets on the wire",
         capture="the same resets on the wire, paired from packets",
     ),

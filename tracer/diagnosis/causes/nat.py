@@ -145,7 +145,7 @@ MASQUERADE_MISSING = Cause(
     sight=Sight(
         bpf="a mapping of an outside client to a remote endpoint with unchanged source, unanswered",
         conntrack="the same",
-        capture="the same, paired from packets",
+        capture="the same, paired from packets, with the node's addresses",
     ),
     sources=(SOURCE_IP, ISSUE + "66062", ISSUE + "85572"),
 )
