@@ -58,6 +58,51 @@ def without_pod(namespace: str, name: str) -> Change:
     return change
 
 
+def with_target_port(namespace: str, name: str, port_name: str, port: int) -> Change:
+    """The Service's targetPort is edited: its slices name another port of the same pods."""
+
+    def change(objects: Objects) -> Objects:
+        changed = copy.deepcopy(objects)
+        for item in changed:
+            labels = item["metadata"].get("labels", {})
+            mine = item["metadata"].get("namespace") == namespace
+            if mine and labels.get("kubernetes.io/service-name") == name:
+                ports = [entry for entry in item["ports"] if entry["name"] == port_name]
+                for entry in ports:
+                    entry["port"] = port
+            if _is(item, "Service", namespace, name):
+                for entry in item["spec"]["ports"]:
+                    if entry["name"] == port_name:
+                        entry["targetPort"] = port
+        return changed
+
+    return change
+
+
+def with_source_ranges(namespace: str, name: str, *ranges: str) -> Change:
+    """The Service lets in only these networks at its load balancer addresses."""
+
+    def change(objects: Objects) -> Objects:
+        changed = copy.deepcopy(objects)
+        for item in changed:
+            if _is(item, "Service", namespace, name):
+                item["spec"]["loadBalancerSourceRanges"] = list(ranges)
+        return changed
+
+    return change
+
+
+def all_of(*changes: Change) -> Change:
+    """One change after the other."""
+
+    def change(objects: Objects) -> Objects:
+        for step in changes:
+            objects = step(objects)
+        return objects
+
+    return change
+
+
 def _is(item: dict[str, Any], kind: str, namespace: str, name: str) -> bool:
     metadata = item["metadata"]
     return (item["kind"], metadata.get("namespace"), metadata["name"]) == (kind, namespace, name)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import platform
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from lab.capture import Capture
 from lab.events import EventsRecorder
 from lab.objects import dump, read
-from lab.scenario import Scenario, drive_all
+from lab.scenario import Scenario, Traffic, drive_all
 from lab.state import collect, collect_connections
 from lab.topology import Topology
 from lab.traffic import Exchange
@@ -69,8 +69,9 @@ def _recorded(scenario: Scenario, topology: Topology, folder: Path, backend: str
     expected = {
         "mode": scenario.mode,
         "kernel": platform.release(),
-        "translations": sum(
-            item.load.tcp + item.load.udp for item in scenario.traffic if item.translated
+        "translations": _connections(item for item in scenario.traffic if item.translated),
+        "visible_in_packets": _connections(
+            item for item in scenario.traffic if item.translated and item.sent_on
         ),
         "findings": list(scenario.findings),
     }
@@ -78,3 +79,7 @@ def _recorded(scenario: Scenario, topology: Topology, folder: Path, backend: str
     lines = [json.dumps(exchange.to_json()) for exchange in exchanges]
     (folder / "truth" / "clients.ndjson").write_text("".join(line + "\n" for line in lines))
     return Recording(folder, tuple(exchanges), events.backend if events else "")
+
+
+def _connections(traffic: Iterable[Traffic]) -> int:
+    return sum(item.load.tcp + item.load.udp for item in traffic)

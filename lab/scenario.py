@@ -24,6 +24,8 @@ class Traffic:
     """Kinds of failure that must be seen, and no others."""
     translated: bool = True
     """Whether its connections are translated, also those that fail then."""
+    sent_on: bool = True
+    """Whether what is translated also leaves, so that packets alone show it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lab.cause_scenarios import CAUSE_SCENARIOS
 from lab.objects import without_pod
 from lab.scenario import Scenario, Traffic
 from lab.topology import Topology
@@ -183,6 +184,7 @@ SCENARIOS: tuple[Scenario, ...] = (
         findings=("refused-by-backend",),
         fault=stop_echo_3,
     ),
+    *CAUSE_SCENARIOS,
 )
 
 BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}

@@ -60,6 +60,8 @@ class Load:
     """Patience per connection."""
     pause_s: float = 0.0
     """Between two connections."""
+    source_port: int = 0
+    """The client's port for UDP, then one exchange at a time; 0: any."""
 
 
 def drive(load: Load) -> list[Exchange]:
@@ -79,6 +81,9 @@ def drive(load: Load) -> list[Exchange]:
             time.sleep(load.pause_s)
         for _ in range(load.udp):
             client = still_open.enter_context(socket.socket(family, socket.SOCK_DGRAM))
+            if load.source_port:
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                client.bind(("", load.source_port))
             found.append(_exchange(client, load, load.udp_port or load.port))
             time.sleep(load.pause_s)
     return found
