@@ -14,6 +14,7 @@ from pathlib import Path
 import click
 
 from lab.contents import contents
+from lab.docs import write as write_docs
 from lab.kernels import SUITES, ensure_kernel
 from lab.playground import play
 from lab.reach import COUNT, try_all
@@ -124,6 +125,13 @@ def list_scenarios(table: Path | None) -> None:
     for scenario in SCENARIOS:
         where = "VM" if scenario.kernel_only else "any kernel"
         print(f"{scenario.name:30} {scenario.mode:9} {where:11} {scenario.title}")
+
+
+@cli.command()
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="folder")
+def docs(output: Path) -> None:
+    """Write one page for each cause."""
+    write_docs(output)
 
 
 @cli.command("record")

@@ -44,7 +44,7 @@ LAYERS = (
     ),
     ("tracer.diagnosis.*",),
     ("tracer.diagnosis.catalogue",),
-    ("tracer.diagnosis.engine",),
+    ("tracer.diagnosis.engine", "tracer.diagnosis.explanation"),
     ("tracer.pipeline",),
     ("tracer.naming",),
     ("tracer.view",),

@@ -9,10 +9,20 @@ import click
 
 from tracer.commands.check import check
 from tracer.commands.explain import explain
+from tracer.commands.explain_cause import explain_cause
 from tracer.commands.export import export
 from tracer.commands.live import live
 from tracer.commands.record import record
 from tracer.commands.replay import replay
 from tracer.commands.state import state
 
-COMMANDS: tuple[click.Command, ...] = (live, record, replay, export, explain, state, check)
+COMMANDS: tuple[click.Command, ...] = (
+    live,
+    record,
+    replay,
+    export,
+    explain,
+    explain_cause,
+    state,
+    check,
+)
