@@ -64,14 +64,7 @@ def export(
             f"Its name ends in none of {', '.join(FORMS)}.",
             "For example: -o incident.ndjson",
         )
-    if not (file.exists() or str(file) == "-"):
-        raise InputError(
-            f"Cannot read {file}.", "There is no such file or folder.", "Give a capture."
-        )
-    if output.exists() and file.exists() and output.samefile(file):
-        raise InputError(
-            f"{output} is the capture itself.", "It would be overwritten.", "Name another file."
-        )
+    _require_capture(file, output)
     settings = RecordSettings(
         output, snap=snaplen or 0, payload=payload(headers_only), anonymize=anonymize
     )
@@ -80,3 +73,15 @@ def export(
     from tracer.commands.replay_run import Replay
 
     return export_file(Replay((file,), cluster, no_cluster, state), settings, filter, all_flows)
+
+
+def _require_capture(file: Path, output: Path) -> None:
+    """InputError if there is none, or if it would be overwritten."""
+    if not (file.exists() or str(file) == "-"):
+        raise InputError(
+            f"Cannot read {file}.", "There is no such file or folder.", "Give a capture."
+        )
+    if output.exists() and file.exists() and output.samefile(file):
+        raise InputError(
+            f"{output} is the capture itself.", "It would be overwritten.", "Name another file."
+        )

@@ -23,6 +23,7 @@ from tracer.pipeline import Pipeline
 from tracer.recording import StateAt
 from tracer.session import Session
 from tracer.settings import LiveSettings, RecordSettings
+from tracer.sinks import Sink
 from tracer.sinks.record import RecordSink
 from tracer.sources import Problem, Source
 from tracer.sources.conntrack import ConntrackSource
@@ -63,7 +64,6 @@ def _trace(
         _say_ready(settings.ready_file)
 
     recorder = _recorder(settings, output, pipeline, decisions)
-    status = (StatusLine(recorder),) if recorder and output.form == "none" else ()
     reader = NodeReader(collector, cluster.latest)
     verifier, notes = _verifier()
     run = Run(
@@ -78,12 +78,20 @@ def _trace(
         verifier=verifier,
         state_readers=(reader, *cluster.readers),
         problems=cluster.problems,
-        sinks=(*status, *((Interest(decisions.watch),) if cluster.expected else ())),
+        sinks=(*_status(recorder, output), *_interest(decisions, cluster)),
         recorder=recorder,
     )
     with closing(reader), closing(verifier) if verifier else nullcontext():
         code = play(run, output)
-    return _UNABLE if status and recorder and recorder.failed else code
+    return _UNABLE if output.form == "none" and recorder and recorder.failed else code
+
+
+def _status(recorder: RecordSink | None, output: Output) -> tuple[Sink, ...]:
+    return (StatusLine(recorder),) if recorder and output.form == "none" else ()
+
+
+def _interest(decisions: Decisions, cluster: LiveCluster) -> tuple[Sink, ...]:
+    return (Interest(decisions.watch),) if cluster.expected else ()
 
 
 def _snap(record: RecordSettings | None) -> int:
