@@ -35,6 +35,7 @@ from tracer.tui.widgets.filter_bar import FilterBar, FilterInput, complaint
 from tracer.tui.widgets.page_tabs import PageTabs
 from tracer.tui.widgets.sheet_list import SheetList
 from tracer.tui.widgets.status_line import StatusLine
+from tracer.tui.widgets.trend_line import TrendLine
 from tracer.view import Line, Page, Snapshot, ViewQuery, detail_from, sheet_of
 from tracer.view.groups import GROUPS
 
@@ -70,6 +71,7 @@ class TracerApp(App[int]):
     CSS_PATH = "tracer.tcss"
     ENABLE_COMMAND_PALETTE = False
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (140, "-wide")]  # noqa: RUF012  declared by App
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (30, "-tall")]  # noqa: RUF012  declared by App
     BINDINGS: ClassVar[list[BindingType]] = [
         *(
             Binding(
@@ -135,6 +137,7 @@ class TracerApp(App[int]):
         """Status above, the tables beside or above the details, keys below."""
         yield StatusLine(id="status")
         yield PageTabs(id="tabs")
+        yield TrendLine(id="trends")
         with Container(id="body"):
             with Container(id="tables"):
                 yield Static("No blackholes found so far.", id="no-findings")
@@ -178,6 +181,7 @@ class TracerApp(App[int]):
         self._main.query_one(StatusLine).snapshot = shot
         self._main.query_one(Blackholes).show(shot)
         self._main.query_one(PageTabs).snapshot = shot
+        self._main.query_one(TrendLine).trends = shot.trends
         if shot.query.page is self._query.page and shot.query.group == self._query.group:
             self._list.show(shot)
         if shot.names:

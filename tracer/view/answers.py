@@ -26,6 +26,7 @@ from tracer.view.query import Page, Snapshot, ViewQuery
 from tracer.view.service_sheet import ServicePage
 from tracer.view.timeline import Timeline
 from tracer.view.touching import touched
+from tracer.view.trends import TrendKeeper
 from tracer.view.vocabulary import names_seen
 
 OPEN_SHOWN, CLOSED_SHOWN = 200, 50
@@ -42,6 +43,7 @@ class View:
         self._frozen_ns = 0
         self._marks: list[tuple[int, int, int]] = []
         """(now, events, packets) of past answers, the newest last."""
+        self._trends = TrendKeeper()
         self._service_page, self._node_page = ServicePage(), NodePage()
         self._filter: tuple[str, Filter | None, str] = ("", None, "")
 
@@ -94,6 +96,11 @@ class View:
             backend=backend,
             degraded=degraded,
             names=names_seen(pipeline) if query.names else {},
+            trends=self._trends.trends(
+                Gathered(pipeline.table.flows, pipeline.table.translated()),
+                pipeline.now_ns,
+                pipeline.started_ns,
+            ),
         )
 
     def _flows(

@@ -10,6 +10,7 @@ from tracer.detail import Detail
 from tracer.diagnosis.finding import Finding
 from tracer.events import Loss
 from tracer.view.sheet import Sheet
+from tracer.view.trends import Trends
 
 
 class Page(StrEnum):
@@ -94,6 +95,7 @@ class Snapshot:
     packet_rate: float = 0.0
     """Packets per second of record time."""
     event_rate: float = 0.0
+    trends: Trends = field(default_factory=Trends)
     node: str = ""
     proxy_mode: str = ""
     backend: str = ""

@@ -171,3 +171,13 @@ async def test_this_machine_is_looked_at_when_its_page_is_opened():
         await press(pilot, "down")
         await settle(pilot)
         assert "What to do  boot it" in screen_text(desk.app)
+
+
+async def test_a_tall_screen_has_sparklines_and_a_short_one_leaves_them_out():
+    desk = Desk(busy())
+    async with desk.app.run_test(size=(100, 30)) as pilot:
+        await settle(pilot)
+        assert "new/s" in screen_text(desk.app)
+        await pilot.resize_terminal(80, 24)
+        await settle(pilot)
+        assert "new/s" not in screen_text(desk.app)
