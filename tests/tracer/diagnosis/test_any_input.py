@@ -1,5 +1,7 @@
 """Whatever records come, in whatever order, diagnosis holds its promises."""
 
+from dataclasses import replace
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,13 +20,26 @@ from tests.tracer.diagnosis.story import (
     cluster,
     node_state,
     service,
+    with_sysctls,
 )
 from tracer.address import parse
 from tracer.events import Hook, Origin
+from tracer.node.xtables import XtChain, XtTables
 
+BALANCER = "203.0.113.10"
 ENDS = [
     f"{ip}:{port}"
-    for ip in (CLIENT, CLIENT_POD, VIP, POD_HERE, POD_THERE, MASTER_1, MASTER_2)
+    for ip in (
+        CLIENT,
+        CLIENT_POD,
+        VIP,
+        POD_HERE,
+        POD_THERE,
+        MASTER_1,
+        MASTER_2,
+        "127.0.0.1",
+        BALANCER,
+    )
     for port in (80, 8080, 30080, 40000)
 ]
 CLUSTERS = [
@@ -32,8 +47,26 @@ CLUSTERS = [
     cluster(service(), endpoints=[HERE, THERE]),
     cluster(service(external_policy="Local", internal_policy="Local"), endpoints=[THERE]),
     cluster(service(external_ips=(parse(MASTER_2),))),
+    cluster(
+        service(load_balancer_ips=(parse(BALANCER),), source_ranges=("10.0.0.0/8", "none")),
+        endpoints=[THERE],
+    ),
+    cluster(service(affinity_seconds=10800), endpoints=[THERE]),
 ]
-NODE_STATES = [node_state(), node_state(MASTER_2, VIP, mode="ipvs")]
+SETTINGS = {
+    "net__ipv4__ip_forward": "0",
+    "net__ipv4__vs__conntrack": "0",
+    "net__ipv4__conf__all__rp_filter": "1",
+    "net__netfilter__nf_conntrack_count": "9",
+    "net__netfilter__nf_conntrack_max": "9",
+}
+FORWARD = XtTables(False, "nft", "", {"filter": {"FORWARD": XtChain("FORWARD", "DROP")}})
+NODE_STATES = [
+    node_state(),
+    node_state(MASTER_2, VIP, mode="ipvs"),
+    with_sysctls(node_state(BALANCER, mode="ipvs"), **SETTINGS),
+    replace(node_state(mode="nftables"), xtables=(FORWARD,)),
+]
 
 
 @st.composite
@@ -48,8 +81,25 @@ def records(draw):
         protocol=draw(st.sampled_from([1, 6, 17, 58, 132])),
         tcp_flags=draw(st.integers(0, 31)),
         flags=draw(st.integers(0, 0x3FFF)),
-        reason=draw(st.integers(0, 10)),
-        detail=draw(st.sampled_from([0, 3, 7, 3 << 8 | 3, 3 << 8 | 13, 5 << 8, 1 << 8 | 4])),
+        reason=draw(st.integers(0, 14)),
+        detail=draw(
+            st.sampled_from(
+                [
+                    0,
+                    3,
+                    7,
+                    8,
+                    13,
+                    14,
+                    3 << 8 | 1,
+                    11 << 8,
+                    3 << 8 | 3,
+                    3 << 8 | 13,
+                    5 << 8,
+                    1 << 8 | 4,
+                ]
+            )
+        ),
         seq=draw(st.integers(0, 3)),
     )
 
