@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from tracer import address
+from tracer.address import MAPPED_PREFIX
 from tracer.cluster.model import Cluster
 from tracer.errors import InputError
 from tracer.events import PROTOCOL_NAMES
@@ -81,6 +82,8 @@ def explain(
 def _placed(walker: Walker, cluster: Cluster, packet: Packet, sender: str) -> Packet:
     """The packet at the interface where it comes in."""
     kind, _, name = sender.partition(":")
+    if not any(packet.src[12:]) and packet.src[:12] in (bytes(12), MAPPED_PREFIX):
+        return _with_source(walker, packet)
     if kind == "local":
         return packet
     if kind == "iface" and name:
@@ -108,6 +111,18 @@ def _placed(walker: Walker, cluster: Cluster, packet: Packet, sender: str) -> Pa
     if walker.ground.kind_of(packet.src) == "local":
         return packet
     return replace(packet, incoming=_device_to(walker, packet.src))
+
+
+def _with_source(walker: Walker, packet: Packet) -> Packet:
+    """The packet of a process here that leaves the choice of its source to the kernel."""
+    way = walker.ground.way(Question(packet.dst, packet.src))
+    if isinstance(way, Doubt) or not way.hops or way.route is None:
+        return packet
+    if way.kind == "local":
+        return replace(packet, src=packet.dst)
+    hop = way.hops[0]
+    chosen = walker.ground.masquerade_source(hop.device, hop.gateway or packet.dst)
+    return replace(packet, src=way.route.source or chosen or packet.src)
 
 
 def _device_to(walker: Walker, ip: bytes) -> str:

@@ -149,8 +149,10 @@ class NftBase:
             yield DROP, stand.dropped(flight, via)
         elif kind == "accept":
             yield ACCEPT, stand.step(flight, "accepted in this chain")
-        else:
+        elif kind in _VERDICTS:
             yield _VERDICTS[kind], flight
+        else:
+            yield UNKNOWN, stand.puzzled(flight, f"the verdict {kind}")
 
     def _jump(
         self, stand: Stand, kind: str, body: Json, flight: Flight, depth: int

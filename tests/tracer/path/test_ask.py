@@ -72,6 +72,17 @@ def test_where_a_packet_comes_in(sender, source, device):
     assert asked(sender, source).packet.incoming == device
 
 
+@pytest.mark.parametrize(
+    ("target", "source"),
+    [("10.96.0.41:80", "172.18.0.2"), ("172.18.0.2:22", "172.18.0.2"), (f"{POD}:80", "10.244.1.1")],
+)
+def test_a_process_that_leaves_its_source_to_the_kernel(target, source):
+    made = cluster(ONE)
+    state = programmed(made, HERE, "iptables", ADDRESSES, ROUTES)
+    sent = explain(state, made, packet("0.0.0.0", target)).packet
+    assert (sent.src, sent.incoming) == (address.parse(source), "")
+
+
 @pytest.mark.parametrize("sender", ["pod:shop/none", "elsewhere", "iface:"])
 def test_a_sender_that_is_not_known(sender):
     with pytest.raises(InputError):
