@@ -23,6 +23,7 @@ BENCHES = (
     Bench("bench.flows", ("1000000",), ("20000",)),
     Bench("bench.state", (), ("50",)),
     Bench("bench.ring", (), ("1",)),
+    Bench("bench.screen", (), ("2000",)),
     Bench("bench.startup", (), ()),
     Bench("bench.overhead", (), ("--connections", "50", "--trips", "100", "--rounds", "1")),
     Bench("bench.pairing", (), ("300",)),

@@ -96,11 +96,7 @@ class View:
             backend=backend,
             degraded=degraded,
             names=names_seen(pipeline) if query.names else {},
-            trends=self._trends.trends(
-                Gathered(pipeline.table.flows, pipeline.table.translated()),
-                pipeline.now_ns,
-                pipeline.started_ns,
-            ),
+            trends=self._trends.trends(pipeline.table, pipeline.now_ns, pipeline.started_ns),
         )
 
     def _flows(

@@ -13,6 +13,8 @@ from tracer.flow import Rows, State
 from tracer.view.query import ViewQuery
 from tracer.view.sheet import Heading, Sheet, Tone, window_of
 
+Ids = npt.NDArray[np.uint64]
+
 _TONES = {
     State.REFUSED: Tone.BAD,
     State.LOST: Tone.BAD,
@@ -25,10 +27,10 @@ _TONES = {
 def flow_sheet(flows: npt.NDArray[np.void], rows: Rows, naming: Naming, query: ViewQuery) -> Sheet:
     """The wanted window of these rows of a table."""
     asked = Gathered(flows, rows)
-    window = _window(asked, naming, query)
+    ids = asked["id"]
+    window = _window(asked, ids, naming, query)
     shown = flows[rows[window.places]]
     texts = [column.text(shown, naming) for column in SCREEN_COLUMNS if column.text]
-    ids = asked["id"]
     return Sheet(
         _headings(query),
         window.start,
@@ -58,9 +60,9 @@ class _Window:
     selected_at: int
 
 
-def _window(flows: Flows, naming: Naming, query: ViewQuery) -> _Window:
+def _window(flows: Flows, ids: Ids, naming: Naming, query: ViewQuery) -> _Window:
     """The wanted stretch of the rows in order; equal keys stand by age, as the ids do."""
-    keys, by_age = _keys(flows, naming, query)
+    keys, by_age = _keys(flows, ids, naming, query)
     count = len(keys)
     start, stop = window_of(count, query.start, query.height)
     candidates = np.arange(count)
@@ -69,19 +71,21 @@ def _window(flows: Flows, naming: Naming, query: ViewQuery) -> _Window:
         bound = np.partition(keys, stop)[stop]
         candidates = np.flatnonzero(keys <= bound)
     order = candidates[np.argsort(keys[candidates], kind="stable")][start:stop]
-    return _Window(start, by_age[order], _place(flows, keys, by_age, query.selected))
+    return _Window(start, by_age[order], _place(ids, keys, by_age, query.selected))
 
 
-def _keys(flows: Flows, naming: Naming, query: ViewQuery) -> tuple[Keys, npt.NDArray[np.intp]]:
+def _keys(
+    flows: Flows, ids: Ids, naming: Naming, query: ViewQuery
+) -> tuple[Keys, npt.NDArray[np.intp]]:
     """Keys to sort ascending, and the row each belongs to; rows are arranged by id."""
-    by_age = np.argsort(flows["id"])
+    by_age = np.argsort(ids)
     order = BY_NAME[query.order].key
     keys = order(flows, naming)[by_age] if order else by_age
     return (~keys[::-1], by_age[::-1]) if query.descending else (keys, by_age)
 
 
-def _place(flows: Flows, keys: Keys, by_age: npt.NDArray[np.intp], selected: int) -> int:
-    at = np.flatnonzero(flows["id"][by_age] == selected) if selected else np.zeros(0, np.intp)
+def _place(ids: Ids, keys: Keys, by_age: npt.NDArray[np.intp], selected: int) -> int:
+    at = np.flatnonzero(ids[by_age] == selected) if selected else np.zeros(0, np.intp)
     if not at.size:
         return -1
     key = keys[at[0]]

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from tracer import address
-from tracer.cells import Flows, Gathered, Naming, count_text, service_text
+from tracer.cells import Flows, Naming, count_text, service_text
 from tracer.cluster.model import Cluster
 from tracer.plain import harmless
 from tracer.view.charts import share_text
 from tracer.view.query import ViewQuery
 from tracer.view.sheet import Heading, Line, Sheet, Tone, sheet_of
-from tracer.view.tally import Groups, Tally, address_keys, grouped, keys_of, tally
+from tracer.view.tally import Groups, Tally, address_keys, chosen, grouped, keys_of, tally
 
 NOBODY = "(unknown)"
 
@@ -47,7 +47,7 @@ def group_sheet(
     group = GROUPS[query.group]
     example, groups = group.split(flows, naming, cluster)
     counted = tally(flows, groups, example, naming.now_ns, began_ns)
-    names = group.names(Gathered(flows, example), naming, cluster)
+    names = group.names(chosen(flows, example), naming, cluster)
     order = sorted(range(len(names)), key=lambda at: (-counted.flows[at], names[at]))
     lines = [_line(group, names[at], counted, at, len(flows)) for at in order]
     headings = (*map(Heading, group.titles), *_COUNTS)
@@ -104,7 +104,7 @@ def _backend_names(flows: Flows, naming: Naming, _: Cluster) -> list[tuple[str, 
 def _by_node(flows: Flows, _: Naming, cluster: Cluster) -> tuple[Groups, Groups]:
     """Backends first, as there are few; then those of one node together."""
     example, groups = grouped(address_keys(flows, "backend"))
-    names = _nodes(Gathered(flows, example), cluster)
+    names = _nodes(chosen(flows, example), cluster)
     distinct = sorted(set(names))
     merged = np.array([distinct.index(name) for name in names], dtype=np.intp)
     firsts = np.array([names.index(name) for name in distinct], dtype=np.intp)

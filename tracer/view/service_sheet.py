@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from tracer import address
-from tracer.cells import Flows, Gathered, Naming, count_text
+from tracer.cells import Flows, Naming, count_text
 from tracer.cluster.model import Cluster, ServiceKind, usable
 from tracer.detail import Detail
 from tracer.diagnosis.finding import Finding
@@ -22,7 +22,7 @@ from tracer.view.query import ViewQuery
 from tracer.view.server_detail import backend_detail, server_detail
 from tracer.view.servers import Backend, BackendKey, Server, ServerKey, servers_of
 from tracer.view.sheet import Heading, Line, Sheet, Tone, sheet_of
-from tracer.view.tally import grouped, keys_of, tally
+from tracer.view.tally import chosen, grouped, keys_of, tally
 
 HEADINGS = (
     Heading("Service / backend"),
@@ -114,8 +114,8 @@ class ServicePage:
                 if key not in used:
                     lines += idle
         sheet = sheet_of(HEADINGS, lines, query.start, query.height, query.row)
-        chosen = lines[sheet.selected_at] if sheet.selected_at >= 0 else None
-        return sheet, self._detail(chosen, known[0], findings) if chosen else None
+        line = lines[sheet.selected_at] if sheet.selected_at >= 0 else None
+        return sheet, self._detail(line, known[0], findings) if line else None
 
     def _learn(self, cluster: Cluster, node: NodeState) -> None:
         made_from = (cluster, node.virtual_servers, node.addresses)
@@ -157,7 +157,8 @@ def _observed(flows: Flows, naming: Naming, began_ns: int) -> dict[ServerKey, _O
     """Counts by virtual server and backend; the loop is over distinct pairs."""
     example, groups = grouped(keys_of(flows, "virtual", "backend"))
     counted = tally(flows, groups, example, naming.now_ns, began_ns)
-    distinct = Gathered(flows, example)
+    distinct = chosen(flows, example)
+    names = distinct["backend_name"].tolist()
     used: dict[ServerKey, _Observed] = {}
     for at, (key, backend) in enumerate(_keys(distinct, naming)):
         flows_here = int(counted.flows[at])
@@ -171,7 +172,7 @@ def _observed(flows: Flows, naming: Naming, began_ns: int) -> dict[ServerKey, _O
         server = used.setdefault(key, _Observed())
         server.total.add(load)
         server.loads.setdefault(backend, Load()).add(load)
-        server.names[backend] = harmless(naming.name(int(distinct["backend_name"][at])))
+        server.names[backend] = harmless(naming.name(names[at]))
     return used
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tracer.cells import Flows
+from tracer.cells import Flows, Gathered
 from tracer.flow import Seen, State
 from tracer.tuples import TupleHash, sides
 
@@ -59,6 +59,13 @@ def tally(flows: Flows, groups: Groups, example: Groups, now_ns: int, began_ns: 
         np.bincount(groups[recent], minlength=size) / span_s,
         waited / np.maximum(times, 1),
     )
+
+
+def chosen(flows: Flows, places: Groups) -> Flows:
+    """Some of the flows, without fetching whole columns for them."""
+    if isinstance(flows, Gathered):
+        return Gathered(flows.flows, flows.rows[places])
+    return Gathered(flows, places)
 
 
 def grouped(keys: npt.NDArray[np.uint64] | npt.NDArray[np.int32]) -> tuple[Groups, Groups]:

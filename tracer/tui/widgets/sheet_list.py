@@ -10,7 +10,7 @@ from rich.segment import Segment
 from rich.style import Style
 from textual import events
 from textual.binding import Binding, BindingType
-from textual.geometry import Size
+from textual.geometry import Region, Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
@@ -73,6 +73,7 @@ class SheetList(ScrollView, can_focus=True):
         self._wanted_at = -1
         """Position to select once its row is known."""
         self._widths: list[int] = []
+        self._base = Style()
 
     def show(self, snapshot: Snapshot) -> None:
         """Draw this snapshot from now on, keeping the selected row where it is on screen."""
@@ -101,18 +102,23 @@ class SheetList(ScrollView, can_focus=True):
         height = max(self.size.height, 1)
         return max(self.scroll_offset.y - height, 0), 3 * height
 
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """The lines of a region; the style below all of them is made up once, not for each."""
+        self._base = self.rich_style
+        return super().render_lines(crop)
+
     def render_line(self, y: int) -> Strip:
         """The titles on the first line, below them the rows under the scroll position."""
         width = self.size.width
         if y == 0:
             return self._header(width)
         if y == 1 and not self.snapshot.sheet.count and self.snapshot.missing:
-            return Strip([Segment(self.snapshot.missing, self.rich_style)]).crop_extend(
-                0, width, self.rich_style
+            return Strip([Segment(self.snapshot.missing, self._base)]).crop_extend(
+                0, width, self._base
             )
         strip = self._row(self.scroll_offset.y + y - 1)
         left = self.scroll_offset.x
-        return strip.crop_extend(left, left + width, self.rich_style)
+        return strip.crop_extend(left, left + width, self._base)
 
     def action_move(self, step: int) -> None:
         """Select the next row, or the first visible one."""
@@ -229,8 +235,8 @@ class SheetList(ScrollView, can_focus=True):
         index = position - sheet.start
         if not 0 <= index < len(sheet.cells):
             missing = position < sheet.count
-            return Strip([Segment("…" if missing else "", self.rich_style)])
-        style = self.rich_style
+            return Strip([Segment("…" if missing else "", self._base)])
+        style = self._base
         tone = _TONE_CLASS.get(Tone(sheet.tones[index]))
         if tone:
             style += self.get_component_rich_style(tone)
