@@ -7,7 +7,7 @@ from collections.abc import Callable
 from lab.objects import Change, read, to_cluster
 from lab.rules.apply import Mode
 from lab.shell import run, run_in
-from lab.topology import LAN, ROUTER_ADDRESSES, Topology, veth_name
+from lab.topology import LAN, ROUTER_ADDRESSES, Topology, texts, veth_name
 from lab.traffic import Load
 
 Fault = Callable[[Topology], None]
@@ -72,9 +72,16 @@ def restore(topology: Topology, node: str, lines: list[str]) -> None:
 
 
 def route_back_by_a_pod(node: str, client: str) -> Fault:
-    """The client's answers would leave by a pod's interface, and the filter minds."""
+    """The client's answers would leave by a pod's interface, and the filter minds.
+
+    It minds ARP requests as well, so the client is told the node's address beforehand.
+    """
 
     def work(topology: Topology) -> None:
+        mac = topology.run(node, "cat", "/sys/class/net/eth0/address").strip()
+        (own,) = (item for item in topology.cluster.nodes if item.name == node)
+        for ip in texts(own.addresses):
+            topology.run("client", *f"ip neigh replace {ip} lladdr {mac} dev eth0".split())
         pod = next(p for p in topology.cluster.pods if p.node == node and not p.host_network)
         topology.run(node, "ip", "route", "add", f"{client}/32", "dev", veth_name(pod))
         topology.run(node, "sysctl", "-q", "-w", "net.ipv4.conf.all.rp_filter=1")

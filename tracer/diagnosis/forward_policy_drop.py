@@ -2,7 +2,8 @@
 
 Claims: forwarded requests (in ipvs mode their answers) end at that policy.
 Evidence: policy DROP in iptables' filter table, and a forwarded request that netfilter
-dropped, or that is never answered while no forwarded request of that family is.
+dropped, or that was never mapped nor answered, while no forwarded request of that family
+is answered.
 Cannot know: whether it was the policy or a rule before it, when only silence is seen
 or when other forwarded traffic gets through; in the latter case nothing is claimed.
 """
@@ -37,8 +38,8 @@ class ForwardPolicyDrop:
             passed = places.forwarded(scene, mine) & ~signs.answered(flows, mine)
             passed &= ~signs.has(flows, mine, signs.REFUSED) & concerning(scene, mine)
             dropped = drops.by_netfilter(scene, mine) & drops.on_this_node(scene, mine)
-            others = signs.has(flows, mine, signs.HURT) | ~signs.silent(scene, mine)
-            lost = mine[passed & (dropped | ~others)]
+            got_on = signs.has(flows, mine, signs.HURT | Seen.TRANSLATED | Seen.MAPPED)
+            lost = mine[passed & (dropped | (~got_on & signs.silent(scene, mine)))]
             if lost.size and not _some_get_through(scene, family):
                 for subject, where in by_node(scene, lost):
                     yield _finding(scene, subject, where, family), where

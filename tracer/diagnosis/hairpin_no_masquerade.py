@@ -3,8 +3,9 @@
 Claims: the pod dropped the packet, which came back to it from its own address.
 Evidence: a translation whose backend is the client itself, with an unchanged source,
 dropped or not answered.
-Cannot know: which rule is missing. With a rewritten source the same silence is
-another fault (a bridge without hairpin mode), and nothing is claimed.
+Cannot know: which rule is missing. A node may well speak to itself. With a rewritten
+source the same silence is another fault (a bridge without hairpin mode), and nothing
+is claimed.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from tracer.address import packed_at, text
-from tracer.diagnosis import signs
+from tracer.diagnosis import places, signs
 from tracer.diagnosis.causes.nat import HAIRPIN_NO_MASQUERADE as CAUSE
 from tracer.diagnosis.finding import Evidence, Finding, Subject
 from tracer.diagnosis.rule import Scene
@@ -43,6 +44,10 @@ class HairpinNoMasquerade:
         refused = signs.has(flows, rows, signs.REFUSED)
         lost = to_itself & ~refused & ~signs.answered(flows, rows)
         lost &= signs.has(flows, rows, Seen.DROPPED) | signs.silent(scene, rows)
+        if not lost.any():
+            return
+        nodes = scene.cluster.node_by_address.keys() | places.own(scene)
+        lost &= ~signs.among(flows["backend"][rows], frozenset(nodes))
         for group in by_destination(scene, rows[lost]):
             for part in by_backend(scene, group):
                 yield _finding(scene, part), part.rows

@@ -41,6 +41,8 @@ class NoDefaultRoute:
                 for ip, service in scene.cluster.service_by_address.items()
                 if ip in service.cluster_ips and is_ipv4(ip) != ipv6
             ]
+            if not any(route.ipv6 == ipv6 for route in scene.node.routes):
+                continue  # not listed
             ways = [route for route in scene.node.routes if _leads_on(route, ipv6)]
             lost = [(ip, key) for ip, key in lost if not any(_covers(r, ip) for r in ways)]
             if lost and _has_family(scene, ipv6):

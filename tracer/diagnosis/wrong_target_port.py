@@ -80,8 +80,10 @@ def _of_service_port(scene: Scene, group: Group) -> Rows:
 
 
 def _answers_elsewhere(scene: Scene, group: Group, backends: frozenset[bytes]) -> bool:
-    """Whether each of these addresses answered on another port since the first refusal."""
+    """Whether each of these pods answered on another port since the first refusal."""
     flows, rows = scene.table.flows, group.rows
+    if backends & scene.cluster.node_by_address.keys():
+        return False  # a node answers for many
     there = signs.among(flows["backend"], backends) & flows["alive"]
     there &= flows["backend_port"] != flows["backend_port"][rows[0]]
     others = np.flatnonzero(there)

@@ -81,6 +81,13 @@ def test_a_masqueraded_node_port_that_gets_through_says_nothing():
     assert story.causes == [CAUSE]
 
 
+def test_a_request_that_was_mapped_and_sent_on_got_past_the_policy():
+    story = Story(KNOWN, node())
+    story.tell(*VISIBLE, translated(1, ASK[0]), *asked_in_vain(1, *ASK))
+    story.wait(1)
+    assert CAUSE not in story.causes
+
+
 def test_what_is_delivered_here_is_another_matter():
     story = Story(KNOWN, node())
     story.tell(dropped(1, (f"{CLIENT}:40000", f"{MASTER_1}:30080"), NETFILTER, IN_HOOK))

@@ -11,6 +11,7 @@ from tests.tracer.diagnosis.story import (
     asked_in_vain,
     cluster,
     dropped,
+    endpoint,
     handshake,
     node_state,
     service,
@@ -54,6 +55,15 @@ def test_a_masqueraded_hairpin_that_fails_is_another_matter():
 def test_another_pod_that_does_not_answer_is_another_matter():
     story = Story(KNOWN, node_state())
     story.tell(translated(1, ASK[0], backend=f"{POD_THERE}:8080"), *asked_in_vain(1, *ASK))
+    story.wait(1)
+    assert CAUSE not in story.causes
+
+
+def test_a_node_that_asks_itself_is_another_matter():
+    host = endpoint(MASTER_1, "master-1")
+    story = Story(cluster(service(), endpoints=[host]), node_state())
+    ask = f"{MASTER_1}:40000", ASK[1]
+    story.tell(translated(1, ask[0], backend=f"{MASTER_1}:8080"), *asked_in_vain(1, *ask))
     story.wait(1)
     assert CAUSE not in story.causes
 

@@ -5,6 +5,7 @@ import pytest
 from tests.tracer.diagnosis.story import VIP, Story, cluster, node_state, service, words
 from tracer.address import parse
 from tracer.node.lines import Unread
+from tracer.node.model import InterfaceAddress
 from tracer.node.routes import parse_routes
 
 CAUSE = "no-default-route"
@@ -50,6 +51,17 @@ def test_a_blackhole_is_no_way():
 def test_a_family_the_node_has_not_needs_no_route():
     dual = service(cluster_ips=(parse(VIP), parse("fd00:10:96::a")))
     assert Story(cluster(dual), node(ON_LINK, DEFAULT)).found == []
+
+
+def test_a_family_that_is_not_listed_says_nothing():
+    dual = service(cluster_ips=(parse(VIP), parse("fd00:10:96::a")))
+    state = node(ON_LINK, DEFAULT)
+    addresses = (*state.addresses, InterfaceAddress("eth0", parse("fc00:172:18::3"), 64))
+    state = replace(state, addresses=addresses)
+    assert Story(cluster(dual), state).found == []
+    on_link = '{"dst":"fc00:172:18::/64","dev":"eth0"}'
+    listed = replace(node(ON_LINK, DEFAULT, on_link), addresses=addresses)
+    assert Story(cluster(dual), listed).causes == [CAUSE]
 
 
 def test_it_closes_with_the_route():

@@ -4,12 +4,14 @@ from tests.builders import packet
 from tests.tracer.diagnosis.story import (
     CLIENT_POD,
     HERE,
+    MASTER_2,
     POD_HERE,
     POD_THERE,
     THERE,
     VIP,
     Story,
     cluster,
+    endpoint,
     handshake,
     node_state,
     refused_by,
@@ -68,6 +70,15 @@ def test_the_only_endpoint_that_answers_on_another_port_lives():
     story.tell(*refusal(3, 40001, POD_THERE))
     story.wait(3)
     assert CAUSE in story.causes
+
+
+def test_another_port_of_a_node_says_nothing_of_a_pod_with_its_address():
+    host = endpoint(MASTER_2, "master-2")
+    story = Story(cluster(service(), endpoints=[host]), node_state())
+    story.tell(*refusal(1, 40000, MASTER_2))
+    story.tell(*handshake(2, f"{CLIENT_POD}:50000", f"{MASTER_2}:22"))
+    story.wait(5)
+    assert CAUSE not in story.causes
 
 
 def test_a_service_that_answered_has_the_right_port():
