@@ -33,6 +33,15 @@ def on_the_machine(*lines: str) -> Fault:
     return work
 
 
+def connected(source: str, load: Load) -> Fault:
+    """Connections that were made before anything went wrong, and are remembered."""
+
+    def work(topology: Topology) -> None:
+        topology.traffic(source, load)
+
+    return work
+
+
 def both(*faults: Fault) -> Fault:
     """One after the other."""
 
