@@ -14,7 +14,7 @@ LOCK := .venv/bin/uv pip compile pyproject.toml --quiet --universal --python-ver
 	--generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 
 .PHONY: help install demo test lint format test-native test-differential test-kernel \
-	playground bench bench-smoke image docs lock clean
+	playground bench bench-smoke image docs lock screenshots clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | \
@@ -73,6 +73,9 @@ image: ## the container image, with an engine of this machine
 
 docs: install ## docs/causes: a page for each cause, from its rule and its scenarios
 	@$(PY) -m lab docs -o docs/causes
+
+screenshots: install ## pictures of the screen in docs/pictures, from recorded incidents
+	@$(PY) -m scripts.screenshots
 
 lock: install ## pin every dependency with hashes into requirements*.lock
 	@$(LOCK) --upgrade --output-file requirements.lock

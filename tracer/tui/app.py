@@ -49,6 +49,9 @@ _LISTS = (
     *(entry.page for entry in PAGES if entry.page is not Page.TRANSLATIONS),
 )
 """The tables of rows: flows listed and counted, then one a page."""
+_THEMES = ("textual-dark", "textual-light", "ansi-dark", "ansi-light", "textual-ansi")
+"""Those named ``ansi``, of which a version of Textual has some, use the terminal's own sixteen
+colours; NO_COLOR takes all colours away."""
 _COMMANDS = {
     "freeze",
     "order",
@@ -60,6 +63,7 @@ _COMMANDS = {
     "all_traffic",
     "copy",
     "write",
+    "theme",
 }
 """Actions of single keys, which mean nothing while text is typed."""
 
@@ -102,6 +106,7 @@ class TracerApp(App[int]):
             "c", "copy", "Copy", id="copy", tooltip="Copy evidence and remedy of what is selected"
         ),
         Binding("w", "write", "Write what is selected to a file", id="write", show=False),
+        Binding("t", "theme", "Dark, light, or the terminal's own colours", id="theme", show=False),
         Binding("d", "degraded", "What is degraded or missing", id="degraded", show=False),
         Binding("tab", "app.focus_next", "Next table", id="focus.next", show=False),
         Binding("shift+tab", "app.focus_previous", "Table before", id="focus.before", show=False),
@@ -300,6 +305,12 @@ class TracerApp(App[int]):
             self.notify(harmless(f"Not written: {error}"), severity="error", markup=False)
         else:
             self.notify(harmless(f"Written to {path}"), markup=False)
+
+    def action_theme(self) -> None:
+        """The next theme."""
+        themes = [name for name in _THEMES if name in self.available_themes]
+        at = themes.index(self.theme) if self.theme in themes else -1
+        self.theme = themes[(at + 1) % len(themes)]
 
     def action_degraded(self) -> None:
         """What does not work here, and what was lost."""

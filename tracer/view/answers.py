@@ -113,7 +113,8 @@ class View:
         detail = detail_of(flow, naming, base.open + base.closed)
         if detail is not None:
             detail = replace(detail, path=self._journey(flow, naming, pipeline))
-        return replace(base, sheet=sheet, total=total, detail=detail, error=error)
+        missing = "No flow passes the filter." if total else "No translated flow so far."
+        return replace(base, sheet=sheet, total=total, detail=detail, error=error, missing=missing)
 
     def _journey(
         self, flow: npt.NDArray[np.void], naming: Naming, pipeline: Pipeline

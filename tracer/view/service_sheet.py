@@ -27,17 +27,19 @@ from tracer.view.tally import chosen, grouped, keys_of, tally
 HEADINGS = (
     Heading("Service / backend"),
     Heading("Flows", right=True),
-    Heading("Active", right=True),
     Heading("New/s", right=True),
     Heading("Bad", right=True),
     Heading("Share"),
     Heading("Condition"),
+    Heading("Active", right=True),
     Heading("Address"),
     Heading("Weight", right=True),
     Heading("Answer", right=True),
     Heading("Kind"),
 )
-_NO_COUNTS = ("",) * 4
+"""The most wanted to the left: narrow terminals cut the rest."""
+_BAR_WIDTH = 6
+_NO_COUNTS = ("",) * 3
 
 
 @dataclass(slots=True)
@@ -61,10 +63,9 @@ class Load:
 
     @property
     def counts(self) -> tuple[str, ...]:
-        """Under Flows, Active, New/s and Bad."""
+        """Under Flows, New/s and Bad."""
         return (
             count_text(self.flows),
-            count_text(self.active),
             f"{self.rate:.1f}" if self.rate else "",
             count_text(self.bad) if self.bad else "",
         )
@@ -202,6 +203,7 @@ def _lines(server: Server, used: _Observed, cluster: Cluster) -> list[Line]:
             *(used.total.counts if used.loads else _NO_COUNTS),
             "",
             _readiness(server) if known else "",
+            count_text(used.total.active) if used.loads else "",
             server.text,
             server.scheduler,
             used.total.answer,
@@ -230,8 +232,9 @@ def _backend_line(server: Server, key: BackendKey, used: _Observed, known: bool)
         (
             f"  {harmless(name) or used.names.get(key) or backend.text}",
             *(load.counts if load else _NO_COUNTS),
-            share_text(_flows(used, key), used.total.flows),
+            share_text(_flows(used, key), used.total.flows, _BAR_WIDTH),
             "no backend chosen" if self_made else condition,
+            count_text(load.active) if load else "",
             backend.text,
             str(backend.weight) if backend.weight >= 0 else "",
             load.answer if load else "",

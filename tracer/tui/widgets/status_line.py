@@ -76,7 +76,7 @@ def _findings(shot: Snapshot) -> Text:
     if shot.critical_count:
         found = (f"{shot.critical_count} CRITICAL of {shot.open_count} findings", BAD)
     elif shot.open_count:
-        found = (f"{shot.open_count} findings", WARN)
+        found = (f"{shot.open_count} finding{'s' * (shot.open_count > 1)}", WARN)
     else:
         found = ("no findings", GOOD)
     return Text.assemble(found)
