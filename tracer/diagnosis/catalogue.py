@@ -13,6 +13,7 @@ from tracer.diagnosis.hairpin_no_masquerade import HairpinNoMasquerade
 from tracer.diagnosis.ip_forward_off import ForwardingRefused, ForwardingSwitchedOff
 from tracer.diagnosis.ipvs_conntrack_off import IpvsConntrackOff
 from tracer.diagnosis.ipvs_external_ip_is_node_ip import DeliveredToItself, NodeAddressClaimed
+from tracer.diagnosis.ipvs_nodest_silent_drop import IpvsNodestSilentDrop
 from tracer.diagnosis.lb_source_ranges_drop import SourceRangesDrop
 from tracer.diagnosis.local_vip_is_packet_source import LocalVipIsSource
 from tracer.diagnosis.masquerade_missing import MasqueradeMissing
@@ -46,6 +47,7 @@ RULES = Rules(
         HairpinNoMasquerade(),
         WrongSource(),
         IpvsConntrackOff(),
+        IpvsNodestSilentDrop(),
         MasqueradeMissing(),
         RoutingLoop(),
         SourceRangesDrop(),

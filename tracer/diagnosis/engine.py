@@ -100,11 +100,12 @@ class Diagnosis:
         flows["judged"][again] = 0
 
     def _open_questions(self, flows: signs.Flows) -> signs.Mask:
-        """Rows without an answer, or delivered here, that no named cause explains."""
+        """Rows without an answer, delivered here or dropped, that no named cause explains."""
         seen = flows["seen"]
         silent = (seen & np.uint32(signs.SPOKE)) == 0
         local = (seen & np.uint32(Seen.LOCAL_IN)) != 0
-        return np.asarray((silent | local) & ((flows["explained"] & 1) == 0))
+        dropped = (seen & np.uint32(Seen.DROPPED)) != 0
+        return np.asarray((silent | local | dropped) & ((flows["explained"] & 1) == 0))
 
     def _judge_pending(self, scene: Scene, rows: Rows) -> None:
         flows = scene.table.flows

@@ -99,11 +99,17 @@ def unanswered(flows: Flows) -> Rows:
 def suspicious(flows: Flows, rows: Rows, now_ns: int) -> Mask:
     """Rows that some rule could have to say something about."""
     local = has(flows, rows, Seen.LOCAL_IN)
-    silent = np.flatnonzero(~local & ~answered(flows, rows))
+    spoke = answered(flows, rows)
+    silent = np.flatnonzero(~local & ~spoke)
     asked = rows[silent]
     failing = has(flows, asked, REFUSED | HURT) | overdue(flows, asked, now_ns)
     local[silent] = failing
-    return local
+    return local | (spoke & stalled(flows, rows))
+
+
+def stalled(flows: Flows, rows: Rows) -> Mask:
+    """Balanced by IPVS, and a packet was dropped: also what was answered may end so."""
+    return has(flows, rows, Seen.DROPPED) & has(flows, rows, Seen.IPVS_NEW)
 
 
 def evidence_state(flows: Flows, rows: Rows, now_ns: int) -> npt.NDArray[np.uint64]:

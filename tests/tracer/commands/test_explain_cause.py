@@ -42,4 +42,5 @@ def test_an_unknown_id_says_what_was_meant(capsys):
 
 def test_ids_are_completed():
     found = [item.value for item in _matching(None, None, "ipvs-")]
-    assert found == ["ipvs-external-ip-is-node-ip", "ipvs-conntrack-off"]
+    assert len(found) > 1
+    assert found == [name for name in CAUSES_BY_ID if name.startswith("ipvs-")]

@@ -56,6 +56,7 @@ CLUSTERS = [
 SETTINGS = {
     "net__ipv4__ip_forward": "0",
     "net__ipv4__vs__conntrack": "0",
+    "net__ipv4__vs__expire_nodest_conn": "0",
     "net__ipv4__conf__all__rp_filter": "1",
     "net__netfilter__nf_conntrack_count": "9",
     "net__netfilter__nf_conntrack_max": "9",

@@ -172,3 +172,27 @@ STALE_UDP_CONNTRACK = Cause(
     ),
     sources=(ISSUE + "48370", ISSUE + "125467", ISSUE + "126130"),
 )
+
+IPVS_NODEST_SILENT_DROP = Cause(
+    id="ipvs-nodest-silent-drop",
+    title="Established connections to a removed endpoint hang, for IPVS drops their packets",
+    severity=Severity.WARNING,
+    modes=("ipvs",),
+    symptom="Connections that worked stand still for minutes after a pod has gone.",
+    summary=(
+        "With expire_nodest_conn=0 IPVS keeps the entry of a connection whose real server was "
+        "removed and drops every packet of it silently, until the client gives up."
+    ),
+    remedy=(
+        "sysctl -w net.ipv4.vs.expire_nodest_conn=1   # clients get a reset at once",
+        "grep -rs expire_nodest_conn /etc/sysctl.d /etc/sysctl.conf   # who turned it off?",
+        "In clients: time-outs of their own, or net.ipv4.tcp_retries2=8",
+    ),
+    sight=Sight(bpf="drops of an IPVS connection that had been answered, its real server gone"),
+    sources=(
+        "https://www.kernel.org/doc/html/latest/networking/ipvs-sysctl.html",
+        ISSUE + "71358",
+        ISSUE + "71894",
+        ISSUE + "77903",
+    ),
+)
