@@ -93,6 +93,8 @@ class Detail:
     """(label, text)."""
     findings: tuple[Finding, ...] = ()
     """Findings about it, its Service or its address."""
+    service: str = ""
+    """``namespace/name`` of the Service that it is, or stands behind; only used to look it up."""
     path: tuple[Step, ...] = ()
     """The way of a flow."""
     captured: Captured | None = None

@@ -13,6 +13,7 @@ from tracer.diagnosis.finding import Severity
 from tracer.errors import InputError
 from tracer.filters import Filter, parse
 from tracer.flow import Rows
+from tracer.lag import lags
 from tracer.naming import naming_of
 from tracer.pipeline import Pipeline, Update
 from tracer.view.event_sheet import event_sheet
@@ -135,6 +136,8 @@ class View:
         sheet, detail = self._service_page.sheet(
             Gathered(flows, rows), naming, known, pipeline.started_ns, query, base.open
         )
+        if detail is not None and detail.service and pipeline.cluster.changes:
+            detail = replace(detail, facts=(*detail.facts, *_lag(pipeline, detail.service)))
         return replace(base, sheet=sheet, detail=detail, total=total, error=error)
 
     def _happened(
@@ -198,6 +201,22 @@ class View:
         first = self._marks[0]
         span_s = (now[0] - first[0]) / 1e9
         return ((now[1] - first[1]) / span_s, (now[2] - first[2]) / span_s) if span_s else (0, 0)
+
+
+def _lag(pipeline: Pipeline, service: str) -> tuple[tuple[str, str], ...]:
+    """How long the kernel kept behind the API with this Service's endpoints."""
+    table = pipeline.table
+    changes = [change for change in pipeline.cluster.changes if change.service == service]
+    found = lags(table.flows, table.translated(), pipeline.enricher, changes)
+    return tuple(
+        (
+            f"Behind the API, {turn}",
+            f"{part.measured[-1] / 1e6:.0f} ms at most, {part.changes} changes",
+        )
+        for lag in found
+        for turn, part in (("joined", lag.joined), ("left", lag.left))
+        if part.measured
+    )
 
 
 def _selected(flows: npt.NDArray[np.void], selected: int) -> npt.NDArray[np.void]:

@@ -21,7 +21,8 @@ def server_detail(row_id: int, server: Server, findings: tuple[Finding, ...]) ->
         ("Endpoint" if not number else "", _endpoint_text(backend))
         for number, backend in enumerate(server.backends.values())
     ]
-    return Detail(row_id, server.name, _told(facts), findings)
+    key = service.key if service else ""
+    return Detail(row_id, server.name, _told(facts), findings, service=key)
 
 
 def backend_detail(

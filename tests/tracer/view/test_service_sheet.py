@@ -5,7 +5,7 @@ from dataclasses import replace
 from tests.builders import at, batch, mapping
 from tests.tracer.shown import HOSTILE, answer, blackhole, cluster, connect, refuse, traced
 from tracer.address import parse
-from tracer.cluster.model import Endpoint, Service, ServicePort
+from tracer.cluster.model import ClusterChange, Endpoint, Service, ServicePort, Turn
 from tracer.events import Flag
 from tracer.node.model import InterfaceAddress, NodeState, VirtualServer
 from tracer.pipeline import Pipeline
@@ -143,6 +143,15 @@ def test_the_selected_backend_is_described():
     facts = dict(detail.facts)
     assert detail.title == "10.244.1.5:8080"
     assert (facts["Pod"], facts["Node"], facts["Condition"]) == ("shop/web-1", "worker-1", "ready")
+
+
+def test_how_far_the_kernel_kept_behind_the_api_is_told_where_it_was_watched():
+    known = cluster()
+    joined = ClusterChange(at(1), Turn.JOINED, "shop/web", known.endpoints[0])
+    pipeline = traced(known.successor(changes=(joined,)))
+    connect(pipeline, 1.25)
+    facts = dict(selected(pipeline, 0).facts)
+    assert facts["Behind the API, joined"] == "250 ms at most, 1 changes"
 
 
 def test_findings_about_a_service_stand_with_it():
