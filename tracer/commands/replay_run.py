@@ -193,15 +193,17 @@ def _say_what_was_found(
 
 
 def _home(sets: list[_FileSet]) -> int:
-    """The namespace that most kernel records are of: packets tell none."""
+    """The namespace that most mappings, else most kernel records, are of: packets tell none."""
     for files in sets:
         if files.events:
             try:
                 events = np.load(files.events, mmap_mode="r")
-                mapped = events[_MAPPED[events["hook"]]]["netns"]
+                every = events["netns"]
+                mapped = every[_MAPPED[events["hook"]] & (every != 0)]
             except (OSError, ValueError, IndexError):
                 continue
-            values, counts = np.unique(mapped[mapped != 0], return_counts=True)
+            told = mapped if len(mapped) else every[every != 0]
+            values, counts = np.unique(told, return_counts=True)
             if len(values):
                 return int(values[counts.argmax()])
     return 0
