@@ -30,6 +30,8 @@ class SourceRangesDrop:
 
     def check(self, scene: Scene, rows: Rows) -> Iterable[tuple[Finding, Rows]]:
         """One finding for each Service and address."""
+        if not any(service.source_ranges for service in scene.cluster.services):
+            return
         flows = scene.table.flows
         sent_on = signs.has(flows, rows, Seen.TRANSLATED | signs.REFUSED)
         told = drops.by_netfilter(scene, rows) | signs.silent(scene, rows)

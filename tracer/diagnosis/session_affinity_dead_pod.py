@@ -35,7 +35,8 @@ class SessionAffinityDeadPod:
 
     def check(self, scene: Scene, rows: Rows) -> Iterable[tuple[Finding, Rows]]:
         """One finding for each Service and departed endpoint."""
-        if "endpoints" not in scene.cluster.known:
+        sticky = any(service.affinity_seconds for service in scene.cluster.services)
+        if not sticky or "endpoints" not in scene.cluster.known:
             return
         flows = scene.table.flows
         told = signs.has(flows, rows, signs.REFUSED | signs.HURT) | signs.silent(scene, rows)
