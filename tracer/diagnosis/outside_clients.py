@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tracer.address import packed_at
-from tracer.diagnosis import places, signs
+from tracer.diagnosis import drops, places, signs
 from tracer.diagnosis.rule import Scene
 from tracer.diagnosis.subjects import this_node
 from tracer.flow import Rows, Seen
@@ -18,7 +18,9 @@ def sent_on_unmasked(scene: Scene, rows: Rows) -> signs.Mask:
     """
     flows, node = scene.table.flows, this_node(scene)
     lost = signs.has(flows, rows, Seen.TRANSLATED) & (flows["service"][rows] >= 0)
-    lost &= ~signs.has(flows, rows, signs.REFUSED | signs.HURT)
+    lost &= ~signs.has(flows, rows, signs.REFUSED | Seen.CT_FAILED | Seen.NO_ROUTE)
+    # The client's own kernel drops the answer it did not expect: seen where it is ours as well.
+    lost &= ~(signs.has(flows, rows, Seen.DROPPED) & drops.on_this_node(scene, rows))
     lost &= signs.same(flows["source"][rows], flows["client"][rows])
     if not node or not lost.any():
         return np.zeros(len(rows), dtype=np.bool_)

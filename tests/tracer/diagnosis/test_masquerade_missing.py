@@ -4,7 +4,9 @@ from tests.tracer.diagnosis.story import (
     CLIENT,
     CLIENT_POD,
     HERE,
+    IN_TCP,
     MASTER_1,
+    NO_SOCKET,
     POD_HERE,
     POD_THERE,
     THERE,
@@ -12,6 +14,7 @@ from tests.tracer.diagnosis.story import (
     Story,
     asked_in_vain,
     cluster,
+    dropped,
     handshake,
     node_state,
     service,
@@ -53,6 +56,16 @@ def test_an_outside_client_sent_to_another_node_with_its_own_address_is_named():
 )
 def test_look_alikes_are_other_matters(told):
     assert CAUSE not in sent_on(**told).causes
+
+
+@pytest.mark.parametrize(("netns", "named"), [(77, True), (0, False)])
+def test_only_a_drop_on_this_node_explains_the_silence_otherwise(netns, named):
+    story = Story(KNOWN, node_state())
+    answer = REMOTE, ASK[0]
+    rejected = dropped(1.1, answer, NO_SOCKET, IN_TCP, netns=netns, tcp_flags=18)
+    story.tell(translated(1, *ASK, REMOTE), *asked_in_vain(1, *ASK), rejected)
+    story.wait(1)
+    assert (story.causes == [CAUSE]) is named
 
 
 def test_without_knowing_which_node_this_is_nothing_is_claimed():
