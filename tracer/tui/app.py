@@ -11,33 +11,37 @@ from pathlib import Path
 from typing import ClassVar
 
 from textual.app import App, ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Container
 from textual.screen import Screen
 from textual.widgets import Footer, Static
 
 from tracer.columns import SCREEN_COLUMNS
 from tracer.plain import harmless
+from tracer.tui.bindings import BINDINGS, COMMANDS, next_theme
 from tracer.tui.messages import (
     Checked,
     DetailWanted,
     FilterSubmitted,
+    FindChanged,
     PageWanted,
     SessionEnded,
     SnapshotReady,
 )
-from tracer.tui.pages import CHECK_HEADINGS, PAGES
+from tracer.tui.pages import PAGES, with_check
 from tracer.tui.screens import DegradedScreen, DetailScreen, HelpScreen
-from tracer.tui.told import export, told
-from tracer.tui.widgets.blackholes import Blackholes
+from tracer.tui.search import Search
+from tracer.tui.told import told, written
+from tracer.tui.widgets.blackholes import FINDING_PAGES, Blackholes
 from tracer.tui.widgets.detail_pane import DetailPane, Subject
 from tracer.tui.widgets.filter_bar import FilterBar, FilterInput, complaint
+from tracer.tui.widgets.find_bar import FindBar
 from tracer.tui.widgets.page_tabs import PageTabs
 from tracer.tui.widgets.sheet_list import SheetList
 from tracer.tui.widgets.status_line import StatusLine
 from tracer.tui.widgets.trend_line import TrendLine
-from tracer.view import Line, Page, Snapshot, ViewQuery, detail_from, sheet_of
-from tracer.view.groups import GROUPS
+from tracer.view import Line, Page, Snapshot, ViewQuery
+from tracer.view.groups import GROUPS, opened_group
 
 REFRESH_S = 0.25
 """Never more than one question in this time."""
@@ -49,23 +53,6 @@ _LISTS = (
     *(entry.page for entry in PAGES if entry.page is not Page.TRANSLATIONS),
 )
 """The tables of rows: flows listed and counted, then one a page."""
-_THEMES = ("textual-dark", "textual-light", "ansi-dark", "ansi-light", "textual-ansi")
-"""Those named ``ansi``, of which a version of Textual has some, use the terminal's own sixteen
-colours; NO_COLOR takes all colours away."""
-_COMMANDS = {
-    "freeze",
-    "order",
-    "reverse",
-    "all_flows",
-    "filter",
-    "page",
-    "group",
-    "all_traffic",
-    "copy",
-    "write",
-    "theme",
-}
-"""Actions of single keys, which mean nothing while text is typed."""
 
 
 class TracerApp(App[int]):
@@ -76,44 +63,7 @@ class TracerApp(App[int]):
     ENABLE_COMMAND_PALETTE = False
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (140, "-wide")]  # noqa: RUF012  declared by App
     VERTICAL_BREAKPOINTS = [(0, "-short"), (30, "-tall")]  # noqa: RUF012  declared by App
-    BINDINGS: ClassVar[list[BindingType]] = [
-        *(
-            Binding(
-                entry.key,
-                f"page('{entry.page}')",
-                entry.title,
-                id=f"page.{entry.page}",
-                show=False,
-                tooltip=f"{entry.title}: {entry.help}",
-            )
-            for entry in PAGES
-        ),
-        Binding("slash", "filter", "Filter", key_display="/", id="filter"),
-        Binding("o", "order(1)", "Order", id="order.next", tooltip="Order by the next column"),
-        Binding("O", "order(-1)", "Order by the column before", id="order.before", show=False),
-        Binding("r", "reverse", "Reverse the order", id="order.reverse", show=False),
-        Binding("b", "group", "Count by", id="group", tooltip="Count flows by Service, client, …"),
-        Binding("space", "freeze", "Freeze", id="freeze", priority=True, tooltip="Hold the list"),
-        Binding("a", "all_flows", "Untranslated flows, too", id="all", show=False),
-        Binding(
-            "x",
-            "all_traffic",
-            "Events and packets of all flows or of the selected one",
-            id="traffic",
-            show=False,
-        ),
-        Binding(
-            "c", "copy", "Copy", id="copy", tooltip="Copy evidence and remedy of what is selected"
-        ),
-        Binding("w", "write", "Write what is selected to a file", id="write", show=False),
-        Binding("t", "theme", "Dark, light, or the terminal's own colours", id="theme", show=False),
-        Binding("d", "degraded", "What is degraded or missing", id="degraded", show=False),
-        Binding("tab", "app.focus_next", "Next table", id="focus.next", show=False),
-        Binding("shift+tab", "app.focus_previous", "Table before", id="focus.before", show=False),
-        Binding("question_mark", "keys", "Help", key_display="?", id="help"),
-        Binding("q", "leave", "Quit", id="quit"),
-        Binding("ctrl+c", "interrupt", "Interrupt", id="interrupt", show=False, priority=True),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = BINDINGS
 
     def __init__(
         self,
@@ -129,7 +79,10 @@ class TracerApp(App[int]):
         self._query = query or ViewQuery()
         self._handle_signals = handle_signals
         self._check = check
-        self._checked: tuple[Line, ...] | None = None
+        self._search: Search | None = None
+        self._found = ""
+        """The text that was looked for last."""
+        self._checked: tuple[Line, ...] = ()
         self._snapshot = Snapshot(self._query)
         self._waiting = False
         self._asked_at = 0.0
@@ -150,6 +103,7 @@ class TracerApp(App[int]):
                 for name in _LISTS:
                     yield SheetList(id=name)
                 yield FilterBar(id="filter")
+                yield FindBar(id="find")
             yield DetailPane(id="detail")
         yield Footer()
 
@@ -180,7 +134,10 @@ class TracerApp(App[int]):
         self._waiting = False
         if not self._has_main:
             return
-        shot = self._snapshot = self._with_check(message.snapshot)
+        shot = with_check(message.snapshot, self._checked)
+        if self._search is not None and self._looked(self._search, shot):
+            return
+        self._snapshot = shot
         if shot.query.frozen:
             self._held.setdefault(shot.query.page, shot.sheet.newest)
         self._main.query_one(StatusLine).snapshot = shot
@@ -220,9 +177,7 @@ class TracerApp(App[int]):
         """The details are those of the table in use."""
         self._show_detail()
 
-    def on_data_table_row_highlighted(self) -> None:
-        """Another finding is selected."""
-        self._show_detail()
+    on_data_table_row_highlighted = on_descendant_focus
 
     def on_page_wanted(self, message: PageWanted) -> None:
         """A tab was clicked."""
@@ -245,6 +200,26 @@ class TracerApp(App[int]):
     def on_filter_cancelled(self) -> None:
         """Back to the list."""
         self._close_filter()
+
+    def on_find_changed(self, message: FindChanged) -> None:
+        """Look from the cursor on."""
+        self._found = message.text
+        self._find(0)
+
+    def on_find_closed(self) -> None:
+        """Back to the rows."""
+        self.query_one(FindBar).display = False
+        self._show_page()
+
+    def action_find(self) -> None:
+        """Type a text to look for."""
+        bar = self.query_one(FindBar)
+        bar.value, bar.display = "", True
+        bar.focus()
+
+    def action_find_next(self, step: int) -> None:
+        """To the next, or the former, row with the text that was looked for."""
+        self._find(step)
 
     def action_filter(self) -> None:
         """Open the filter bar with the filter in force."""
@@ -299,18 +274,12 @@ class TracerApp(App[int]):
         subject = self._subject()
         if subject is None:
             return
-        try:
-            path = export(subject, Path.cwd())
-        except OSError as error:
-            self.notify(harmless(f"Not written: {error}"), severity="error", markup=False)
-        else:
-            self.notify(harmless(f"Written to {path}"), markup=False)
+        text, severity = written(subject, Path.cwd())
+        self.notify(text, severity=severity, markup=False)
 
     def action_theme(self) -> None:
         """The next theme."""
-        themes = [name for name in _THEMES if name in self.available_themes]
-        at = themes.index(self.theme) if self.theme in themes else -1
-        self.theme = themes[(at + 1) % len(themes)]
+        self.theme = next_theme(self.theme, self.available_themes)
 
     def action_degraded(self) -> None:
         """What does not work here, and what was lost."""
@@ -330,8 +299,8 @@ class TracerApp(App[int]):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """While text is typed or a page lies above, single keys are not commands."""
-        typing = isinstance(self.focused, FilterInput) or len(self.screen_stack) > 1
-        return not (typing and action in _COMMANDS)
+        typing = isinstance(self.focused, FilterInput | FindBar) or len(self.screen_stack) > 1
+        return not (typing and action in COMMANDS)
 
     @property
     def _main(self) -> Screen[object]:
@@ -354,34 +323,39 @@ class TracerApp(App[int]):
             return self._main.query_one(f"#{self._query.page}", SheetList)
         return self._main.query_one("#groups" if self._query.group else "#flows", SheetList)
 
-    def _with_check(self, shot: Snapshot) -> Snapshot:
-        """The page that no pipeline can fill."""
-        if shot.query.page is not Page.CHECK:
-            return shot
-        query, lines = shot.query, self._checked or ()
-        sheet = sheet_of(CHECK_HEADINGS, lines, query.start, query.height, query.row)
-        at = sheet.selected_at
-        detail = detail_from(CHECK_HEADINGS, lines[at]) if at >= 0 else None
-        return replace(shot, sheet=sheet, detail=detail, missing="Looking at this machine…")
+    def _find(self, step: int) -> None:
+        """Begin to look ``step`` rows from the cursor."""
+        rows = self._list
+        count = rows.snapshot.sheet.count
+        wanted = self._found and count and self._query.page is not Page.BLACKHOLES
+        self._search = Search(self._found, rows.at + step, count, step < 0) if wanted else None
+        if wanted:
+            self._tick()
+
+    def _looked(self, search: Search, shot: Snapshot) -> bool:
+        """Whether this answer was for the search, which it ends or takes further."""
+        if (shot.query.start, shot.query.height) != search.window():
+            return False
+        position = search.look(shot.sheet)
+        if position >= 0 or search.exhausted:
+            self._search = None
+        if position >= 0:
+            self._list.go_to(position)
+        elif search.exhausted:
+            self.notify(f"Not found: {harmless(search.text)}", timeout=2, markup=False)
+        self._tick()
+        return True
 
     def _tick(self) -> None:
         """Ask, unless an answer is still owed."""
         if self._waiting or not self._has_main:
             return
         rows, flows = self._list, self._main.query_one("#flows", SheetList)
-        start, height = rows.window()
+        start, height = self._search.window() if self._search else rows.window()
         self._waiting, self._asked_at = True, time.monotonic()
-        self._ask(
-            replace(
-                self._query,
-                start=start,
-                height=height,
-                selected=flows.selected,
-                row=rows.selected,
-                until=self._held.get(self._query.page, -1),
-                mark=0 if rows.follows else rows.mark,
-            )
-        )
+        until, mark = self._held.get(self._query.page, -1), 0 if rows.follows else rows.mark
+        query = replace(self._query, start=start, height=height, until=until, mark=mark)
+        self._ask(replace(query, selected=flows.selected, row=rows.selected))
 
     def _show_page(self) -> None:
         """Only what belongs to the page in use."""
@@ -394,24 +368,15 @@ class TracerApp(App[int]):
         (self._main.query_one(Blackholes) if page is Page.BLACKHOLES else self._list).focus()
 
     def _show_findings(self) -> None:
-        """A few on top of the translations, all of them on their own page."""
-        page, shot = self._query.page, self._snapshot
-        wanted = page in (Page.TRANSLATIONS, Page.BLACKHOLES)
         findings = self._main.query_one(Blackholes)
-        findings.display = wanted and bool(shot.open or shot.closed)
-        findings.set_class(page is Page.BLACKHOLES, "-full")
-        self._main.query_one("#no-findings").display = wanted and not findings.display
+        findings.stand_on(self._query.page, self._snapshot)
+        nothing = self._query.page in FINDING_PAGES and not findings.display
+        self._main.query_one("#no-findings").display = nothing
 
     def _open_group(self) -> None:
         """The flows that are counted in the selected row."""
-        sheet, chosen = self._list.snapshot.sheet, self._list.selected
-        term = GROUPS[self._query.group].term
-        if chosen not in sheet.ids or not term:
-            return
-        titles = len(GROUPS[self._query.group].titles)
-        value = sheet.cells[sheet.ids.index(chosen)][titles - 1]
-        text = f'{self._query.filter} {term}="{value}"'.strip()
-        if complaint(text) is None:
+        text = opened_group(self._query, self._list.snapshot.sheet, self._list.selected)
+        if text and complaint(text) is None:
             self._change(replace(self._query, filter=text, group=""))
             self._show_page()
 

@@ -66,3 +66,15 @@ class PageWanted(Message):
     """A tab was clicked."""
 
     page: Page
+
+
+class FindChanged(_Replaceable):
+    """Another text is looked for."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.text = text
+
+
+class FindClosed(Message):
+    """Nothing more is typed."""

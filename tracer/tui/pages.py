@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from tracer.view import Heading, Page
+from tracer.view import Heading, Line, Page, Snapshot, detail_from, sheet_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,3 +41,14 @@ CHECK_HEADINGS = (
     Heading("What to do"),
 )
 """Under these stand the lines of the last page, whoever makes them."""
+
+
+def with_check(shot: Snapshot, lines: tuple[Line, ...]) -> Snapshot:
+    """The answer with the page that no pipeline can fill."""
+    if shot.query.page is not Page.CHECK:
+        return shot
+    query = shot.query
+    sheet = sheet_of(CHECK_HEADINGS, lines, query.start, query.height, query.row)
+    at = sheet.selected_at
+    detail = detail_from(CHECK_HEADINGS, lines[at]) if at >= 0 else None
+    return replace(shot, sheet=sheet, detail=detail, missing="Looking at this machine…")

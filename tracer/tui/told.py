@@ -5,15 +5,26 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from textual.notifications import SeverityLevel
+
 from tracer.clock import rfc3339, wall_ns
 from tracer.detail import Detail
 from tracer.diagnosis.finding import Finding
+from tracer.plain import harmless
 from tracer.tui.widgets.detail_pane import Subject, describe
 
 
 def told(subject: Subject) -> str:
     """All that the detail page says, without colours."""
     return describe(subject).plain.rstrip() + "\n"
+
+
+def written(subject: Finding | Detail, folder: Path) -> tuple[str, SeverityLevel]:
+    """Export it; what came of that, and how grave it is."""
+    try:
+        return harmless(f"Written to {export(subject, folder)}"), "information"
+    except OSError as error:
+        return harmless(f"Not written: {error}"), "error"
 
 
 def export(subject: Finding | Detail, folder: Path) -> Path:

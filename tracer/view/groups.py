@@ -134,3 +134,12 @@ GROUPS: Mapping[str, Group] = {
     "node": Group(("Node of the backend",), _by_node, _node_names),
 }
 """In the order in which a key walks through them."""
+
+
+def opened_group(query: ViewQuery, sheet: Sheet, row: int) -> str:
+    """The filter that leaves the flows counted in this row; empty where there is none."""
+    group = GROUPS[query.group]
+    if row not in sheet.ids or not group.term:
+        return ""
+    value = sheet.cells[sheet.ids.index(row)][len(group.titles) - 1]
+    return f'{query.filter} {group.term}="{value}"'.strip()

@@ -183,7 +183,7 @@ async def test_letters_typed_into_the_filter_are_not_commands():
 
 async def test_help_is_made_from_the_real_bindings():
     desk = Desk(busy())
-    async with desk.app.run_test(size=(100, 60)) as pilot:
+    async with desk.app.run_test(size=(100, 90)) as pilot:
         await press(pilot, "question_mark")
         await pilot.pause()
         assert isinstance(desk.app.screen, HelpScreen)

@@ -58,7 +58,7 @@ async def test_one_key_copies_and_another_writes(tmp_path, monkeypatch):
 async def test_a_folder_that_takes_no_file_is_told(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     desk = Desk(busy(), blackhole())
-    monkeypatch.setattr("tracer.tui.app.export", refuse)
+    monkeypatch.setattr("tracer.tui.told.export", refuse)
     async with desk.app.run_test(size=(120, 30)) as pilot:
         await settle(pilot)
         await press(pilot, "w")

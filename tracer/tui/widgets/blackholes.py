@@ -13,11 +13,13 @@ from tracer.cells import duration_text
 from tracer.diagnosis.finding import Finding, Severity
 from tracer.plain import harmless, shortened
 from tracer.tui.messages import DetailWanted
-from tracer.view import Snapshot
+from tracer.view import Page, Snapshot
 
 _STYLE = {Severity.CRITICAL: "bold red", Severity.WARNING: "yellow", Severity.INFO: "cyan"}
 _STEP_NS = 5_000_000_000
 """Ages move in steps, so that a quiet table is not redrawn four times a second."""
+FINDING_PAGES = (Page.TRANSLATIONS, Page.BLACKHOLES)
+"""Where findings are listed, or that there is none."""
 _TITLES = ("Severity", "Whom", "Cause", "Seen", "Age", "What")
 
 
@@ -55,6 +57,11 @@ class Blackholes(DataTable[Text]):
             self.add_row(Text(texts[0], style), *map(Text, texts[1:]))
         self._select(chosen)
         self._show_size()
+
+    def stand_on(self, page: Page, snapshot: Snapshot) -> None:
+        """A few on top of the translations, all of them on their own page."""
+        self.display = page in FINDING_PAGES and bool(snapshot.open or snapshot.closed)
+        self.set_class(page is Page.BLACKHOLES, "-full")
 
     @property
     def chosen(self) -> Finding | None:

@@ -97,6 +97,16 @@ class SheetList(ScrollView, can_focus=True):
         """Whether new rows push the others down."""
         return not self.selected and self.scroll_offset.y == 0
 
+    @property
+    def at(self) -> int:
+        """Position of the selected row, else of the first visible one."""
+        selected = self._selected_at()
+        return selected if selected >= 0 else self.scroll_offset.y
+
+    def go_to(self, position: int) -> None:
+        """Select the row at a position."""
+        self._move_to(position)
+
     def window(self) -> tuple[int, int]:
         """First position and number of rows worth asking for: a screenful around the visible."""
         height = max(self.size.height, 1)
