@@ -252,6 +252,7 @@ CAUSE_SCENARIOS: tuple[Scenario, ...] = (
             connected("shell", Load(VIP, 80, tcp=1)),
             on_the_machine("sysctl -q -w net.netfilter.nf_conntrack_max=1"),
         ),
+        remembered=1,
         recovery=on_the_machine("sysctl -q -w net.netfilter.nf_conntrack_max=65536"),
         healed=FINE,
         kernel_only=True,

@@ -69,7 +69,8 @@ def _recorded(scenario: Scenario, topology: Topology, folder: Path, backend: str
     expected = {
         "mode": scenario.mode,
         "kernel": platform.release(),
-        "translations": _connections(item for item in scenario.traffic if item.translated),
+        "translations": scenario.remembered
+        + _connections(item for item in scenario.traffic if item.translated),
         "visible_in_packets": _connections(
             item for item in scenario.traffic if item.translated and item.sent_on
         ),
