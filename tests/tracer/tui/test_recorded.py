@@ -52,12 +52,12 @@ async def test_every_page_of_a_recording_can_be_read(size):
             assert len({len(line) for line in seen.splitlines()}) == 1
 
 
-@pytest.mark.parametrize(("key_presses", "kind"), [(0, "dark"), (1, "light"), (2, "ansi")])
-async def test_every_theme_shows_the_same_words(key_presses, kind):
+async def test_every_theme_shows_the_same_words():
     app = opened(PCAPS / "svc-no-endpoints")
     async with app.run_test(size=(100, 30)) as pilot:
         await settle(pilot)
-        await press(pilot, *["t"] * key_presses)
-        await settle(pilot)
-        assert "svc-no-endpoints" in screen_text(app)
-        assert kind in app.theme
+        for kind in ("light", "ansi"):
+            await press(pilot, "t")
+            await settle(pilot)
+            assert kind in app.theme
+            assert "svc-no-endpoints" in screen_text(app)
