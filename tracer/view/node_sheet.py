@@ -84,7 +84,7 @@ def _owner(
     if one.interface == IPVS_DEVICE:
         if owner is not None:
             told = f"kube-proxy for {services}" if services else "kube-proxy"
-            return f"{told}: it is node {owner.name}'s own address", Tone.BAD
+            return f"address of node {owner.name}, put here by {told}", Tone.BAD
         if services:
             return f"kube-proxy for {services}", Tone.PLAIN
         return "kube-proxy, but no Service has it", Tone.WARN if cluster.services else Tone.PLAIN

@@ -56,7 +56,9 @@ def test_a_nodes_address_on_kube_ipvs0_stands_out():
     service = replace(known.services[0], external_ips=(parse("192.168.1.3"),))
     sheet = shown(held(("kube-ipvs0", "192.168.1.3")), known.successor(services=(service,)))
     told, tone = who(sheet, "192.168.1.3/32")
-    assert told.startswith("kube-proxy for shop/web:http (ExternalIP): it is node worker-1's")
+    assert told == (
+        "address of node worker-1, put here by kube-proxy for shop/web:http (ExternalIP)"
+    )
     assert tone == Tone.BAD
 
 
