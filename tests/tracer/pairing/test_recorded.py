@@ -23,11 +23,18 @@ def packets_of(folder: Path) -> Records:
         source.close()
 
 
-def mapped(events: Records) -> set[tuple]:
-    """The translations that conntrack confirmed."""
-    final = np.isin(events["hook"], MAPPINGS) & (events["flags"] & Flag.AFTER != 0)
+def told_by(events: Records, hooks: tuple[Hook, ...]) -> set[tuple]:
+    """The translations in records of these hooks."""
+    final = np.isin(events["hook"], hooks) & (events["flags"] & Flag.AFTER != 0)
     told = {(int(row["protocol"]), *ends(row)) for row in picked(events, np.flatnonzero(final))}
     return {(protocol, *four) for protocol, *four in told if four[:2] != four[2:]}
+
+
+def mapped(events: Records) -> set[tuple]:
+    """What conntrack confirmed; of connections kept out of conntrack, what IPVS did."""
+    confirmed = told_by(events, MAPPINGS)
+    known = {translation[:3] for translation in confirmed}
+    return confirmed | {t for t in told_by(events, (Hook.IPVS_NEW,)) if t[:3] not in known}
 
 
 @pytest.mark.parametrize("events", RECORDED, ids=lambda path: path.parent.name)
