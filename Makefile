@@ -51,7 +51,7 @@ test-differential: install ## explain against this kernel (root): SEED=1 COUNT=2
 	@$(PY) -m lab.differential --seed $(or $(SEED),1) --count $(or $(COUNT),250)
 
 test-kernel: install ## probes, IPVS and every proxy mode on a Debian kernel in a VM
-	@$(PY) -m lab vm --timeout 900 -- python -m pytest -m kernel tests/kernel
+	@$(PY) -m lab vm --timeout 900 -- python -m pytest -p no:cacheprovider -m kernel tests/kernel
 	@$(PY) -m lab vm --timeout 2600 -- python -m lab kernel-suite
 
 playground: install ## a small cluster of namespaces on this kernel, traced live (root)
