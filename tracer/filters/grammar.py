@@ -17,9 +17,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from tracer.cells import Flows
 from tracer.errors import InputError
 from tracer.filters.matching import (
-    Columns,
     Context,
     Mask,
     Question,
@@ -64,7 +64,7 @@ class Filter:
 
     def mask(
         self,
-        flows: Columns,
+        flows: Flows,
         context: Context,
         causes: Mapping[str, npt.NDArray[np.uint64]] | None = None,
     ) -> Mask:

@@ -7,45 +7,15 @@ import ipaddress
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from tracer import address
-from tracer.cluster.model import ServiceKind
+from tracer.cells import Flows, Hit
 
 Mask = npt.NDArray[np.bool_]
-
-
-class Columns(Protocol):
-    """Rows by column: an array of dtype ``FLOW``, or whatever offers its fields."""
-
-    def __len__(self) -> int:
-        """How many rows."""
-
-    def __getitem__(self, field: str, /) -> npt.NDArray[Any]:
-        """One column."""
-
-
-class Hit(Protocol):
-    """The Service address a client used."""
-
-    @property
-    def namespace(self) -> str:
-        """Namespace of the Service."""
-
-    @property
-    def name(self) -> str:
-        """Name of the Service."""
-
-    @property
-    def port_name(self) -> str:
-        """Name of the Service port."""
-
-    @property
-    def kind(self) -> ServiceKind:
-        """Which kind of its addresses was used."""
 
 
 class Context(Protocol):
@@ -68,7 +38,7 @@ class Context(Protocol):
 class Question:
     """Rows to choose from, and all that is known about them."""
 
-    flows: Columns
+    flows: Flows
     context: Context
     causes: Mapping[str, npt.NDArray[np.uint64]] = field(default_factory=dict)
     """Ids of the flows that each cause explains."""
