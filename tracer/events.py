@@ -101,6 +101,31 @@ class Flag(IntFlag):
     IPVS = 0x0800
     EXISTING = 0x1000
     LOOPBACK = 0x2000
+    TUNNELLED = 0x4000
+
+
+class Tunnel(IntEnum):
+    """What carried a packet to where it was captured.
+
+    A TUNNELLED record has the number in ``reason``, both ends of the tunnel in ``nat_src`` and
+    ``nat_dst``, and the network identifier or key, 32 bits, in their ports, high half first.
+    """
+
+    NONE = 0
+    IPIP = 1
+    GRE = 2
+    VXLAN = 3
+    GENEVE = 4
+    UDP = 5
+
+
+TUNNEL_NAMES: Mapping[int, str] = {
+    Tunnel.IPIP: "ipip",
+    Tunnel.GRE: "gre",
+    Tunnel.VXLAN: "vxlan",
+    Tunnel.GENEVE: "geneve",
+    Tunnel.UDP: "udp",
+}
 
 
 class TcpFlag(IntFlag):

@@ -62,6 +62,7 @@ enum viptrace_flag {
 	FLAG_IPVS      = 0x0800, /* the mapping was chosen by IPVS */
 	FLAG_EXISTING  = 0x1000, /* read from a table, not witnessed */
 	FLAG_LOOPBACK  = 0x2000, /* the packet was on the loopback interface */
+	FLAG_TUNNELLED = 0x4000, /* nat fields: the tunnel around it; reason: its kind */
 };
 
 /* Addresses are 16 bytes, IPv4 mapped (::ffff:a.b.c.d); ports are in network

@@ -2,9 +2,9 @@
 
 ``ragged`` gathers and copies byte ranges of differing lengths; ``link`` finds the
 network header behind each link type; ``network`` reads IPv4 and IPv6 with their
-options, extension headers and fragments; ``transport`` reads TCP, UDP, SCTP and
-ICMP; ``fingerprint`` hashes what translation leaves alone; ``decode`` puts them together;
-``queue`` keeps decoded packets in time order.
+options, extension headers and fragments; ``tunnel`` looks into tunnels; ``transport``
+reads TCP, UDP, SCTP and ICMP; ``fingerprint`` hashes what translation leaves alone;
+``decode`` puts them together; ``queue`` keeps decoded packets in time order.
 Every byte is hostile: whatever is not wholly inside its packet reads as zero or as
 absent, and nothing raises.
 """

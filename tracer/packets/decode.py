@@ -11,6 +11,7 @@ from tracer.packets.link import IPV4, IPV6, Links, locate
 from tracer.packets.network import Networks, read_networks
 from tracer.packets.ragged import Bytes, Indexes, Mask, Offsets, Spans
 from tracer.packets.transport import QUOTE_AT, Transports, read_transports
+from tracer.packets.tunnel import Around, enter
 
 _CHUNK = 16_384
 """Packets decoded at once: the columns in use stay in the processor's caches."""
@@ -27,7 +28,7 @@ def decode(
     Frames that carry no readable IP header make no record: they are the rows missing
     from the numbers. An interface index in the link header (SLL2) goes before
     ``ifindexes``. An ICMP error has the quoted packet's protocol in ``reason``, every packet
-    its fingerprint in ``cookie``.
+    its fingerprint in ``cookie``. Of a packet in a tunnel the record tells what is inside.
     """
     return decode_spans(Spans.of(packets), times_ns, ifindexes, netns)
 
@@ -55,8 +56,11 @@ def _decode_chunk(spans: Spans, records: Records) -> Mask:
     wire_ends = spans.starts + spans.wire_lengths
     links = locate(data, spans.starts, ends, spans.link_types)
     networks = read_networks(data, links.network_at, ends, wire_ends, links.ethertypes)
+    around = enter(data, networks, ends)
     transports = read_transports(data, networks, ends)
     _store_networks(records, links, networks)
+    if around is not None:
+        _store_tunnels(records, around)
     _store_transports(records, transports)
     records["cookie"] = fingerprints(data, networks, transports, ends)
     _store_quotes(records, data, np.minimum(ends, networks.end), networks, transports)
@@ -80,10 +84,23 @@ def _store_transports(records: Records, transports: Transports) -> None:
         records[name] = getattr(transports, name)
 
 
+def _store_tunnels(records: Records, around: Around) -> None:
+    """Put what is around a packet where translations have their second tuple."""
+    rows = around.rows
+    records["flags"][rows] |= np.uint16(Flag.TUNNELLED)
+    records["nat_src"][rows], records["nat_dst"][rows] = around.src, around.dst
+    records["nat_src_port"][rows] = around.ids >> 16
+    records["nat_dst_port"][rows] = around.ids & 0xFFFF
+    records["reason"][rows] = around.kinds
+
+
 def _store_quotes(
     records: Records, data: Bytes, ends: Offsets, networks: Networks, transports: Transports
 ) -> None:
-    """Put the packet that an ICMP error quotes where translations have their second tuple."""
+    """Put the packet that an ICMP error quotes where translations have their second tuple.
+
+    It matters more than a tunnel around the error.
+    """
     rows = np.flatnonzero(transports.quotes)
     if not rows.size:
         return
@@ -93,6 +110,7 @@ def _store_quotes(
     inner = read_transports(data, quoted, bound)
     usable = np.flatnonzero(quoted.valid)
     rows = rows[usable]
+    records["flags"][rows] &= ~np.uint16(Flag.TUNNELLED)
     records["flags"][rows] |= np.uint16(Flag.QUOTED)
     records["nat_src"][rows], records["nat_dst"][rows] = quoted.src[usable], quoted.dst[usable]
     records["nat_src_port"][rows] = inner.src_port[usable]

@@ -1,6 +1,7 @@
 """Link layers: where the network header of each packet begins, and which it is.
 
-Sources: the LINKTYPE list and the SLL and SLL2 pages of tcpdump.org.
+Sources: the LINKTYPE list and the SLL and SLL2 pages of tcpdump.org; RFC 1661 and 1662 (PPP),
+2516 (PPPoE).
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from tracer.packets.ragged import Bytes, Indexes, Mask, Offsets, gather
 IPV4, IPV6 = 0x0800, 0x86DD
 _VLAN_TAGS = (0x8100, 0x88A8, 0x9100)
 _MAX_VLAN_TAGS = 4
+_PPPOE_SESSION, _PPPOE_BYTES = 0x8864, 6
+_PPP_ADDRESS, _PPP_IPV4, _PPP_IPV6 = 0xFF03, 0x21, 0x57
 _PACKET_OUTGOING, _ARPHRD_LOOPBACK = 4, 772
 
 
@@ -25,11 +28,16 @@ class LinkType(IntEnum):
 
     NULL = 0
     ETHERNET = 1
+    PPP = 9
     DLT_RAW_BSD = 12
     DLT_RAW_OPENBSD = 14
+    PPP_HDLC = 50
+    PPPOE = 51
     RAW = 101
+    CISCO_HDLC = 104
     LOOP = 108
     LINUX_SLL = 113
+    PPP_WITH_DIRECTION = 166
     IPV4 = 228
     IPV6 = 229
     LINUX_SLL2 = 276
@@ -48,6 +56,15 @@ _RAW_AT = {
 capturing host's, in its byte order)."""
 
 _ETHERNET = np.dtype({"names": ["type"], "formats": [">u2"], "offsets": [12], "itemsize": 14})
+_CISCO = np.dtype({"names": ["type"], "formats": [">u2"], "offsets": [2], "itemsize": 4})
+_PPP_AT = {
+    LinkType.PPP: 0,
+    LinkType.PPP_HDLC: 0,
+    LinkType.PPPOE: _PPPOE_BYTES,
+    LinkType.PPP_WITH_DIRECTION: 1,
+}
+"""Bytes before the PPP header."""
+_PPP = np.dtype([("bytes", "u1", (4,))])
 _VLAN = np.dtype([("tag", ">u2"), ("type", ">u2")])
 _SLL = np.dtype(
     {
@@ -103,6 +120,10 @@ def locate(
             _raw(links, data, ends, rows, _RAW_AT[LinkType(link_type)])
         elif link_type == LinkType.ETHERNET:
             _framed(links, data, ends, rows, _ETHERNET)
+        elif link_type == LinkType.CISCO_HDLC:
+            _framed(links, data, ends, rows, _CISCO)
+        elif link_type in _PPP_AT:
+            _point_to_point(links, data, ends, rows, _PPP_AT[LinkType(link_type)])
         elif link_type == LinkType.LINUX_SLL:
             _cooked(links, rows, _framed(links, data, ends, rows, _SLL))
         elif link_type == LinkType.LINUX_SLL2:
@@ -110,6 +131,9 @@ def locate(
             _cooked(links, rows, head)
             links.ifindexes[rows] = head["ifindex"]
     _skip_vlan_tags(links, data, ends)
+    sessions = np.flatnonzero(links.ethertypes == _PPPOE_SESSION)
+    if sessions.size:
+        _point_to_point(links, data, ends, sessions, _PPPOE_BYTES)
     return links
 
 
@@ -118,6 +142,22 @@ def _raw(links: Links, data: Bytes, ends: Offsets, rows: Indexes, skip: int) -> 
     links.network_at[rows] = at
     version = gather(data, at, _VERSION)["version"] >> 4
     kind = np.where(version == 4, IPV4, np.where(version == 6, IPV6, 0))
+    links.ethertypes[rows] = np.where(at < ends[rows], kind, 0)
+
+
+def _point_to_point(links: Links, data: Bytes, ends: Offsets, rows: Indexes, skip: int) -> None:
+    """Both parts of the PPP header may be shortened: no address, one byte of protocol."""
+    at = links.network_at[rows] + skip
+    head = gather(data, at, _PPP)["bytes"].astype(np.int64)
+    addressed = head[:, 0] << 8 | head[:, 1]
+    first = np.where(addressed == _PPP_ADDRESS, 2, 0)
+    row = np.arange(rows.size)
+    high, low = head[row, first], head[row, first + 1]
+    short = high & 1 == 1
+    protocol = np.where(short, high, high << 8 | low)
+    at = at + first + np.where(short, 1, 2)
+    kind = np.where(protocol == _PPP_IPV4, IPV4, np.where(protocol == _PPP_IPV6, IPV6, 0))
+    links.network_at[rows] = at
     links.ethertypes[rows] = np.where(at < ends[rows], kind, 0)
 
 

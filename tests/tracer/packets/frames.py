@@ -138,6 +138,8 @@ def frames(draw):
 
 
 def _ethernet(draw, packet, kind):
+    if draw(st.integers(0, 9)) == 0:
+        return bytes(12) + b"\x88\x64" + _session(draw, packet, kind)
     tags = draw(st.lists(st.sampled_from([Dot1Q, Dot1AD]), max_size=3))
     macs = {"src": "02:00:00:00:00:01", "dst": "02:00:00:00:00:02"}
     head = Ether(**macs) if tags else Ether(**macs, type=kind)
@@ -149,7 +151,25 @@ def _ethernet(draw, packet, kind):
     return frame + bytes(max(0, 60 - len(frame)))
 
 
+def _ppp(draw, packet, kind):
+    """The address and the first byte of the protocol may be left out."""
+    address = draw(st.sampled_from([b"", b"\xff\x03"]))
+    high = draw(st.sampled_from([b"", b"\0"]))
+    return address + high + (b"\x21" if kind == 0x0800 else b"\x57") + bytes(packet)
+
+
+def _session(draw, packet, kind):
+    return bytes([0x11, 0, 0, 7, 0, 0]) + _ppp(draw, packet, kind)
+
+
 _LINKS = {
+    LinkType.PPP: _ppp,
+    LinkType.PPP_HDLC: _ppp,
+    LinkType.PPP_WITH_DIRECTION: lambda draw, packet, kind: b"\1" + _ppp(draw, packet, kind),
+    LinkType.PPPOE: _session,
+    LinkType.CISCO_HDLC: lambda _, packet, kind: (
+        b"\x0f\0" + kind.to_bytes(2, "big") + bytes(packet)
+    ),
     LinkType.ETHERNET: _ethernet,
     LinkType.RAW: lambda _, packet, kind: bytes(packet),
     LinkType.NULL: lambda _, packet, kind: b"\x02\0\0\0" + bytes(packet),
