@@ -14,7 +14,7 @@ LOCK := .venv/bin/uv pip compile pyproject.toml --quiet --universal --python-ver
 	--generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 
 .PHONY: help install demo test lint format test-native test-differential test-kernel \
-	playground bench bench-smoke image docs lock screenshots clean
+	fuzz playground bench bench-smoke image docs lock screenshots clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | \
@@ -53,6 +53,9 @@ test-differential: install ## explain against this kernel (root): SEED=1 COUNT=2
 test-kernel: install ## probes, IPVS and every proxy mode on a Debian kernel in a VM
 	@$(PY) -m lab vm --timeout 900 -- python -m pytest -p no:cacheprovider -m kernel tests/kernel
 	@$(PY) -m lab vm --timeout 2600 -- python -m lab kernel-suite
+
+fuzz: install ## coverage-guided fuzzing of every reader: TARGET= one of them, SECONDS_EACH=600
+	@$(PY) -m fuzz $(TARGET) --seconds $(or $(SECONDS_EACH),600)
 
 playground: install ## a small cluster of namespaces on this kernel, traced live (root)
 	@$(PY) -m lab playground

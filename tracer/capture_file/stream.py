@@ -10,7 +10,7 @@ import stat
 import zlib
 from pathlib import Path
 from types import ModuleType
-from typing import Protocol, cast
+from typing import Protocol
 
 from tracer.errors import InputError
 
@@ -78,13 +78,38 @@ class CaptureStream:
         for name in _ZSTD_MODULES:
             module = _imported(name)
             if module is not None:
-                return cast(Peekable, module.ZstdFile(self._buffered))
+                return _Zstd(module.ZstdFile(self._buffered), module.ZstdError)
         self._buffered.close()
         raise InputError(
             f"cannot read {path}",
             "it is compressed with zstd, which this Python cannot read",
             f"install backports.zstd, or run: zstd -dc {path} | viptrace replay -",
         )
+
+
+class _Zstd:
+    """Input whose faults are OSErrors, as gzip's are: this module's are a kind of their own."""
+
+    def __init__(self, file: Peekable, fault: type[Exception]) -> None:
+        self._file, self._fault = file, fault
+
+    def peek(self, size: int, /) -> bytes:
+        """Some of the next bytes."""
+        try:
+            return self._file.peek(size)
+        except self._fault as error:
+            raise OSError(str(error)) from error
+
+    def read1(self, size: int, /) -> bytes:
+        """At most ``size`` bytes; none at the end."""
+        try:
+            return self._file.read1(size)
+        except self._fault as error:
+            raise OSError(str(error)) from error
+
+    def close(self) -> None:
+        """Give it back."""
+        self._file.close()
 
 
 def _imported(name: str) -> ModuleType | None:

@@ -127,8 +127,11 @@ def _selector(entry: _Entry, name: str) -> str:
     host = str(entry.get(name, "all"))
     if host == "all":
         return ""
-    length = entry.get(f"{name}len")
-    return host if length is None else f"{host}/{length}"
+    highest = 32 if is_ipv4(packed(_whole(host))) else 128
+    length = _number(entry.get(f"{name}len", highest))
+    if not 0 <= length <= highest:
+        raise ValueError(f"{host}/{length}")
+    return f"{_whole(host)}/{length}"
 
 
 def _number(value: object) -> int:

@@ -81,6 +81,17 @@ def test_policy_rules_of_both_families():
     assert found[4].unknown == ("uid_end", "uid_start")
 
 
+def test_a_policy_rule_of_no_network_is_named_with_its_line():
+    unread = Unread("rule.json")
+    found = parse_rules(
+        '[{"priority":1,"src":"n","table":"main"},\n'
+        '{"priority":2,"dst":"10.0.0.0","dstlen":33},\n{"priority":3,"src":"10.1"}]',
+        unread,
+    )
+    assert [rule.source for rule in found] == ["10.1.0.0/32"]
+    assert [place[:11] for place in unread.listed()] == ["rule.json:1", "rule.json:2"]
+
+
 def test_neighbours():
     unread = Unread("neigh.json")
     listing = '[{"dst":"10.1.0.9","dev":"eth0","lladdr":"0:0","state":["FAILED"]},{"dst":"x"}]'
