@@ -13,6 +13,7 @@ from pathlib import Path
 
 import click
 
+from lab.churn import churn
 from lab.contents import contents
 from lab.docs import write as write_docs
 from lab.kernels import SUITES, ensure_kernel
@@ -180,6 +181,23 @@ def playground(mode: Mode, cluster: Path, duration: float, options: tuple[str, .
     require_root()
     with Topology(load(cluster), unique_prefix()) as topology:
         sys.exit(play(topology, mode, cluster, duration, options, say))
+
+
+@cli.command("churn")
+@MODE
+@click.option("--backend", default="auto", show_default=True)
+@click.option("--duration", default=7200.0, show_default=True, help="seconds")
+@click.option("--max-flows", default=100_000, show_default=True)
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="folder")
+def churn_command(mode: Mode, backend: str, duration: float, max_flows: int, output: Path) -> None:
+    """Trace for hours under churn; memory, descriptors and counters must hold."""
+    require_root()
+    outcome = churn(mode, backend, duration, max_flows, output, unique_prefix(), say)
+    for line in outcome.lines():
+        print(line)
+    for fault in outcome.faults():
+        print(f"FAIL {fault}")
+    sys.exit(1 if outcome.faults() else 0)
 
 
 @cli.command("kernel-suite")

@@ -47,6 +47,12 @@ class Tracing:
         return self.folder / "viptrace.ndjson"
 
     @property
+    def pid(self) -> int:
+        """Of the running process, which has taken the place of ``ip netns exec``."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
     def errors(self) -> Path:
         """Standard error."""
         return self.folder / "viptrace.err"

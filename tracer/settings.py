@@ -33,6 +33,10 @@ class LiveSettings:
     filter: str = ""
     all_flows: bool = False
     record: RecordSettings | None = None
+    metrics: str = ""
+    """``ADDR:PORT`` to serve Prometheus metrics on; empty for none."""
+    max_flows: int = 1 << 20
+    """Flows remembered at once: what the memory of a run depends on."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,6 +57,20 @@ from tracer.settings import LiveSettings, RecordSettings
 )
 @click.option("--all-namespaces", is_flag=True, help="Every network namespace of this kernel.")
 @click.option(
+    "--metrics",
+    default="",
+    metavar="ADDR:PORT",
+    help="Serve Prometheus metrics there, by Service and cause; :9464 means every address.",
+)
+@click.option(
+    "--max-flows",
+    type=click.IntRange(min=1000, max=1 << 24),
+    default=1 << 20,
+    show_default=True,
+    metavar="N",
+    help="Flows remembered at once, about 0.5 kB each; beyond that the oldest ended ones go.",
+)
+@click.option(
     "--record",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
@@ -105,6 +119,8 @@ def live_settings(
     deep: bool,
     ready_file: Path | None,
     all_namespaces: bool,
+    metrics: str,
+    max_flows: int,
 ) -> LiveSettings:
     """What is to be traced; InputError where options exclude each other."""
     _require_interfaces(iface)
@@ -123,6 +139,8 @@ def live_settings(
         duration_s=duration,
         ready_file=ready_file,
         filter=filter,
+        metrics=metrics,
+        max_flows=max_flows,
     )
 
 

@@ -8,6 +8,7 @@ from contextlib import closing, nullcontext
 from pathlib import Path
 
 from tracer.clock import wall_ns
+from tracer.commands.live_beside import Beside
 from tracer.commands.live_cluster import Interest, LiveCluster
 from tracer.commands.output import Output
 from tracer.commands.play import Run, filter_of, play
@@ -51,7 +52,7 @@ def _trace(
     if settings.packets:
         sniff = SniffSource(settings.interfaces, snap=_snap(settings.record))
         sources.append(sniff if settings.interfaces else Welcome(sniff))
-    pipeline = Pipeline(home_netns=own_netns(), several_clocks=True)
+    pipeline = Pipeline(home_netns=own_netns(), max_flows=settings.max_flows, several_clocks=True)
     pipeline.table.sees_requests_only()
 
     def begin(session: Session) -> None:
@@ -63,6 +64,10 @@ def _trace(
             session.step(pipeline.feed(batch))
         _say_ready(settings.ready_file)
 
+    def missing() -> int:
+        return len(cluster.problems()) + sum(len(source.problems()) for source in sources)
+
+    beside = Beside(settings, lambda: decisions.backend, missing)
     recorder = _recorder(settings, output, pipeline, decisions)
     reader = NodeReader(collector, cluster.latest)
     verifier, notes = _verifier()
@@ -78,10 +83,10 @@ def _trace(
         verifier=verifier,
         state_readers=(reader, *cluster.readers),
         problems=cluster.problems,
-        sinks=(*_status(recorder, output), *_interest(decisions, cluster)),
+        sinks=(*_status(recorder, output), *_interest(decisions, cluster), *beside.sinks),
         recorder=recorder,
     )
-    with closing(reader), closing(verifier) if verifier else nullcontext():
+    with closing(beside), closing(reader), closing(verifier) if verifier else nullcontext():
         code = play(run, output)
     return _UNABLE if output.form == "none" and recorder and recorder.failed else code
 
