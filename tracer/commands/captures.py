@@ -35,32 +35,39 @@ class Captures:
 
 
 def open_captures(
-    paths: Sequence[Path], *, keep_node: bool = True, keep_cluster: bool = True
+    paths: Sequence[Path],
+    *,
+    keep_node: bool = True,
+    keep_cluster: bool = True,
+    keep_bytes: bool = True,
 ) -> Captures:
     """Open the files; those of one rotated recording follow each other.
 
-    ``keep_node`` and ``keep_cluster``: whether the states in recordings are wanted.
+    ``keep_node`` and ``keep_cluster``: whether the states in recordings are wanted;
+    ``keep_bytes``: whether the packets of plain captures are, beside what is read from them.
     """
     streams: list[CaptureStream] = []
     try:
         streams.extend(map(CaptureStream, paths))
-        return _opened(streams, keep_node=keep_node, keep_cluster=keep_cluster)
+        recorded = [stream for stream in streams if is_recording(stream.peek(HEAD_BYTES))]
+        recordings = [
+            RecordingSource(stream, keep_node=keep_node, keep_cluster=keep_cluster)
+            for stream in recorded
+        ]
+        plain = [stream for stream in streams if stream not in recorded]
+        sources: list[Source] = [CaptureSource(plain, keeps_bytes=keep_bytes)] if plain else []
+        return _opened(streams, recordings, sources)
     except BaseException:
         for stream in streams:
             stream.close()
         raise
 
 
-def _opened(streams: list[CaptureStream], *, keep_node: bool, keep_cluster: bool) -> Captures:
-    recorded = [stream for stream in streams if is_recording(stream.peek(HEAD_BYTES))]
-    plain = [stream for stream in streams if stream not in recorded]
-    recordings = [
-        RecordingSource(stream, keep_node=keep_node, keep_cluster=keep_cluster)
-        for stream in recorded
-    ]
+def _opened(
+    streams: list[CaptureStream], recordings: list[RecordingSource], sources: list[Source]
+) -> Captures:
     for recording in recordings:
         recording.open()
-    sources: list[Source] = [CaptureSource(plain)] if plain else []
     by_run = sorted(recordings, key=lambda recording: recording.header.run)
     for _, parts in groupby(by_run, key=lambda recording: recording.header.run):
         members = list(parts)

@@ -61,7 +61,7 @@ class Replay:
 def replay_files(request: Replay, output: Output) -> int:
     """Diagnose recorded traffic; answers with the exit code."""
     filter_of(output)
-    run = prepared(request)
+    run = prepared(request, keep_bytes=output.form == "screen" or request.report is not None)
     if request.report is not None:
         render = html if request.report.suffix in HTML_SUFFIXES else markdown
         report = ReportSink(request.report, run.title.removeprefix("replay "), render)
@@ -75,13 +75,17 @@ def replay_files(request: Replay, output: Output) -> int:
     return play(run, output)
 
 
-def prepared(request: Replay) -> Run:
-    """What is to be read, and a pipeline that is as the live one was."""
+def prepared(request: Replay, *, keep_bytes: bool = True) -> Run:
+    """What is to be read, and a pipeline that is as the live one was.
+
+    Without ``keep_bytes`` no packet can be shown or written, but all that is in it is told.
+    """
     sets = [_FileSet.of(path) for path in request.paths]
     captures = open_captures(
         [files.capture for files in sets if files.capture],
         keep_node=request.state is None,
         keep_cluster=request.cluster is None and not request.no_cluster,
+        keep_bytes=keep_bytes,
     )
     beside = [] if captures.recordings else sets
     cluster_file = (

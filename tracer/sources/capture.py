@@ -16,6 +16,8 @@ from tracer.packets import PacketQueue, decode_spans
 from tracer.sources import Problem
 
 BATCH_PACKETS = 32_768
+BULK_PACKETS = 131_072
+"""Of packets without their bytes: each batch has a price, and so has each flow in it."""
 _HOLD_PACKETS = 16_384
 """Packets of a file kept back until later ones are read: multi-queue captures are not quite
 in order. A pipe is handed on at once."""
@@ -26,16 +28,26 @@ _END = (1 << 63) - 1
 
 
 class CaptureSource:
-    """Reads capture files and pipes; batches are in time order, with each packet's bytes."""
+    """Reads capture files and pipes; batches are in time order, with each packet's bytes.
+
+    Without ``keeps_bytes`` only with what was read from them, and in larger batches.
+    """
 
     name = "capture"
 
     def __init__(
-        self, paths: Sequence[Path | CaptureStream], batch_packets: int = BATCH_PACKETS
+        self,
+        paths: Sequence[Path | CaptureStream],
+        batch_packets: int = 0,
+        *,
+        keeps_bytes: bool = True,
     ) -> None:
-        self._paths, self._batch_packets = tuple(paths), batch_packets
+        """``batch_packets``: the most in one batch; 0 chooses."""
+        usual = BATCH_PACKETS if keeps_bytes else BULK_PACKETS
+        self._paths, self._batch_packets = tuple(paths), batch_packets or usual
         self._files: list[_CaptureFile] = []
-        self._ready = PacketQueue()
+        self._keeps_bytes = keeps_bytes
+        self._ready = PacketQueue(keeps_bytes=keeps_bytes)
         self._until_ns = 0
         self._frontier_ns = 0
 
@@ -49,21 +61,25 @@ class CaptureSource:
             raise InputError("no capture file given", "", "name at least one file")
         try:
             for number, path in enumerate(self._paths):
-                self._files.append(_CaptureFile(path, _FOREIGN_IFINDEX * (number + 1)))
+                self._files.append(
+                    _CaptureFile(path, _FOREIGN_IFINDEX * (number + 1), self._keeps_bytes)
+                )
         except InputError:
             self.close()
             raise
 
     def read(self, timeout: float) -> EventBatch | None:
         """Up to ``batch_packets`` packets; empty while a pipe has nothing; None at the end."""
-        while not len(self._ready):
+        while len(self._ready) < self._least:
             behind = next((file for file in self._files if file.is_behind), None)
             if behind is None:
                 if all(file.is_done for file in self._files):
-                    return self._last()
+                    break
                 self._advance()
             elif not behind.advance(timeout):
                 return self._batch(0)
+        if not len(self._ready):
+            return self._last()
         return self._batch(self._batch_packets)
 
     def close(self) -> None:
@@ -73,6 +89,12 @@ class CaptureSource:
         for path in self._paths:
             if isinstance(path, CaptureStream):
                 path.close()
+
+    @property
+    def _least(self) -> int:
+        """Packets that a batch waits for: what a pipe has is handed on at once."""
+        in_bulk = not self._keeps_bytes and not any(file.is_pipe for file in self._files)
+        return self._batch_packets if in_bulk else 1
 
     def _advance(self) -> None:
         """Move what no file can precede any more into the queue that batches are cut from."""
@@ -107,8 +129,9 @@ class CaptureSource:
 class _CaptureFile:
     """One file: what of it is decoded and waits."""
 
-    def __init__(self, path: Path | CaptureStream, foreign_ifindex: int) -> None:
-        self.queue = PacketQueue()
+    def __init__(self, path: Path | CaptureStream, foreign_ifindex: int, keeps_bytes: bool) -> None:
+        self.queue = PacketQueue(keeps_bytes=keeps_bytes)
+        self._keeps_bytes = keeps_bytes
         self._foreign = foreign_ifindex
         self._stream = stream = path if isinstance(path, CaptureStream) else CaptureStream(path)
         try:
@@ -122,6 +145,11 @@ class _CaptureFile:
         self._points: list[tuple[int, int, int]] = []
         """(ifindex, netns, flags) of each interface of the reader."""
         self._new_names: list[tuple[int, str]] = []
+
+    @property
+    def is_pipe(self) -> bool:
+        """More may come at any time."""
+        return self._stream.is_pipe
 
     @property
     def is_behind(self) -> bool:
@@ -182,7 +210,8 @@ class _CaptureFile:
         records, keep = decode_spans(chunk.spans, chunk.times_ns, ifindexes, netns)
         records["flags"] |= flags[keep]
         records["flags"] |= np.where(chunk.outgoing[keep], Flag.OUTGOING, 0).astype(np.uint16)
-        self.queue.add(records, chunk.spans.rows(keep).packed())
+        packets = chunk.spans.rows(keep).packed() if self._keeps_bytes else None
+        self.queue.add(records, packets)
 
     def _meet(self, interface: Interface) -> None:
         foreign = self._foreign + len(self._points)

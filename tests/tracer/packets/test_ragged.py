@@ -69,3 +69,16 @@ def test_a_queue_gives_rows_back_by_time_with_their_bytes():
     assert records["time_ns"].tolist() == [5]
     assert len(queue) == 0
     assert records.dtype == EVENT
+
+
+def test_a_queue_takes_rows_across_what_was_put_in():
+    queue = PacketQueue(keeps_bytes=False)
+    for times in ([1, 2], [2, 4], [6, 7], [3, 5]):
+        records = np.zeros(len(times), dtype=EVENT)
+        records["time_ns"] = times
+        queue.add(records, None)
+    assert [queue.time_ns(row) for row in (0, 3, -2)] == [1, 3, 6]
+    records, packets = queue.take(3)
+    assert (records["time_ns"].tolist(), packets) == ([1, 2, 2], None)
+    assert queue.take_until(6)[0]["time_ns"].tolist() == [3, 4, 5, 6]
+    assert queue.take(0)[1] is None

@@ -14,7 +14,7 @@ from scapy.layers.inet import IP, UDP
 
 from tests.tracer.capture_file.blocks import classic, enhanced, interface, option, section
 from tracer.errors import InputError
-from tracer.events import Flag, Origin
+from tracer.events import EVENT, Flag, Origin
 from tracer.sources.capture import CaptureSource
 
 MICROSECONDS = 0xA1B2C3D4
@@ -189,3 +189,14 @@ def test_a_pipe_is_handed_on_at_once(tmp_path):
         assert np.all(first.records["ttl"] == 9)
     finally:
         source.close()
+
+
+def test_without_bytes_batches_are_full_and_tell_the_same(tmp_path):
+    path = capture(tmp_path, "a", [3, 1, 2, 9, 5, 4, 7])
+    kept, told = batches_of(path), batches_of(path, batch_packets=3, keeps_bytes=False)
+    assert all(batch.packets is not None for batch in kept)
+    assert [len(batch.records) for batch in told] == [3, 3, 1]
+    assert all(batch.packets is None for batch in told)
+    assert np.array_equal(
+        np.concatenate([batch.records for batch in told]), kept[0].records.astype(EVENT)
+    )
