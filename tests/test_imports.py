@@ -33,7 +33,10 @@ LAYERS = (
     ),
     ("tracer.tunnels",),
     ("tracer.tuples", "tracer.cells", "tracer.packets", "tracer.cluster"),
-    ("tracer.flows", "tracer.enrich", "tracer.orders", "tracer.capture_file", "tracer.node"),
+    (
+        *("tracer.flows", "tracer.enrich", "tracer.orders", "tracer.tunnel_cells"),
+        *("tracer.capture_file", "tracer.node"),
+    ),
     ("tracer.pairing", "tracer.recording", "tracer.path"),
     ("tracer.columns", "tracer.filters", "tracer.lag"),
     ("tracer.detail", "tracer.diagnosis.rule", "tracer.diagnosis.causes"),

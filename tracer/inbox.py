@@ -51,6 +51,11 @@ class Inbox(Generic[Item]):
             self._changed.notify_all()
         return taken
 
+    def wake(self) -> None:
+        """Let who waits in ``take`` go on, with nothing if there is nothing."""
+        with self._changed:
+            self._changed.notify_all()
+
     def _make_room(self, coming: int) -> None:
         while self._records and self._records + coming > self._max_records:
             if not self._live:

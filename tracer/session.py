@@ -114,6 +114,7 @@ class Session:
     def request(self, query: ViewQuery) -> None:
         """Ask for a snapshot; only the latest query is answered, between two batches."""
         self._query = query
+        self._inbox.wake()
 
     def problems(self) -> list[Problem]:
         """What is degraded, over all sources, and a recording that has ended early."""

@@ -14,6 +14,7 @@ from types import FrameType
 
 from tracer.commands.output import Output
 from tracer.commands.progress import ProgressBar, has_room
+from tracer.commands.reel import Reel
 from tracer.diagnosis.finding import Severity
 from tracer.filters import Filter, parse
 from tracer.lag import lags, lags_json
@@ -24,6 +25,7 @@ from tracer.sinks.jsonl import JsonLines
 from tracer.sinks.record import RecordSink
 from tracer.sinks.text import TextLines
 from tracer.sources import Problem, Source
+from tracer.tempo import FULL_SPEED, Tempo
 
 DONE, FAILED, INTERRUPTED = 0, 1, 130
 _LOOK_EVERY_S = 1.0
@@ -55,10 +57,24 @@ class Run:
     """Share of the input that has been read."""
     sinks: tuple[Sink, ...] = ()
     """Beside what is printed."""
+    tempo: Tempo | None = None
+    """How far a recording may be played, if somebody can change it."""
+    pace: float = FULL_SPEED
+    """The pace at which it is to be played."""
+    again: Callable[[Tempo], Run] | None = None
+    """The same input from its start; None where it can be read only once."""
 
 
 def play(run: Run, output: Output) -> int:
     """Run to the end; answers with the exit code."""
+    session = _session(run, output)
+    code = _run(session, run, output)
+    if output.fail_on and _has(run.pipeline, Severity[output.fail_on.upper()]):
+        return FAILED
+    return code
+
+
+def _session(run: Run, output: Output) -> Session:
     chronicle = _Chronicle(run, output.form)
     session = Session(
         run.sources,
@@ -73,10 +89,7 @@ def play(run: Run, output: Output) -> int:
         summary=chronicle.summary,
     )
     chronicle.follow(session)
-    code = _run(session, run, output)
-    if output.fail_on and _has(run.pipeline, Severity[output.fail_on.upper()]):
-        return FAILED
-    return code
+    return session
 
 
 def _run(session: Session, run: Run, output: Output) -> int:
@@ -86,10 +99,22 @@ def _run(session: Session, run: Run, output: Output) -> int:
         from tracer.view import ViewQuery
 
         query = ViewQuery(filter=output.filter, all_flows=output.all_flows)
-        return run_screen(session, run.title, query, stay=not run.live)
+        return run_screen(session, run.title, query, None if run.live else _reel(run, output))
     with _stopped_by_signals(session) as caught:
         session.run()
     return INTERRUPTED if caught else DONE
+
+
+def _reel(run: Run, output: Output) -> Reel:
+    """What plays this recording under the screen."""
+    again = run.again
+
+    def session(tempo: Tempo) -> Session:
+        assert again is not None, "only then it is asked for"
+        return _session(again(tempo), output)
+
+    assert run.tempo is not None, "a recording for the screen has one"
+    return Reel(run.tempo, run.pace, session if again else None, run.progress or (lambda: 1.0))
 
 
 def _bar(run: Run, output: Output) -> list[Sink]:

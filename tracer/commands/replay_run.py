@@ -33,6 +33,7 @@ from tracer.sources.events_file import EventsSource
 from tracer.sources.hidden import HiddenSource
 from tracer.sources.merge import MergedSource
 from tracer.sources.paced import Paced
+from tracer.tempo import Tempo
 
 HTML_SUFFIXES = (".html", ".htm")
 _CAPTURES = tuple(
@@ -61,7 +62,10 @@ class Replay:
 def replay_files(request: Replay, output: Output) -> int:
     """Diagnose recorded traffic; answers with the exit code."""
     filter_of(output)
-    run = prepared(request, keep_bytes=output.form == "screen" or request.report is not None)
+    kept = request.report is not None
+    run = (
+        _for_screen(request) if output.form == "screen" else prepared(request, keep_bytes=kept)
+    )
     if request.report is not None:
         render = html if request.report.suffix in HTML_SUFFIXES else markdown
         report = ReportSink(request.report, run.title.removeprefix("replay "), render)
@@ -75,11 +79,31 @@ def replay_files(request: Replay, output: Output) -> int:
     return play(run, output)
 
 
-def prepared(request: Replay, *, keep_bytes: bool = True) -> Run:
+def _for_screen(request: Replay) -> Run:
+    """A run whose pace can be changed, and which can be read again to go back."""
+    if not all(path.is_file() or path.is_dir() for path in request.paths):
+        tempo = Tempo(request.pace)
+        return replace(prepared(request, tempo), tempo=tempo, pace=request.pace)
+    tempo = Tempo()
+    run = prepared(request, tempo)
+    return replace(
+        run,
+        tempo=tempo,
+        pace=request.pace,
+        again=lambda tempo: prepared(request, tempo, quiet=True),
+    )
+
+
+def prepared(
+    request: Replay, tempo: Tempo | None = None, quiet: bool = False, *, keep_bytes: bool = True
+) -> Run:
     """What is to be read, and a pipeline that is as the live one was.
 
-    Without ``keep_bytes`` no packet can be shown or written, but all that is in it is told.
+    ``tempo`` in place of the pace that was asked for; ``quiet``: it has been said which
+    files are used. Without ``keep_bytes`` no packet can be shown or written.
     """
+    if tempo is None and request.pace:
+        tempo = Tempo(request.pace)
     sets = [_FileSet.of(path) for path in request.paths]
     captures = open_captures(
         [files.capture for files in sets if files.capture],
@@ -92,9 +116,10 @@ def prepared(request: Replay, *, keep_bytes: bool = True) -> Run:
         None if request.no_cluster else request.cluster or _first(s.cluster for s in beside)
     )
     state = request.state or _first(s.state for s in beside)
-    _say_what_was_found(request, cluster_file, state, sets)
+    if not quiet:
+        _say_what_was_found(request, cluster_file, state, sets)
     privacy = request.privacy
-    start = _Primed(HiddenSource(_source(captures.sources, sets, request.pace), privacy))
+    start = _Primed(HiddenSource(_source(captures.sources, sets, tempo), privacy))
     cluster = load_cluster(cluster_file) if cluster_file else Cluster()
     pipeline = _pipeline(captures.header, sets)
 
@@ -175,14 +200,14 @@ def _first(paths: Iterable[Path | None]) -> Path | None:
     return next((path for path in paths if path is not None), None)
 
 
-def _source(captures: Iterable[Source], sets: list[_FileSet], pace: float) -> Source:
+def _source(captures: Iterable[Source], sets: list[_FileSet], tempo: Tempo | None) -> Source:
     sources = list(captures)
     for files in sets:
         if files.events:
             texts = files.events.with_name("texts.json")
             sources.append(EventsSource(files.events, texts if texts.is_file() else None))
     source = sources[0] if len(sources) == 1 else MergedSource(sources)
-    return Paced(source, pace) if pace else source
+    return Paced(source, tempo) if tempo else source
 
 
 def _say_what_was_found(

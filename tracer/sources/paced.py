@@ -1,34 +1,27 @@
-"""A recorded source at the pace at which it was recorded, or a multiple of it."""
+"""A recorded source that goes no further than its tempo allows."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 
-from tracer.events import EventBatch, Loss, PacketBytes, no_records
+from tracer.events import EventBatch, Loss, Origin, PacketBytes, no_records
 from tracer.recording import StateAt
 from tracer.sources import Problem, Source
+from tracer.tempo import Tempo
 
 
 class Paced:
-    """Hands on records when their time has come; batches are cut where it has not."""
+    """Hands on what is due, in the source's own order; batches are cut where time ends."""
 
-    def __init__(
-        self,
-        source: Source,
-        pace: float,
-        clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
-    ) -> None:
-        """``pace``: seconds of the recording in one second."""
+    def __init__(self, source: Source, tempo: Tempo) -> None:
         self.name = source.name
-        self._source, self._pace, self._clock, self._sleep = source, pace, clock, sleep
-        self._left: EventBatch | None = None
-        self._origin: tuple[float, int] | None = None
-        """Clock and record time of the first record."""
+        self._source, self._tempo = source, tempo
+        self._left: EventBatch | StateAt | None = None
+        self._began = False
+        """Whether there was a record: what comes before the first one has no time of its own."""
 
     def problems(self) -> list[Problem]:
         """Those of the source."""
@@ -43,33 +36,43 @@ class Paced:
         self._source.close()
 
     def read(self, timeout: float) -> EventBatch | StateAt | None:
-        """The records that are due; an empty batch while the next one is not."""
-        batch = self._left or self._source.read(timeout)
-        if not isinstance(batch, EventBatch) or not len(batch.records):
-            return batch
-        times = batch.records["time_ns"]
-        if self._origin is None:
-            self._origin = (self._clock(), int(times[0]))
-        wait_s = (int(times[0]) - self._reached_ns()) / 1e9 / self._pace
-        if wait_s > 0:
-            self._sleep(min(wait_s, timeout))
-        reached_ns = self._reached_ns()
-        count = int(np.searchsorted(times, reached_ns, side="right"))
-        if count == len(times):
-            self._left = None
-            return batch
-        if not count:
-            self._left = batch
-            return EventBatch(no_records(), batch.origin, min(reached_ns, int(times[0])))
-        self._left = replace(_part(batch, count, len(times)), lost=Loss(), damaged=0)
-        return replace(_part(batch, 0, count), until_ns=int(times[count - 1]))
+        """What is due; an empty batch while the next thing is not."""
+        item = self._left or self._source.read(timeout)
+        self._left = None
+        times = item.records["time_ns"] if isinstance(item, EventBatch) else np.zeros(0, "<i8")
+        if item is None or not (self._began or len(times)):
+            return item
+        self._began = True
+        next_ns = int(times[0]) if len(times) else _moment(item)
+        self._tempo.wait(next_ns, timeout)
+        limit_ns = self._tempo.limit_ns(next_ns)
+        if next_ns > limit_ns:
+            self._left = item
+            return _silence(item, limit_ns)
+        return self._due(item, times, limit_ns) if isinstance(item, EventBatch) else item
 
-    def _reached_ns(self) -> int:
-        """How far the recording has come by now."""
-        if self._origin is None:
-            return 0
-        began_s, first_ns = self._origin
-        return first_ns + int((self._clock() - began_s) * self._pace * 1e9)
+    def _due(self, batch: EventBatch, times: npt.NDArray[np.int64], limit_ns: int) -> EventBatch:
+        """The part of a batch up to the limit; the rest is kept."""
+        late = times > limit_ns
+        count = int(late.argmax()) if late.any() else len(times)
+        if count:
+            self._tempo.passed(int(times[0]), int(times[:count].max()))
+        if count == len(times):
+            return batch
+        self._left = replace(_part(batch, count, len(times)), lost=Loss(), damaged=0)
+        return replace(_part(batch, 0, count), until_ns=int(times[:count].max()))
+
+
+def _moment(item: EventBatch | StateAt) -> int:
+    """When something without records happened."""
+    return item.until_ns if isinstance(item, EventBatch) else item.at_ns
+
+
+def _silence(item: EventBatch | StateAt, until_ns: int) -> EventBatch:
+    """Nothing has happened up to here; only who records knows of its own time."""
+    if isinstance(item, EventBatch):
+        return EventBatch(no_records(), item.origin, until_ns)
+    return EventBatch(no_records(), Origin.KERNEL, 0)
 
 
 def _part(batch: EventBatch, begin: int, end: int) -> EventBatch:

@@ -24,11 +24,14 @@ from tracer.tui.messages import (
     DetailWanted,
     FilterSubmitted,
     FindChanged,
+    MomentWanted,
     PageWanted,
+    SessionBegan,
     SessionEnded,
     SnapshotReady,
 )
 from tracer.tui.pages import PAGES, with_check
+from tracer.tui.playhead import Playhead
 from tracer.tui.screens import DegradedScreen, DetailScreen, HelpScreen
 from tracer.tui.search import Search
 from tracer.tui.told import told, written
@@ -39,8 +42,10 @@ from tracer.tui.widgets.find_bar import FindBar
 from tracer.tui.widgets.page_tabs import PageTabs
 from tracer.tui.widgets.sheet_list import SheetList
 from tracer.tui.widgets.status_line import StatusLine
+from tracer.tui.widgets.tape_line import TapeLine
+from tracer.tui.widgets.time_bar import TimeBar
 from tracer.tui.widgets.trend_line import TrendLine
-from tracer.view import Line, Page, Snapshot, ViewQuery
+from tracer.view import Line, Page, Player, Snapshot, ViewQuery
 from tracer.view.groups import GROUPS, opened_group
 
 REFRESH_S = 0.25
@@ -72,13 +77,16 @@ class TracerApp(App[int]):
         query: ViewQuery | None = None,
         handle_signals: bool = False,
         check: Callable[[], None] = lambda: None,
+        player: Player | None = None,
     ) -> None:
+        """``player`` of a recording; live, time goes on by itself."""
         super().__init__()
         self._ask = ask
         self._heading = title
         self._query = query or ViewQuery()
         self._handle_signals = handle_signals
         self._check = check
+        self._playhead = Playhead(player)
         self._search: Search | None = None
         self._found = ""
         """The text that was looked for last."""
@@ -104,7 +112,9 @@ class TracerApp(App[int]):
                     yield SheetList(id=name)
                 yield FilterBar(id="filter")
                 yield FindBar(id="find")
+                yield TimeBar(id="time")
             yield DetailPane(id="detail")
+        yield TapeLine(id="tape")
         yield Footer()
 
     def on_mount(self) -> None:
@@ -125,6 +135,10 @@ class TracerApp(App[int]):
         """Take what is known of this machine; callable from any thread."""
         self.post_message(Checked(lines))
 
+    def begin(self) -> None:
+        """Another session answers; callable from any thread."""
+        self.post_message(SessionBegan())
+
     def end(self, error: BaseException | None, leave: bool = False) -> None:
         """The session is over; callable from any thread."""
         self.post_message(SessionEnded(error, leave))
@@ -144,6 +158,7 @@ class TracerApp(App[int]):
         self._main.query_one(Blackholes).show(shot)
         self._main.query_one(PageTabs).snapshot = shot
         self._main.query_one(TrendLine).trends = shot.trends
+        self._show_tape()
         if shot.query.page is self._query.page and shot.query.group == self._query.group:
             self._list.show(shot)
         if shot.names:
@@ -154,6 +169,13 @@ class TracerApp(App[int]):
     def on_checked(self, message: Checked) -> None:
         """Show what was found on this machine."""
         self._checked = message.lines
+        self._tick()
+
+    def on_session_began(self) -> None:
+        """Nothing that was asked before is answered any more."""
+        self._waiting = False
+        if self._has_main:
+            self._main.query_one(StatusLine).ended = False
         self._tick()
 
     def on_session_ended(self, message: SessionEnded) -> None:
@@ -206,10 +228,14 @@ class TracerApp(App[int]):
         self._found = message.text
         self._find(0)
 
-    def on_find_closed(self) -> None:
+    def on_bar_closed(self) -> None:
         """Back to the rows."""
-        self.query_one(FindBar).display = False
+        self.query_one(FindBar).display = self.query_one(TimeBar).display = False
         self._show_page()
+
+    def on_moment_wanted(self, message: MomentWanted) -> None:
+        """Go to a moment."""
+        self._move(self._playhead.seek(message.at_ns, self._snapshot.tape, self._query))
 
     def action_find(self) -> None:
         """Type a text to look for."""
@@ -262,6 +288,34 @@ class TracerApp(App[int]):
         """Events and packets of all flows, or of the selected one only."""
         self._change(replace(self._query, all_traffic=not self._query.all_traffic))
 
+    def action_play(self) -> None:
+        """Hold time, or let it go on."""
+        self._move(self._playhead.toggle(self._snapshot.tape, self._query))
+
+    def action_step(self, by: int) -> None:
+        """One record on or back."""
+        self._move(self._playhead.step(by, self._snapshot.tape, self._query), back=by < 0)
+
+    def action_leap(self, by: int) -> None:
+        """A good way along the time line."""
+        self._move(self._playhead.leap(by, self._snapshot.tape, self._query), back=by < 0)
+
+    def action_mark(self, by: int) -> None:
+        """To another finding."""
+        self._move(self._playhead.mark(by, self._snapshot.tape, self._query), back=by < 0)
+
+    def action_pace(self, by: int) -> None:
+        """Play slower or faster."""
+        if not self._playhead.faster(by):
+            self.notify("Live, the clock sets the pace.", timeout=2)
+        self._tick()
+
+    def action_time(self) -> None:
+        """Type a moment to go to."""
+        bar = self.query_one(TimeBar)
+        bar.value, bar.display, bar.tape = "", True, self._snapshot.tape
+        bar.focus()
+
     def action_copy(self) -> None:
         """Evidence and remedy into the terminal's clipboard (OSC 52)."""
         subject = self._subject()
@@ -299,7 +353,9 @@ class TracerApp(App[int]):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """While text is typed or a page lies above, single keys are not commands."""
-        typing = isinstance(self.focused, FilterInput | FindBar) or len(self.screen_stack) > 1
+        typing = (
+            isinstance(self.focused, FilterInput | FindBar | TimeBar) or len(self.screen_stack) > 1
+        )
         return not (typing and action in COMMANDS)
 
     @property
@@ -322,6 +378,18 @@ class TracerApp(App[int]):
         if self._query.page is not Page.TRANSLATIONS:
             return self._main.query_one(f"#{self._query.page}", SheetList)
         return self._main.query_one("#groups" if self._query.group else "#flows", SheetList)
+
+    def _move(self, query: ViewQuery, back: bool = False) -> None:
+        """Another moment; told where there is no way back to it."""
+        if back and not self._snapshot.tape.rewinds:
+            self.notify("What came through a pipe cannot be read again.", timeout=3)
+        self._change(query)
+
+    def _show_tape(self) -> None:
+        """Always under a recording; live where there is room, or who looks back."""
+        line, tape = self._main.query_one(TapeLine), self._snapshot.tape
+        line.tape = tape
+        line.set_class(not tape.live or not tape.playing, "-needed")
 
     def _find(self, step: int) -> None:
         """Begin to look ``step`` rows from the cursor."""

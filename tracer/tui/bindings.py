@@ -37,6 +37,18 @@ BINDINGS: list[BindingType] = [
         id="traffic",
         show=False,
     ),
+    Binding("p", "play", "Hold time, or let it go on", id="time.play", show=False),
+    Binding("full_stop", "step(1)", "One record on (live: a second)", id="time.step", show=False),
+    Binding("comma", "step(-1)", "One record back", id="time.back", show=False),
+    Binding("greater_than_sign", "leap(1)", "A twentieth on", id="time.on", show=False),
+    Binding("less_than_sign", "leap(-1)", "A twentieth back", id="time.ago", show=False),
+    Binding("right_curly_bracket", "mark(1)", "To the next finding", id="time.mark", show=False),
+    Binding(
+        "left_curly_bracket", "mark(-1)", "To the finding before", id="time.before", show=False
+    ),
+    Binding("right_square_bracket", "pace(1)", "Play faster", id="time.faster", show=False),
+    Binding("left_square_bracket", "pace(-1)", "Play slower", id="time.slower", show=False),
+    Binding("at", "time", "Go to a moment", id="time.go", show=False),
     Binding("c", "copy", "Copy", id="copy", tooltip="Copy evidence and remedy of what is selected"),
     Binding("w", "write", "Write what is selected to a file", id="write", show=False),
     Binding("t", "theme", "Dark, light, or the terminal's own colours", id="theme", show=False),
@@ -65,6 +77,12 @@ COMMANDS = {
     "theme",
     "find",
     "find_next",
+    "play",
+    "step",
+    "leap",
+    "mark",
+    "pace",
+    "time",
 }
 """Actions of single keys, which mean nothing while text is typed."""
 

@@ -76,5 +76,16 @@ class FindChanged(_Replaceable):
         self.text = text
 
 
-class FindClosed(Message):
+class BarClosed(Message):
     """Nothing more is typed."""
+
+
+@dataclass
+class MomentWanted(Message):
+    """A moment was typed, or the time line clicked."""
+
+    at_ns: int
+
+
+class SessionBegan(Message):
+    """Another reading answers from now on."""

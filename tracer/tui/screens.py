@@ -17,6 +17,23 @@ from tracer.plain import harmless
 from tracer.tui.widgets.detail_pane import Subject, describe
 from tracer.view import Snapshot
 
+_KEY_NAMES = {
+    "slash": "/",
+    "question_mark": "?",
+    "pagedown": "pgdn",
+    "pageup": "pgup",
+    "full_stop": ".",
+    "comma": ",",
+    "greater_than_sign": ">",
+    "less_than_sign": "<",
+    "right_curly_bracket": "}",
+    "left_curly_bracket": "{",
+    "right_square_bracket": "]",
+    "left_square_bracket": "[",
+    "at": "@",
+}
+"""What Textual calls by a word and a keyboard by a sign."""
+
 
 class Overlay(ModalScreen[None]):
     """Text to scroll through; Escape, Enter or q goes back."""
@@ -95,5 +112,4 @@ def _bindings(nodes: Iterable[object]) -> list[tuple[str, str]]:
 
 
 def _keys(binding: Binding) -> list[str]:
-    names = {"slash": "/", "question_mark": "?", "pagedown": "pgdn", "pageup": "pgup"}
-    return [names.get(key, key) for key in binding.key.split(",")]
+    return [_KEY_NAMES.get(key, key) for key in binding.key.split(",")]

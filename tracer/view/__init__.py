@@ -15,16 +15,21 @@ from __future__ import annotations
 from tracer.view.answers import View
 from tracer.view.query import Page, Snapshot, ViewQuery
 from tracer.view.sheet import Heading, Line, Sheet, Tone, detail_from, sheet_of
+from tracer.view.tape import Mark, Player, Tape, marks_of
 
 __all__ = [
     "Heading",
     "Line",
+    "Mark",
     "Page",
+    "Player",
     "Sheet",
     "Snapshot",
+    "Tape",
     "Tone",
     "View",
     "ViewQuery",
     "detail_from",
+    "marks_of",
     "sheet_of",
 ]

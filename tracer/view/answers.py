@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from tracer.cells import Gathered, Naming, flows_by_cause, translated
 from tracer.detail import Step, detail_of
-from tracer.diagnosis.finding import Severity
+from tracer.diagnosis.finding import Finding, Severity
 from tracer.errors import InputError
 from tracer.filters import Filter, parse
 from tracer.flow import Rows
@@ -23,8 +23,10 @@ from tracer.view.journey import journey
 from tracer.view.node_sheet import NodePage
 from tracer.view.packet_sheet import packet_sheet
 from tracer.view.packet_store import PacketStore
+from tracer.view.past import Closings, flows_at
 from tracer.view.query import Page, Snapshot, ViewQuery
 from tracer.view.service_sheet import ServicePage
+from tracer.view.tape import Tape, marks_of
 from tracer.view.timeline import Timeline
 from tracer.view.touching import touched
 from tracer.view.trends import TrendKeeper
@@ -42,6 +44,10 @@ class View:
         self.timeline, self.packets = Timeline(), PacketStore()
         self._frozen: npt.NDArray[np.void] | None = None
         self._frozen_ns = 0
+        self._past: npt.NDArray[np.void] | None = None
+        """The flows of a moment that is over."""
+        self._past_ns = 0
+        self._closings = Closings()
         self._marks: list[tuple[int, int, int]] = []
         """(now, events, packets) of past answers, the newest last."""
         self._trends = TrendKeeper()
@@ -52,6 +58,7 @@ class View:
         """Take one step of the pipeline; only called while a screen looks."""
         self.timeline.observe(pipeline, update)
         self.packets.observe(update.batch)
+        self._closings.note(update.closed, pipeline.now_ns)
 
     def answer(
         self,
@@ -78,14 +85,15 @@ class View:
         self, pipeline: Pipeline, query: ViewQuery, backend: str, degraded: tuple[str, ...]
     ) -> Snapshot:
         event_rate, packet_rate = self._rates(pipeline)
-        found = pipeline.findings.open()
+        found, closed = self._found(pipeline, query.at_ns)
+        now_ns = query.at_ns or pipeline.now_ns
         return Snapshot(
             query,
-            now_ns=pipeline.now_ns,
+            now_ns=now_ns,
             open=tuple(found[:OPEN_SHOWN]),
             open_count=len(found),
             critical_count=sum(finding.severity == Severity.CRITICAL for finding in found),
-            closed=tuple(pipeline.findings.closed()[-CLOSED_SHOWN:]),
+            closed=tuple(closed[-CLOSED_SHOWN:]),
             packets=pipeline.packets,
             events=pipeline.events,
             damaged=pipeline.damaged,
@@ -97,7 +105,32 @@ class View:
             backend=backend,
             degraded=degraded,
             names=names_seen(pipeline) if query.names else {},
-            trends=self._trends.trends(pipeline.table, pipeline.now_ns, pipeline.started_ns),
+            trends=self._trends.trends(pipeline.table, now_ns, pipeline.started_ns),
+            tape=self._tape(pipeline, query.at_ns),
+        )
+
+    def _found(self, pipeline: Pipeline, at_ns: int) -> tuple[list[Finding], list[Finding]]:
+        """Findings that are open and those that are closed, or were at that moment."""
+        now, over = pipeline.findings.open(), pipeline.findings.closed()
+        if not at_ns:
+            return now, over
+        known = [finding for finding in (*over, *now) if finding.since_ns <= at_ns]
+        opened: list[Finding] = []
+        over = []
+        for finding in known:
+            was_open = self._closings.open_at(finding, at_ns)
+            (opened if was_open else over).append(replace(finding, open=was_open))
+        return sorted(opened, key=lambda finding: (-finding.severity, finding.since_ns)), over
+
+    def _tape(self, pipeline: Pipeline, at_ns: int) -> Tape:
+        """The time that can be looked back to, and what was found in it."""
+        findings = pipeline.findings.closed()[-CLOSED_SHOWN:] + pipeline.findings.open()
+        return Tape(
+            self.timeline.oldest_ns(pipeline.started_ns),
+            pipeline.now_ns,
+            at_ns or pipeline.now_ns,
+            playing=not at_ns,
+            marks=marks_of(findings[-OPEN_SHOWN:]),
         )
 
     def _flows(
@@ -113,17 +146,20 @@ class View:
         flow = _selected(flows, query.selected)
         detail = detail_of(flow, naming, base.open + base.closed)
         if detail is not None:
-            detail = replace(detail, path=self._journey(flow, naming, pipeline))
+            detail = replace(detail, path=self._journey(flow, naming, pipeline, query.at_ns))
         missing = "No flow passes the filter." if total else "No translated flow so far."
         return replace(base, sheet=sheet, total=total, detail=detail, error=error, missing=missing)
 
     def _journey(
-        self, flow: npt.NDArray[np.void], naming: Naming, pipeline: Pipeline
+        self, flow: npt.NDArray[np.void], naming: Naming, pipeline: Pipeline, at_ns: int
     ) -> tuple[Step, ...]:
-        """The way of one flow, as far as packets and records of it are kept."""
-        packets = self.packets.of_flow(flow, self.packets.newest)
+        """The way of one flow up to a moment, as far as packets and records of it are kept."""
+        newest = self.packets.newest_at(at_ns) if at_ns else self.packets.newest
+        packets = self.packets.of_flow(flow, newest)
         records, _ = self.timeline.records()
         own = records[touched(records, flow)]
+        if at_ns:
+            own = own[own["time_ns"] <= at_ns]
         return journey(flow, naming, packets, own, pipeline.interfaces)
 
     def _services(
@@ -160,7 +196,7 @@ class View:
         self, pipeline: Pipeline, query: ViewQuery, naming: Naming
     ) -> tuple[npt.NDArray[np.void], Rows, Naming, int, str]:
         """Table, rows that pass, their meaning, rows before the filter, what is wrong with it."""
-        flows, rows, naming = self._rows(pipeline, query.frozen, naming)
+        flows, rows, naming = self._rows(pipeline, query, naming)
         if not query.all_flows:
             rows = rows[translated(Gathered(flows, rows))]
         total = len(rows)
@@ -171,10 +207,13 @@ class View:
         return flows, rows, naming, total, error
 
     def _rows(
-        self, pipeline: Pipeline, frozen: bool, naming: Naming
+        self, pipeline: Pipeline, query: ViewQuery, naming: Naming
     ) -> tuple[npt.NDArray[np.void], Rows, Naming]:
-        """The table and its rows: the living ones, or those of the moment of freezing."""
-        if not frozen:
+        """The table and its rows: the living ones, or those of a moment that is over."""
+        if query.at_ns:
+            return self._rows_at(pipeline, query.at_ns, naming)
+        self._past = None
+        if not query.frozen:
             self._frozen = None
             return pipeline.table.flows, pipeline.table.alive(), naming
         if self._frozen is None:
@@ -182,6 +221,16 @@ class View:
             self._frozen_ns = naming.now_ns
         rows = np.arange(len(self._frozen), dtype=np.intp)
         return self._frozen, rows, replace(naming, now_ns=self._frozen_ns)
+
+    def _rows_at(
+        self, pipeline: Pipeline, at_ns: int, naming: Naming
+    ) -> tuple[npt.NDArray[np.void], Rows, Naming]:
+        """Made once for a moment: later answers and ends do not change it."""
+        if self._past is None or self._past_ns != at_ns:
+            self._past = flows_at(pipeline.table.flows, pipeline.table.alive(), at_ns)
+            self._past_ns = at_ns
+        rows = np.arange(len(self._past), dtype=np.intp)
+        return self._past, rows, replace(naming, now_ns=at_ns)
 
     def _compiled(self, text: str) -> tuple[Filter | None, str]:
         if self._filter[0] != text:

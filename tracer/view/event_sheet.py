@@ -66,7 +66,7 @@ def event_sheet(
     changes = [] if len(flow) else list(timeline.changes)
     ids = np.concatenate((ids, np.array([change.id for change in changes], dtype=np.int64)))
     limit = timeline.newest if query.until < 0 else query.until
-    order = _newest_first(records, changes, ids, limit)
+    order = _newest_first(records, changes, ids, limit, query.at_ns)
     start, end = window_of(len(order), query.start, query.height)
     at = np.flatnonzero(ids[order] == query.row) if query.row else order[:0]
     rows_shown = [_row(records, changes, place, naming, interfaces) for place in order[start:end]]
@@ -88,13 +88,15 @@ def event_sheet(
 
 
 def _newest_first(
-    records: Records, changes: list[Change], ids: npt.NDArray[np.int64], limit: int
+    records: Records, changes: list[Change], ids: npt.NDArray[np.int64], limit: int, at_ns: int
 ) -> npt.NDArray[np.intp]:
+    """Places up to an id, and up to a moment if there is one."""
     times = np.concatenate(
         (records["time_ns"], np.array([change.at_ns for change in changes], dtype=np.int64))
     )
     order = np.lexsort((ids, times))[::-1]
-    return order[ids[order] <= limit]
+    wanted = (ids <= limit) & (times <= at_ns) if at_ns else ids <= limit
+    return order[wanted[order]]
 
 
 def _row(

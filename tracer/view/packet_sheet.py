@@ -46,6 +46,8 @@ def packet_sheet(
 ) -> tuple[Sheet, Detail | None]:
     """One flow's packets as they followed each other; of all packets, the newest on top."""
     limit = store.newest if query.until < 0 else query.until
+    if query.at_ns:
+        limit = min(limit, store.newest_at(query.at_ns))
     if len(flow):
         sheet = _of_flow(store, flow, interfaces, query, limit)
     else:

@@ -64,6 +64,14 @@ class PacketStore:
         """The highest id given: ids are given in the order of coming, without gaps."""
         return self._next_id - 1
 
+    def newest_at(self, at_ns: int) -> int:
+        """The highest id of what had been captured at a moment; below the oldest if nothing."""
+        for kept in reversed(self._batches):
+            captured = np.flatnonzero(kept.batch.records["time_ns"] <= at_ns)
+            if captured.size:
+                return kept.first_id + int(captured[-1])
+        return self.oldest - 1
+
     @property
     def oldest(self) -> int:
         """The lowest id that is kept."""

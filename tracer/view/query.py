@@ -10,6 +10,7 @@ from tracer.detail import Detail
 from tracer.diagnosis.finding import Finding
 from tracer.events import Loss
 from tracer.view.sheet import Sheet
+from tracer.view.tape import Tape
 from tracer.view.trends import Trends
 
 
@@ -56,6 +57,8 @@ class ViewQuery:
     until: int = -1
     """Events or packets up to this id only, for a frozen page; negative: no limit."""
 
+    at_ns: int = 0
+    """Flows, events, packets and findings as of this moment; 0 for now."""
     names: bool = False
     """Whether names for completion are wanted."""
 
@@ -100,6 +103,7 @@ class Snapshot:
     proxy_mode: str = ""
     backend: str = ""
     degraded: tuple[str, ...] = ()
+    tape: Tape = field(default_factory=Tape)
     names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Values by term of a filter, if wanted."""
     error: str = ""

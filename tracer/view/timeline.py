@@ -74,6 +74,10 @@ class Timeline:
         held = min(self._count, len(self._ring))
         return self._ring[:held], self._ids[:held]
 
+    def oldest_ns(self, began_ns: int) -> int:
+        """How far back it goes: to the beginning, unless that had to be forgotten."""
+        return int(self._ring["time_ns"].min()) if self.forgotten else began_ns
+
     def _add(self, records: Records) -> None:
         wanted = ~_SILENT[records["hook"]] & (records["flags"] & Flag.EXISTING == 0)
         told = picked(records, np.flatnonzero(wanted)[-self._kept :])

@@ -5,11 +5,13 @@ from __future__ import annotations
 from threading import Thread
 
 from tests.tracer.shown import connect, traced
+from tracer.commands.reel import Reel
 from tracer.commands.screen import Desk
 from tracer.errors import InputError
 from tracer.events import EventBatch
 from tracer.session import Session
 from tracer.sources import Problem
+from tracer.tempo import Tempo
 from tracer.view import Line, Snapshot, ViewQuery
 
 
@@ -46,6 +48,9 @@ class Notes:
     def show(self, snapshot: Snapshot) -> None:
         self.shown.append(snapshot)
 
+    def begin(self) -> None:
+        self.ended.clear()
+
     def checked(self, lines: tuple[Line, ...]) -> None:
         self.lines = lines
 
@@ -71,7 +76,7 @@ def test_after_the_end_what_was_found_can_still_be_looked_at():
     pipeline = traced()
     connect(pipeline, 1.0, count=3)
     session = Session([Nothing()], pipeline, [], live=False, backend="replay")
-    notes = work(Desk(session, stay=True), ViewQuery(), ViewQuery(filter="port=40001"))
+    notes = work(Desk(session, Reel(Tempo(), 0.0)), ViewQuery(), ViewQuery(filter="port=40001"))
     assert notes.ended == [(None, False)]
     assert [shot.sheet.count for shot in notes.shown] == [3, 1]
     assert (notes.shown[0].backend, notes.shown[0].degraded) == ("replay", ("packets: none",))
@@ -79,19 +84,19 @@ def test_after_the_end_what_was_found_can_still_be_looked_at():
 
 def test_a_live_screen_goes_with_its_session():
     session = Session([Nothing()], traced(), [], live=True)
-    assert work(Desk(session, stay=False)).ended == [(None, True)]
+    assert work(Desk(session)).ended == [(None, True)]
 
 
 def test_a_failure_is_handed_over():
     failure = InputError("no such file")
     session = Session([Nothing(failure)], traced(), [], live=False)
-    notes = work(Desk(session, stay=True), ViewQuery())
+    notes = work(Desk(session, Reel(Tempo(), 0.0)), ViewQuery())
     assert notes.ended == [(failure, True)]
     assert notes.shown == []
 
 
 def test_this_machine_is_looked_at_beside_the_session():
-    desk, notes = Desk(Session([Nothing()], traced(), [], live=False), stay=True), Notes()
+    desk, notes = Desk(Session([Nothing()], traced(), [], live=False), Reel(Tempo(), 0.0)), Notes()
     desk.check(notes)
     desk.check(notes)
     desk.close()

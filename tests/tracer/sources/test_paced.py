@@ -7,6 +7,7 @@ from tests.tracer.shown import VIP, WEB
 from tracer.events import EventBatch, Loss, PacketBytes
 from tracer.sources import Problem
 from tracer.sources.paced import Paced
+from tracer.tempo import Tempo
 
 
 class Recorded:
@@ -52,7 +53,7 @@ def story(*seconds: float, **more) -> EventBatch:
 def played(source: Recorded, pace: float, step: float = 0.1) -> list[tuple[float, int]]:
     """(seconds since the start, records) of every batch with records."""
     clock = Clock()
-    paced = Paced(source, pace, clock.read, clock.sleep)
+    paced = Paced(source, Tempo(pace, clock.read, clock.sleep))
     told = []
     while (found := paced.read(step)) is not None:
         if len(found.records):
@@ -70,7 +71,7 @@ def test_ten_times_as_fast():
 
 def test_while_waiting_time_goes_on_without_records():
     clock = Clock()
-    paced = Paced(Recorded(story(5, 7)), 1, clock.read, clock.sleep)
+    paced = Paced(Recorded(story(5, 7)), Tempo(1, clock.read, clock.sleep))
     assert len(paced.read(0.5).records) == 1
     empty = paced.read(0.5)
     assert (len(empty.records), empty.until_ns) == (0, at(5.5))
@@ -78,7 +79,9 @@ def test_while_waiting_time_goes_on_without_records():
 
 def test_losses_and_damage_are_told_once():
     clock = Clock()
-    paced = Paced(Recorded(story(5, 6, lost=Loss(socket=3), damaged=2)), 1, clock.read, clock.sleep)
+    paced = Paced(
+        Recorded(story(5, 6, lost=Loss(socket=3), damaged=2)), Tempo(1, clock.read, clock.sleep)
+    )
     told = [paced.read(1.0) for _ in range(2)]
     assert [found.lost.socket for found in told] == [3, 0]
     assert [found.damaged for found in told] == [2, 0]
@@ -88,14 +91,14 @@ def test_packets_are_cut_with_their_records():
     data = np.frombuffer(b"aabbb", dtype=np.uint8)
     packets = PacketBytes(data, np.array([0, 2, 5]), np.array([2, 3], "u4"), np.array([1, 1], "u2"))
     clock = Clock()
-    paced = Paced(Recorded(story(5, 6, packets=packets)), 1, clock.read, clock.sleep)
+    paced = Paced(Recorded(story(5, 6, packets=packets)), Tempo(1, clock.read, clock.sleep))
     first, second = paced.read(1.0), paced.read(1.0)
     assert (first.packets.packet(0), second.packets.packet(0)) == (b"aa", b"bbb")
 
 
 def test_the_rest_is_the_source_s_own():
     source = Recorded()
-    paced = Paced(source, 1)
+    paced = Paced(source, Tempo(1))
     paced.open()
     assert source.state == "open"
     assert paced.problems() == source.problems()

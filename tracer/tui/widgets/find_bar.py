@@ -7,7 +7,7 @@ from typing import ClassVar
 from textual.binding import Binding, BindingType
 from textual.widgets import Input
 
-from tracer.tui.messages import FindChanged, FindClosed
+from tracer.tui.messages import BarClosed, FindChanged
 
 
 class FindBar(Input):
@@ -27,4 +27,4 @@ class FindBar(Input):
 
     def action_leave(self) -> None:
         """Back to the rows."""
-        self.post_message(FindClosed())
+        self.post_message(BarClosed())
