@@ -18,6 +18,7 @@ from tracer.diagnosis.finding import Finding
 from tracer.events import PROTOCOL_NAMES, Origin
 from tracer.flow import ENGINE_NAMES, STATE_NAMES, Rows, Seen
 from tracer.plain import harmless
+from tracer.tunnels import TunnelEnds
 
 
 class Flows(Protocol):
@@ -80,6 +81,8 @@ class Naming:
     """Pod, node or client by the ``client_name`` and ``backend_name`` columns."""
     text: Callable[[int], str]
     """Drop reasons and locations."""
+    tunnel: Callable[[int], TunnelEnds | None]
+    """By the ``tunnel`` column."""
     node: str
     """This node's name, empty if unknown."""
     now_ns: int
@@ -199,13 +202,13 @@ def endpoint_json(side: str, named: str = "") -> Values:
         hosts, ports = _hosts(flows[side]), flows[f"{side}_port"].tolist()
         if not named:
             return list(map(EndpointValue, hosts, ports))
-        names = _looked_up(flows[named], lambda number: naming.name(number) or None)
+        names = looked_up(flows[named], lambda number: naming.name(number) or None)
         return list(map(NamedEndpointValue, hosts, ports, names))
 
     return values
 
 
-def _looked_up(numbers: npt.NDArray[Any], look_up: Callable[[int], T]) -> list[T]:
+def looked_up(numbers: npt.NDArray[Any], look_up: Callable[[int], T]) -> list[T]:
     """What each number means; each distinct one is looked up once."""
     listed = numbers.tolist()
     known = {number: look_up(number) for number in set(listed)}
@@ -259,16 +262,12 @@ def time_in(field: str) -> Texts:
 
     def times(flows: Flows, _: Naming) -> list[str]:
         seconds, rest = np.divmod(flows[field], 1_000_000_000)
-        known = {second: _second(second) for second in np.unique(seconds).tolist()}
+        # The part before the nanoseconds, with the dot.
+        known = {each: rfc3339(each * 10**9)[:20] for each in np.unique(seconds).tolist()}
         pairs = zip(seconds.tolist(), rest.tolist(), strict=True)
         return [f"{known[second]}{nanoseconds:09d}Z" for second, nanoseconds in pairs]
 
     return times
-
-
-def _second(seconds: int) -> str:
-    """The part before the nanoseconds, with the dot."""
-    return rfc3339(seconds * 1_000_000_000)[:20]
 
 
 def clock_time(flows: Flows, _: Naming) -> list[str]:
@@ -278,16 +277,14 @@ def clock_time(flows: Flows, _: Naming) -> list[str]:
 
 def span_since(begin: str) -> Texts:
     """Time passed since then, in words of a few characters."""
-
-    def spans(flows: Flows, naming: Naming) -> list[str]:
-        return [duration_text(naming.now_ns - begun) for begun in flows[begin].tolist()]
-
-    return spans
+    return lambda flows, naming: [
+        duration_text(naming.now_ns - begun) for begun in flows[begin].tolist()
+    ]
 
 
 def named_number(field: str, table: Callable[[int], str]) -> Texts:
     """Numbers of an enumeration by name."""
-    return lambda flows, _: _looked_up(flows[field], table)
+    return lambda flows, _: looked_up(flows[field], table)
 
 
 def protocol_name(number: int) -> str:
@@ -307,17 +304,17 @@ def state_name(number: int) -> str:
 
 def name_in(field: str) -> Texts:
     """Names of pods and nodes, made harmless."""
-    return lambda flows, naming: _looked_up(flows[field], lambda n: harmless(naming.name(n)))
+    return lambda flows, naming: looked_up(flows[field], lambda n: harmless(naming.name(n)))
 
 
 def services(flows: Flows, naming: Naming) -> list[str]:
     """``namespace/name:port`` of each flow."""
-    return _looked_up(flows["service"], lambda number: service_text(naming.hit(number)))
+    return looked_up(flows["service"], lambda number: service_text(naming.hit(number)))
 
 
 def kinds(flows: Flows, naming: Naming) -> list[str]:
     """``ClusterIP``, ``NodePort``, … of each flow."""
-    return _looked_up(flows["service"], lambda number: _kind(naming.hit(number)))
+    return looked_up(flows["service"], lambda number: _kind(naming.hit(number)))
 
 
 def _kind(hit: Hit | None) -> str:
@@ -334,7 +331,7 @@ def service_json(flows: Flows, naming: Naming) -> list[object]:
         where = {"namespace": hit.namespace, "name": hit.name, "port": hit.port_name}
         return where | {"kind": _kind(hit)}
 
-    return _looked_up(flows["service"], value)
+    return looked_up(flows["service"], value)
 
 
 def pair_text(field: str) -> Texts:
@@ -355,17 +352,17 @@ def pair_json(field: str) -> Values:
 
 def drops(flows: Flows, naming: Naming) -> list[str]:
     """Why the kernel dropped a packet of it, made harmless."""
-    return _looked_up(flows["drop_reason"], lambda n: harmless(naming.text(n)) if n else "")
+    return looked_up(flows["drop_reason"], lambda n: harmless(naming.text(n)) if n else "")
 
 
 def drops_json(flows: Flows, naming: Naming) -> list[object]:
     """Why the kernel dropped a packet of it, or null."""
-    return _looked_up(flows["drop_reason"], lambda n: naming.text(n) if n else None)
+    return looked_up(flows["drop_reason"], lambda n: naming.text(n) if n else None)
 
 
 def causes(flows: Flows, naming: Naming) -> list[str]:
     """Cause id of the finding that explains each flow, or empty."""
-    return _looked_up(flows["explained"], lambda mark: cause_of(naming.finding(mark)))
+    return looked_up(flows["explained"], lambda mark: cause_of(naming.finding(mark)))
 
 
 def causes_json(flows: Flows, naming: Naming) -> list[str | None]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tracer import cells, orders
+from tracer import cells, orders, tunnel_cells
 from tracer.cells import Order, Texts, Values
 
 
@@ -207,6 +207,13 @@ COLUMNS: tuple[Column, ...] = (
         text=cells.causes,
         json=cells.causes_json,
         key=orders.by_text("explained", lambda mark, naming: cells.cause_of(naming.finding(mark))),
+    ),
+    Column(
+        "tunnel",
+        "Tunnel",
+        "What its packets were captured inside: vxlan, geneve, gre, ipip or udp, and between whom",
+        text=tunnel_cells.texts,
+        json=tunnel_cells.values,
     ),
     Column("upstream", "From", "Flow whose translation this flow is", json=cells.link("upstream")),
     Column("downstream", "To", "Flow this one goes on as", json=cells.link("downstream")),

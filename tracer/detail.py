@@ -197,6 +197,7 @@ def _evidence(
     location = harmless(naming.text(int(flow["drop_location"][0])))
     return [
         ("Seen", told),
+        ("Inside", cell["tunnel"]),
         ("Refused by", _refusal(flow)),
         ("Dropped", f"{cell['drop']} at {location}" if cell["drop"] and location else cell["drop"]),
         ("Request repeated", cell["retransmits"] and f"{cell['retransmits']} times"),

@@ -167,3 +167,4 @@ FLOW = np.dtype(
 
 Rows = npt.NDArray[np.intp]
 """Row numbers of a FlowTable: stable while the row is alive, reused later under another id."""
+        ("tunnel", "<u2"),  # number of the tunnel its packets were captured inside, 0 none

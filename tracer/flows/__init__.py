@@ -1,9 +1,9 @@
 """Flows: correlate every observation with the one row of its flow.
 
 ``store`` owns rows and keys; ``mappings`` takes what the kernel decided, ``packets``
-what was seen on interfaces, ``pairs`` what that tells of translations, ``evidence``
-refusals and drops; ``lives`` tells two connections on the same ports apart; ``state``
-sums up; ``table`` puts them together.
+what was seen on interfaces, ``pairs`` what that tells of translations, ``tunnels`` what
+they were inside, ``evidence`` refusals and drops; ``lives`` tells two connections on the
+same ports apart; ``state`` sums up; ``table`` puts them together.
 Everything works on whole columns of records.
 """
 

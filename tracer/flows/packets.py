@@ -82,6 +82,7 @@ def _apply_life(store: FlowStore, records: Records, scopes: Scopes, keys: Keys) 
             rows[unknown], legs[unknown] = store.find_keys(keys[unknown])
     note(store, records, rows, legs)
     return np.unique(rows)
+    store.tunnels.note(store.flows, records, rows)
 
 
 def _tells_direction(records: Records) -> Mask:

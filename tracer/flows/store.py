@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tracer.flow import FLOW, Leg, Rows
+from tracer.flows.tunnels import Tunnels
 from tracer.index import HashIndex, Keys
 from tracer.tuples import Sides, TupleHash, mirrored, sides
 
@@ -25,6 +26,7 @@ class FlowStore:
         """Rows given up to stay within ``max_rows``."""
         self.counts_packets = True
         """Whether every packet is seen, so that counting them means something."""
+        self.tunnels = Tunnels()
         self._hash = TupleHash(seed)
         self._index = HashIndex()
         self._free = np.arange(len(self.flows) - 1, -1, -1)

@@ -13,6 +13,7 @@ from tracer.flows import evidence, mappings, packets, pairs
 from tracer.flows.chains import link
 from tracer.flows.state import settle
 from tracer.flows.store import FlowStore
+from tracer.tunnels import Carrier
 
 _SOURCE = {
     Origin.KERNEL: Seen.KERNEL,
@@ -112,6 +113,10 @@ class FlowTable:
         """Living rows whose addresses this node changed."""
         rows = self.alive()
         return rows[(self.flows["seen"][rows] & np.uint32(Seen.TRANSLATED)) != 0]
+
+    def carrier(self, number: int) -> Carrier | None:
+        """The tunnel that the ``tunnel`` column tells of; None for 0."""
+        return self._store.tunnels.carrier(number)
 
     def find(self, records: Records) -> Rows:
         """Row of the flow of each record (an ICMP error's is what it quotes), -1 for none."""

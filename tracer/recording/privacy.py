@@ -176,7 +176,7 @@ class Anonymized(Shortened):
         def name(number: int) -> str:
             return self._names.owner(naming.name(number))
 
-        return hidden, replace(naming, hit=hit, name=name)
+        return hidden, replace(naming, hit=hit, name=name, tunnel=lambda _: None)
 
     def _records(self, records: Records) -> Records:
         hidden = records.copy()

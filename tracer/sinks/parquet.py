@@ -125,6 +125,12 @@ def _flow_schema(arrow: Any) -> Any:
         **dict.fromkeys(("id", "upstream", "downstream", "netns", "retransmits"), number),
         "service": arrow.struct([(part, text) for part in parts]),
         "origin": arrow.list_(text),
+        "tunnel": arrow.struct(
+            [
+                *(("kind", text), ("id", arrow.uint32())),
+                ("between", arrow.list_(arrow.struct([("ip", text), ("name", text)]))),
+            ]
+        ),
     }
     return arrow.schema([(column.name, known.get(column.name, text)) for column in JSON_COLUMNS])
 

@@ -70,6 +70,7 @@ def test_a_translation_line_is_as_the_contract_says():
         "retransmits": 0,
         "drop": None,
         "cause": None,
+        "tunnel": None,
         "upstream": None,
         "downstream": None,
         "node": "worker-1",
