@@ -84,9 +84,8 @@ class Outcome:
         found = []
         if self.growth("rss_kb") > self.steady[0].rss_kb // 20:
             found.append(f"memory grew by {self.growth('rss_kb')} kB after the warm-up")
-        for what in ("descriptors", "threads"):
-            if self.growth(what) > 0:
-                found.append(f"{what} grew by {self.growth(what)}")
+        growing = (name for name in ("descriptors", "threads") if self.growth(name) > 0)
+        found += [f"{name} grew by {self.growth(name)}" for name in growing]
         if told.lost:
             found.append(f"{told.lost} records lost")
         # A client is stopped between two connections, or within one that it has not counted.
@@ -125,8 +124,8 @@ def churn(
             f"127.0.0.1:{PORT}",
         )
         namespace = topology.namespace(NODE)
-        cluster = CLUSTERS / "default.yaml"
-        with Tracing(namespace, folder, cluster, NODE, backend, options) as tracing:
+        naming = topology.proxies.naming(CLUSTERS / "default.yaml")
+        with Tracing(namespace, folder, naming, NODE, backend, options) as tracing:
             made = Value("Q", 0)
             drivers = [
                 Child(topology.namespace("shell"), _keep, COUNTED, made),

@@ -35,6 +35,8 @@ class LiveSettings:
     record: RecordSettings | None = None
     metrics: str = ""
     """``ADDR:PORT`` to serve Prometheus metrics on; empty for none."""
+    events: bool = False
+    """Findings become Kubernetes Events."""
     max_flows: int = 1 << 20
     """Flows remembered at once: what the memory of a run depends on."""
 

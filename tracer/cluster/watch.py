@@ -78,6 +78,11 @@ class ClusterWatch:
         """The last snapshot; any thread may look."""
         return self._latest
 
+    @property
+    def connection(self) -> Connection | None:
+        """The API server that is followed; None until one has been found."""
+        return self._connection
+
     def open(self) -> bool:
         """Begin; False where there is no configuration at all.
 

@@ -63,6 +63,11 @@ from tracer.settings import LiveSettings, RecordSettings
     help="Serve Prometheus metrics there, by Service and cause; :9464 means every address.",
 )
 @click.option(
+    "--events",
+    is_flag=True,
+    help="Write findings as Kubernetes Events, a few a minute; needs the right to create them.",
+)
+@click.option(
     "--max-flows",
     type=click.IntRange(min=1000, max=1 << 24),
     default=1 << 20,
@@ -120,6 +125,7 @@ def live_settings(
     ready_file: Path | None,
     all_namespaces: bool,
     metrics: str,
+    events: bool,
     max_flows: int,
 ) -> LiveSettings:
     """What is to be traced; InputError where options exclude each other."""
@@ -140,6 +146,7 @@ def live_settings(
         ready_file=ready_file,
         filter=filter,
         metrics=metrics,
+        events=events,
         max_flows=max_flows,
     )
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from tracer.clock import wall_ns
+from tracer.cluster.api.connection import Connection
 from tracer.cluster.file import load
 from tracer.cluster.model import Cluster
 from tracer.cluster.watch import Choice, ClusterWatch
@@ -53,6 +54,11 @@ class LiveCluster:
     def expected(self) -> bool:
         """Whether there are names, or will be."""
         return self._file is not None or self._watch is not None
+
+    @property
+    def connection(self) -> Connection | None:
+        """The API server, as far as one has been found by now."""
+        return self._watch.connection if self._watch else None
 
     def first(self) -> Cluster:
         """What is known when tracing begins; it may be nothing yet."""

@@ -67,7 +67,7 @@ def _trace(
     def missing() -> int:
         return len(cluster.problems()) + sum(len(source.problems()) for source in sources)
 
-    beside = Beside(settings, lambda: decisions.backend, missing)
+    beside = Beside(settings, cluster, lambda: decisions.backend, missing)
     recorder = _recorder(settings, output, pipeline, decisions)
     reader = NodeReader(collector, cluster.latest)
     verifier, notes = _verifier()
@@ -81,8 +81,8 @@ def _trace(
         notes=notes,
         duration_s=settings.duration_s,
         verifier=verifier,
-        state_readers=(reader, *cluster.readers),
-        problems=cluster.problems,
+        state_readers=(reader, *cluster.readers, *beside.readers),
+        problems=lambda: cluster.problems() + beside.problems(),
         sinks=(*_status(recorder, output), *_interest(decisions, cluster), *beside.sinks),
         recorder=recorder,
     )

@@ -82,18 +82,28 @@ class Connection:
 
     def get(self, path: str, query: Mapping[str, str], silence_s: float = READ_S) -> Answer:
         """Ask; ``ApiError`` unless the answer is a success."""
+        headers = {} if query.get("watch") else {"Accept-Encoding": "gzip"}
+        return self._request("GET", f"{path}?{urlencode(query)}", headers, None, silence_s)
+
+    def post(self, path: str, body: bytes, silence_s: float = READ_S) -> None:
+        """Create an object from its JSON; ``ApiError`` unless the API server took it."""
+        headers = {"Content-Type": "application/json"}
+        self._request("POST", path, headers, body, silence_s).close()
+
+    def _request(
+        self, method: str, path: str, further: dict[str, str], body: bytes | None, silence_s: float
+    ) -> Answer:
         from urllib3.exceptions import HTTPError
         from urllib3.util import Timeout
 
         client = self._client
-        headers = {"Accept": "application/json", "User-Agent": "viptrace"}
-        if query.get("watch") is None:
-            headers["Accept-Encoding"] = "gzip"
+        headers = {"Accept": "application/json", "User-Agent": "viptrace"} | further
         try:
             client.update_params_for_auth(headers, [], ["BearerToken"])
             response = client.rest_client.pool_manager.request(
-                "GET",
-                f"{client.configuration.host}{path}?{urlencode(query)}",
+                method,
+                f"{client.configuration.host}{path}",
+                body=body,
                 headers=headers,
                 preload_content=False,
                 timeout=Timeout(connect=CONNECT_S, read=silence_s),
@@ -102,7 +112,7 @@ class Connection:
         except (HTTPError, OSError, ValueError) as error:
             raise ApiError(_why(error)) from error
         answer = HttpAnswer(response)
-        if response.status == 200:
+        if response.status in (200, 201):
             return answer
         try:
             said = wire.status(bytes(answer.body()))
