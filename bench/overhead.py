@@ -168,7 +168,9 @@ def measured(variant: Variant, options: argparse.Namespace, folder: Path) -> Pha
         return phase(options.connections, options.trips)
     cluster = folder / "cluster.json"
     cluster.write_text(CLUSTER)
-    tracing = Tracing(NODE, folder, cluster, "node", options.backend, options=variant.options)
+    tracing = Tracing(
+        NODE, folder, ("--cluster", str(cluster)), "node", options.backend, options=variant.options
+    )
     with tracing:
         found = phase(options.connections, options.trips)
         tracing.stop()

@@ -16,9 +16,16 @@ import click
 from lab.churn import churn
 from lab.contents import contents
 from lab.docs import write as write_docs
+from lab.image import MIB, image_folder, size_bytes
+from lab.image import build as build_image
 from lab.kernels import SUITES, ensure_kernel
 from lab.playground import play
+from lab.proxying import Proxies, WrittenRules
 from lab.reach import COUNT, try_all
+from lab.real.access import load as load_access
+from lab.real.proxies import RealProxies
+from lab.real.releases import CURRENT, RELEASES
+from lab.real.suite import run_beside, why_skipped
 from lab.record import record
 from lab.rules.apply import MODES, Mode
 from lab.scenario import Scenario
@@ -42,6 +49,15 @@ CLUSTER = click.option(
     help="cluster file; default: three nodes, three echo pods",
 )
 MODE = click.option("--mode", default="iptables", show_default=True, type=click.Choice(list(MODES)))
+PROXY = click.option(
+    "--proxy",
+    default="written",
+    show_default=True,
+    type=click.Choice(["written", *RELEASES]),
+    help="the lab's own rules, or kube-proxy of that release (see with-api)",
+)
+ACCESS = "LAB_ACCESS"
+"""Names the file that tells how to reach the API server of ``with-api``."""
 
 
 def say(text: str) -> None:
@@ -92,14 +108,50 @@ def vm(
     sys.exit(status)
 
 
+@cli.command("with-api", context_settings={"ignore_unknown_options": True})
+@KERNEL
+@click.option("--vm/--native", "in_vm", default=False, help="where COMMAND runs")
+@click.option("--proxy", "releases", multiple=True, default=[CURRENT], type=click.Choice(RELEASES))
+@click.option("--results", type=click.Path(path_type=Path), help="directory shared with the guest")
+@click.option("--memory", default="3G", show_default=True)
+@click.option("--timeout", "timeout_s", default=3600.0, show_default=True, help="seconds")
+@click.option("--skip/--no-skip", default=False, help="where it cannot be built: say why, succeed")
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+def with_api(
+    kernel: str,
+    in_vm: bool,
+    releases: tuple[str, ...],
+    results: Path | None,
+    memory: str,
+    timeout_s: float,
+    skip: bool,
+    command: tuple[str, ...],
+) -> None:
+    """Run COMMAND beside an API server, with kube-proxy at hand: built from Go modules, cached."""
+    require_root()
+    why = why_skipped(releases)
+    if why and skip:
+        print(f"skipped: {why}")
+        return
+    shared = (results or Path(tempfile.mkdtemp(prefix="viptrace-lab-"))).resolve()
+    image = None
+    if in_vm:
+        ensure_tools()
+        image = ensure_kernel(kernel, say)
+        _compile_checkout()
+    settings = VmSettings(2, memory, timeout_s)
+    sys.exit(run_beside(command, releases, shared, image, settings, ACCESS, say))
+
+
 @cli.command()
 @MODE
 @CLUSTER
+@PROXY
 @click.option("--count", default=COUNT, show_default=True, help="connections per address")
-def reach(mode: Mode, cluster: Path, count: int) -> None:
+def reach(mode: Mode, cluster: Path, proxy: str, count: int) -> None:
     """Program the rules of one mode and try every kind of address with real traffic."""
     started = time.monotonic()
-    with Topology(load(cluster), unique_prefix()) as topology:
+    with Topology(load(cluster), unique_prefix(), proxies=proxies_of(proxy)) as topology:
         say(f"namespaces and servers: {time.monotonic() - started:.1f} s")
         started = time.monotonic()
         topology.program(mode)
@@ -183,6 +235,17 @@ def playground(mode: Mode, cluster: Path, duration: float, options: tuple[str, .
         sys.exit(play(topology, mode, cluster, duration, options, say))
 
 
+@cli.command()
+@click.option("--target", default="", help="stage; default: the last")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="folder; default: the cache")
+def image(target: str, output: Path | None) -> None:
+    """Build the root file system that the Dockerfile describes, without a container engine."""
+    ensure_tools(("mmdebstrap",))
+    folder = output or image_folder(target)
+    root = build_image(folder, say, target)
+    print(f"{root.path}: {size_bytes(root.path) / MIB:.0f} MiB unpacked")
+
+
 @cli.command("churn")
 @MODE
 @click.option("--backend", default="auto", show_default=True)
@@ -207,6 +270,7 @@ def churn_command(mode: Mode, backend: str, duration: float, max_flows: int, out
 @click.option("--tcp", default=997, show_default=True)
 @click.option("--udp", default=499, show_default=True)
 @click.option("--blackhole/--no-blackhole", default=True, help="the swallowed control plane, too")
+@PROXY
 def kernel_suite(
     modes: tuple[Mode, ...],
     families: tuple[int, ...],
@@ -214,32 +278,48 @@ def kernel_suite(
     tcp: int,
     udp: int,
     blackhole: bool,
+    proxy: str,
 ) -> None:
     """The acceptance, on this kernel: flows counted and compared with the kernel's own tables."""
     require_root()
     folder = Path(os.environ.get("LAB_RESULTS") or tempfile.mkdtemp(prefix="viptrace-lab-"))
-    good = True
+    good, proxies = True, proxies_of(proxy)
     for case in cases(modes or MODES, families or (4, 6), backends or BACKENDS):
-        result = run_case(replace(case, tcp=tcp, udp=udp), folder / case.name, unique_prefix())
+        counted = replace(case, tcp=tcp, udp=udp)
+        result = run_case(counted, folder / case.name, unique_prefix(), proxies)
         print(result.line(), flush=True)
         if not result.good:
             print(result.comparison.report() if result.comparison else result.failure, flush=True)
         good = good and result.good
     if blackhole and (not modes or "ipvs" in modes):
         for backend in backends or BACKENDS:
-            good = blackhole_line(backend, folder) and good
+            good = blackhole_line(backend, folder, proxies) and good
     sys.exit(0 if good else 1)
 
 
-def blackhole_line(backend: str, folder: Path) -> bool:
+def blackhole_line(backend: str, folder: Path, proxies: Proxies) -> bool:
     """Print the blackhole's line of the table; whether it is good."""
     name = f"blackhole-{backend}"
     try:
-        print(run_blackhole(backend, folder / name, unique_prefix()), flush=True)
+        print(run_blackhole(backend, folder / name, unique_prefix(), proxies), flush=True)
     except UnableError as error:
         print(f"FAIL {name}\n{error}", flush=True)
         return False
     return True
+
+
+def proxies_of(release: str) -> Proxies:
+    """Who programs the nodes; InputError without the API server that kube-proxy needs."""
+    if release == "written":
+        return WrittenRules()
+    path = os.environ.get(ACCESS)
+    if not path:
+        raise InputError(
+            f"kube-proxy {release} needs an API server",
+            f"{ACCESS} is not set",
+            f"python -m lab with-api --proxy {release} -- python -m lab …",
+        )
+    return RealProxies(load_access(Path(path)), release, say)
 
 
 def require_root() -> None:

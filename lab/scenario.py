@@ -63,11 +63,12 @@ class Scenario:
         return to_cluster(read(self.cluster))
 
     def prepare(self, topology: Topology) -> None:
-        """The healthy state, then rules, then the fault."""
+        """The healthy state, then rules, then the fault, then what no proxy has followed."""
         drive_all(topology, self.before)
         topology.program(self.mode)
         if self.fault:
             self.fault(topology)
+        topology.proxies.left_behind(to_cluster(self.change(read(self.cluster))))
 
     def heal(self, topology: Topology) -> None:
         """The recovery steps, and proof that they mend it; nothing without any."""

@@ -22,6 +22,7 @@ PEERS_TALK = tuple(Traffic("master-1", Load(ip, 2380, tcp=1)) for ip in MASTERS[
 
 def remove_external_ips(topology: Topology) -> None:
     """The documents' recovery with kube-proxy stopped: the addresses off, on every node."""
+    topology.proxies.stop()
     for node in topology.cluster.nodes:
         for ip in MASTERS:
             topology.run(

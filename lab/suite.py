@@ -9,6 +9,7 @@ from pathlib import Path
 
 from lab.compare import Comparison, compare
 from lab.objects import CLUSTERS, read, to_cluster
+from lab.proxying import Proxies, WrittenRules
 from lab.rules.apply import MODES, Mode
 from lab.scenario import drive_all
 from lab.scenarios import BY_NAME
@@ -83,14 +84,14 @@ def cases(
                 yield Case(mode, family, backend)
 
 
-def run_case(case: Case, folder: Path, prefix: str) -> Result:
+def run_case(case: Case, folder: Path, prefix: str, proxies: Proxies | None = None) -> Result:
     """A fresh cluster, viptrace on one node, the counted traffic of a pod there, the comparison."""
-    with Topology(to_cluster(read("default")), prefix) as topology:
+    whole = to_cluster(read("default"))
+    with Topology(whole, prefix, proxies=proxies or WrittenRules()) as topology:
         topology.program(case.mode)
         topology.keep_entries(NODE)
-        tracing = Tracing(
-            topology.namespace(NODE), folder, CLUSTERS / "default.yaml", NODE, case.backend
-        )
+        naming = topology.proxies.naming(CLUSTERS / "default.yaml")
+        tracing = Tracing(topology.namespace(NODE), folder, naming, NODE, case.backend)
         try:
             with tracing:
                 return _measured(case, topology, tracing)
@@ -137,18 +138,19 @@ def _settle(tracing: Tracing, count: int) -> None:
         time.sleep(1.0)
 
 
-def run_blackhole(backend: str, folder: Path, prefix: str) -> str:
+def run_blackhole(backend: str, folder: Path, prefix: str, proxies: Proxies | None = None) -> str:
     """The swallowed peers: found before any flow, named per flow, closed by the recovery.
 
     One line for the table; UnableError where it is otherwise.
     """
     scenario = BY_NAME["ipvs-external-ip-is-node-ip"]
     cause = scenario.findings[0]
-    with Topology(scenario.programmed(), prefix) as topology:
+    programmed = scenario.programmed()
+    with Topology(programmed, prefix, proxies=proxies or WrittenRules()) as topology:
         scenario.prepare(topology)
-        cluster = CLUSTERS / f"{scenario.cluster}.yaml"
+        naming = topology.proxies.naming(CLUSTERS / f"{scenario.cluster}.yaml")
         namespace = topology.namespace(scenario.node)
-        with Tracing(namespace, folder, cluster, scenario.node, backend, ("--updates",)) as tracing:
+        with Tracing(namespace, folder, naming, scenario.node, backend, ("--updates",)) as tracing:
             wait_for_finding(tracing, cause, "open")
             drive_all(topology, scenario.traffic)
             if backend == "bpf":

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from multiprocessing import Pipe
 from types import TracebackType
 
 from lab.netns import NAMED, Child, call
-from lab.rules.apply import Mode, apply, resync
+from lab.proxying import Proxies, WrittenRules
+from lab.rules.apply import Mode
 from lab.rules.plan import SERVICE_RANGES
 from lab.server import serve
 from lab.shell import run, run_in
@@ -70,6 +70,7 @@ class Topology:
     """Unique on this machine: the beginning of every namespace name."""
     gateway: str = ""
     """The node through which the client reaches Service addresses; empty: the first worker."""
+    proxies: Proxies = field(default_factory=WrittenRules)
     servers: dict[str, Child] = field(default_factory=dict)
     """Server process by pod key."""
 
@@ -117,7 +118,8 @@ class Topology:
         self._start_servers()
 
     def close(self) -> None:
-        """Stop the servers, delete the namespaces; safe to call twice."""
+        """Stop proxies and servers, delete the namespaces; safe to call twice."""
+        self.proxies.close()
         for server in self.servers.values():
             server.stop()
         self.servers.clear()
@@ -127,19 +129,11 @@ class Topology:
 
     def program(self, mode: Mode, cluster: Cluster | None = None) -> None:
         """kube-proxy's first sync on every node."""
-        wanted = cluster or self.cluster
-        with ThreadPoolExecutor(max_workers=len(wanted.nodes)) as pool:
-            jobs = [
-                pool.submit(apply, wanted, node.name, mode, self.namespace(node.name))
-                for node in wanted.nodes
-            ]
-        for job in jobs:
-            job.result()
+        self.proxies.program(self._nodes(), mode, cluster or self.cluster)
 
     def resync(self, mode: Mode, cluster: Cluster) -> None:
         """kube-proxy's next sync on every node, for a changed cluster."""
-        for node in self.cluster.nodes:
-            resync(cluster, node.name, mode, self.namespace(node.name))
+        self.proxies.resync(self._nodes(), mode, cluster)
 
     def keep_entries(self, node: str) -> None:
         """Lengthen the node's connection timeouts: its table becomes a record of the run."""
@@ -156,6 +150,9 @@ class Topology:
     def stop_server(self, pod: str) -> None:
         """Kill the process of ``namespace/name``; its addresses stay."""
         self.servers.pop(pod).stop()
+
+    def _nodes(self) -> dict[str, str]:
+        return {node.name: self.namespace(node.name) for node in self.cluster.nodes}
 
     def _names(self) -> list[str]:
         nodes = [node.name for node in self.cluster.nodes]

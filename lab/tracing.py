@@ -32,7 +32,8 @@ class Tracing:
 
     namespace: str
     folder: Path
-    cluster: Path
+    naming: Sequence[str]
+    """The options by which it learns names."""
     node: str
     backend: str = "auto"
     options: Sequence[str] = ()
@@ -62,7 +63,7 @@ class Tracing:
         return [
             *("ip", "netns", "exec", self.namespace),
             *(str(Path(sys.executable).with_name("viptrace")), "live", "--json"),
-            *("--backend", self.backend, "--cluster", str(self.cluster), "--node", self.node),
+            *("--backend", self.backend, *self.naming, "--node", self.node),
             *("--ready-file", str(self.folder / "ready"), *self.options),
         ]
 

@@ -12,7 +12,7 @@ from tracer.node.chain_names import port_label
 
 PROTOCOLS = {6: "tcp", 17: "udp", 132: "sctp"}
 MASQUERADE_MARK = "0x4000"
-SERVICE_RANGES = ("10.96.0.0/16", "fd00:10:96::/112")
+SERVICE_RANGES = ("10.96.0.0/16", "fd00:10:96::/112", "10.200.0.0/16")
 """Where the lab's ClusterIPs come from; only nftables mode has a rule about it."""
 
 

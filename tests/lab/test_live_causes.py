@@ -38,7 +38,8 @@ def test_a_cause_is_named_live_and_nothing_else(name, tmp_path: Path):
     with Topology(scenario.programmed(), f"labc{os.getpid()}") as topology:
         scenario.prepare(topology)
         namespace = topology.namespace(scenario.node)
-        with Tracing(namespace, tmp_path, cluster, scenario.node, "conntrack") as tracing:
+        naming = topology.proxies.naming(cluster)
+        with Tracing(namespace, tmp_path, naming, scenario.node, "conntrack") as tracing:
             drive_all(topology, scenario.traffic)
             wait_for_finding(tracing, name, "open")
             scenario.heal(topology)

@@ -1,0 +1,51 @@
+"""A command beside etcd and the API server, on this machine or in the virtual machine."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from lab.kernels import KernelImage, Say
+from lab.real.control_plane import ControlPlane
+from lab.real.releases import CURRENT, ensure_program, why_not
+from lab.vm import VmSettings, run_in_vm
+
+ACCESS_FILE = "access.json"
+
+
+def why_skipped(releases: Sequence[str]) -> str:
+    """Why this machine cannot run kube-proxy and an API server; empty: it can."""
+    for tool, package in (("etcd", "etcd-server"), ("openssl", "openssl")):
+        if shutil.which(tool) is None:
+            return f"no {tool} (Debian package {package})"
+    return why_not((("kube-apiserver", CURRENT), *(("kube-proxy", name) for name in releases)))
+
+
+def run_beside(
+    command: Sequence[str],
+    releases: Sequence[str],
+    results: Path,
+    image: KernelImage | None,
+    settings: VmSettings,
+    variable: str,
+    say: Say,
+) -> int:
+    """The command's exit status; ``variable`` tells it where the way to the API server is written.
+
+    Without an ``image`` it runs here.
+    """
+    for release in releases:
+        ensure_program("kube-proxy", release, say)
+    results.mkdir(parents=True, exist_ok=True)
+    with ControlPlane(results / "control-plane", say) as access:
+        path = results / ACCESS_FILE
+        if image is None:
+            access.save(path)
+            env = {**os.environ, variable: str(path)}
+            return subprocess.run(command, env=env, check=False).returncode
+        access.from_guest().save(path)
+        say(f"booting {image.version}; results in {results}")
+        return run_in_vm(image, ["env", f"{variable}={path}", *command], results, settings)
