@@ -22,7 +22,8 @@ from tracer.packets.ragged import Bytes, Indexes, Mask, Offsets, gather
 _IPV4_IN_IP, _IPV6_IN_IP, _GRE = 4, 41, 47
 _CARRIERS = np.zeros(256, dtype=np.bool_)
 _CARRIERS[[_IPV4_IN_IP, _IPV6_IN_IP, _GRE, Protocol.UDP]] = True
-_MAX_DEPTH = 4
+MAX_DEPTH = 4
+"""Tunnels in tunnels that are looked into."""
 _TRANSPARENT_ETHERNET, _ETHERTYPE_IPV4, _ETHERTYPE_IPV6 = 0x6558, 0x0800, 0x86DD
 _UDP_BYTES, _SHAPE_BYTES = 8, 16
 _VXLAN_PORTS, _GENEVE_PORT, _FLANNEL_PORT = (4789, 4790, 8472), 6081, 8285
@@ -97,7 +98,7 @@ def enter(data: Bytes, networks: Networks, ends: Offsets) -> Around | None:
     """
     found: Around | None = None
     rows = carriers(networks)
-    for _ in range(_MAX_DEPTH):
+    for _ in range(MAX_DEPTH):
         if not rows.size:
             break
         inside = look_inside(data, networks, ends, rows)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from tracer.address import AddressColumn
-from tracer.events import PacketBytes, Protocol
+from tracer.events import PacketBytes, Protocol, Tunnel
 from tracer.packets import LinkType, Spans
 from tracer.packets.link import IPV4, IPV6, locate
 from tracer.packets.network import Networks, read_networks
 from tracer.packets.ragged import Bytes, Indexes, Mask, Offsets, gather, windows
 from tracer.packets.transport import QUOTE_AT, Transports, read_transports
+from tracer.packets.tunnel import MAX_DEPTH, Inside, carriers, look_inside
 from tracer.recording.addresses import AddressMap
 
 _IP4_BYTES, _IP6_BYTES = 20, 40
@@ -33,6 +35,10 @@ _HARDWARE_ADDRESSES = {
     LinkType.LINUX_SLL: (6, 14),
     LinkType.LINUX_SLL2: (12, 20),
 }
+_TUNNEL_HEADER_BYTES = 8
+"""Of VXLAN and Geneve; what follows is Geneve's options."""
+_GRE = np.dtype([("flags", "u1")])
+_GRE_CHECKSUM = 0x80
 _REDIRECT_V4 = 5
 _FRAGMENT, _AH = 44, 51
 
@@ -80,25 +86,86 @@ def quoted(layer: Layer, data: Bytes) -> tuple[Layer, Indexes]:
     return Layer(at, ends, inner, read_transports(data, inner, ends)), rows
 
 
+def tunnelled(layer: Layer, data: Bytes) -> Iterator[tuple[Layer, Inside]]:
+    """The packets inside tunnels, level by level; rows are numbered within the level above."""
+    for _ in range(MAX_DEPTH):
+        rows = carriers(layer.networks)
+        inside = look_inside(data, layer.networks, layer.ends, rows) if rows.size else None
+        if inside is None or not inside.rows.size:
+            return
+        ends = layer.ends[inside.rows]
+        transports = read_transports(data, inside.networks, ends)
+        layer = Layer(inside.network_at, ends, inside.networks, transports)
+        yield layer, inside
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """How far the headers of each packet go, those inside tunnels included."""
+
+    ends: Offsets
+    quotes: Mask
+    """Packets that end in one that an ICMP error quotes."""
+    valid: Mask
+    """Packets that have a readable IP header."""
+
+
+def extent(packets: PacketBytes, spans: Spans, data: Bytes) -> Extent:
+    """Where what is no header begins in captured packets."""
+    layer = outer(packets, spans, data)
+    found = Extent(layer.header_ends(data), layer.transports.quotes.copy(), layer.networks.valid)
+    rows = np.arange(spans.starts.size)
+    for inner, inside in tunnelled(layer, data):
+        rows = rows[inside.rows]
+        found.ends[rows] = inner.header_ends(data)
+        found.quotes[rows] = inner.transports.quotes
+    return found
+
+
 def hide(data: Bytes, packets: PacketBytes, spans: Spans, addresses: AddressMap) -> None:
     """Replace addresses and wipe what is no header, in place."""
     layer = outer(packets, spans, data)
-    inner, rows = quoted(layer, data)
     wiped = _Wiped(data)
-    for link, (first, last) in _HARDWARE_ADDRESSES.items():
-        mine = packets.link_types == link
-        wiped.add(spans.starts[mine] + first, spans.starts[mine] + last, layer.ends[mine])
-    payload = layer.header_ends(data)
-    payload[rows] = layer.ends[rows]
+    _hide_hardware(spans.starts, packets.link_types, layer.ends, wiped)
     # A packet without readable IP keeps nothing.
-    payload[~layer.networks.valid] = spans.starts[~layer.networks.valid]
-    wiped.add(payload, layer.ends, layer.ends)
-    readable = inner.networks.valid
-    tail = np.where(readable, inner.header_ends(data), inner.at)
-    wiped.add(tail, layer.ends[rows], layer.ends[rows])
-    for each in (layer, inner):
-        _hide_layer(data, each, addresses, wiped)
+    none = ~layer.networks.valid
+    wiped.add(spans.starts[none], layer.ends[none], layer.ends[none])
+    # Every header is found before the first is changed: checksums prove those inside tunnels.
+    levels = [(layer, None), *tunnelled(layer, data)]
+    quotes = [quoted(each, data) for each, _ in levels]
+    insides = [*(inside for _, inside in levels[1:]), None]
+    for (each, _), (quote, rows), inside in zip(levels, quotes, insides, strict=True):
+        payload = each.header_ends(data)
+        payload[rows] = each.ends[rows]
+        if inside is not None:
+            _hide_tunnels(data, each, inside, wiped)
+            payload[inside.rows] = each.ends[inside.rows]
+        wiped.add(payload, each.ends, each.ends)
+        tail = np.where(quote.networks.valid, quote.header_ends(data), quote.at)
+        wiped.add(tail, quote.ends, each.ends[rows])
+    for hidden in (*(each for each, _ in levels), *(quote for quote, _ in quotes)):
+        _hide_layer(data, hidden, addresses, wiped)
     wiped.wipe()
+
+
+def _hide_hardware(
+    at: Offsets, link_types: npt.NDArray[np.uint16], ends: Offsets, wiped: _Wiped
+) -> None:
+    for link, (first, last) in _HARDWARE_ADDRESSES.items():
+        mine = link_types == link
+        wiped.add(at[mine] + first, at[mine] + last, ends[mine])
+
+
+def _hide_tunnels(data: Bytes, layer: Layer, inside: Inside, wiped: _Wiped) -> None:
+    """Of a tunnel's own header its identifier stays, of a frame in it the kind."""
+    ends = layer.ends[inside.rows]
+    _hide_hardware(inside.frame_at, inside.link_types, ends, wiped)
+    at = layer.networks.transport_at[inside.rows]
+    framed = np.isin(inside.kinds, (Tunnel.VXLAN, Tunnel.GENEVE))
+    behind = layer.header_ends(data)[inside.rows] + _TUNNEL_HEADER_BYTES
+    wiped.add(behind[framed], inside.frame_at[framed], ends[framed])
+    summed = (inside.kinds == Tunnel.GRE) & (gather(data, at, _GRE)["flags"] & _GRE_CHECKSUM != 0)
+    wiped.add(at[summed] + 4, at[summed] + 8, ends[summed])
 
 
 def _hide_layer(data: Bytes, layer: Layer, addresses: AddressMap, wiped: _Wiped) -> None:

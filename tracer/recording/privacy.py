@@ -16,7 +16,7 @@ from tracer.events import EventBatch, Hook, PacketBytes, Records
 from tracer.node.model import NodeState
 from tracer.packets import Spans
 from tracer.recording.addresses import AddressMap
-from tracer.recording.headers import hide, outer
+from tracer.recording.headers import extent, hide
 from tracer.recording.pseudonyms import Pseudonyms, hidden_cluster, hidden_lines
 
 QUOTED_BYTES = 128
@@ -71,10 +71,10 @@ class Cut:
         if self.snap:
             lengths = np.minimum(lengths, self.snap)
         if self.payload >= 0:
-            layer = outer(packets, spans, packets.data)
-            quoted = np.where(layer.transports.quotes, QUOTED_BYTES, self.payload)
-            kept = layer.header_ends(packets.data) - spans.starts + quoted
-            lengths = np.where(layer.networks.valid, np.minimum(lengths, kept), lengths)
+            headers = extent(packets, spans, packets.data)
+            quoted = np.where(headers.quotes, QUOTED_BYTES, self.payload)
+            kept = headers.ends - spans.starts + quoted
+            lengths = np.where(headers.valid, np.minimum(lengths, kept), lengths)
         if bool((lengths == spans.lengths).all()):
             return packets
         return replace(spans, lengths=lengths).packed()

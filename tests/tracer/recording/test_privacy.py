@@ -8,9 +8,14 @@ from pathlib import Path
 
 import numpy as np
 from hypothesis import HealthCheck, given, settings
+from scapy.layers.inet import IP, UDP
+from scapy.layers.l2 import GRE, Ether
+from scapy.layers.vxlan import VXLAN
+from scapy.packet import Raw
 
 from tests.tracer.diagnosis import story
 from tests.tracer.packets.frames import frames
+from tests.tracer.packets.tunnels import MACS, tunnelled
 from tests.tracer.recording.stories import (
     VIP,
     lines_of,
@@ -25,7 +30,7 @@ from tests.tracer.recording.stories import (
 from tracer import address
 from tracer.capture_file import CaptureStream
 from tracer.events import EventBatch, Origin, PacketBytes
-from tracer.packets import decode
+from tracer.packets import LinkType, decode
 from tracer.recording.addresses import AddressMap
 from tracer.recording.privacy import Anonymized, Cut, Shortened
 
@@ -79,8 +84,11 @@ def test_no_secret_is_in_what_strangers_get(tmp_path):
     assert "→".encode() in raw
 
 
-@settings(max_examples=60, deadline=None)
-@given(frames())
+in_tunnels = tunnelled().map(lambda built: (LinkType.RAW, bytes(built[2]), built[3]))
+
+
+@settings(max_examples=90, deadline=None)
+@given(frames() | in_tunnels)
 def test_packets_keep_their_shape_and_lose_their_addresses(frame):
     link, raw, _ = frame
     before = batch_of(link, raw)
@@ -104,6 +112,22 @@ def batch_of(link: int, raw: bytes, wire: int = 0) -> EventBatch:
     )
     records, _ = decode(packets, np.array([1]), np.array([1], dtype=np.uint32))
     return EventBatch(records, Origin.PACKETS, 1, packets=packets)
+
+
+def test_what_is_in_tunnels_is_hidden_and_cut_as_well():
+    secret = b"the payload of somebody"
+    inside = IP(src="10.244.7.7", dst="10.244.9.9") / UDP(sport=4, dport=5) / Raw(secret * 9)
+    nodes = IP(src="192.168.3.4", dst="192.168.4.3")
+    framed = Ether(**MACS) / inside
+    for tunnel in (UDP(dport=8472) / VXLAN(vni=9, flags=8), GRE(proto=0x6558, chksum_present=1)):
+        whole = bytes(nodes / tunnel / framed)
+        packets = batch_of(LinkType.RAW, whole)
+        hidden = Anonymized(Cut(payload=len(secret)), KEY).batch(packets).packets.packet(0)
+        assert hidden.endswith(bytes(len(secret)))
+        assert len(hidden) == len(whole) - 8 * len(secret)
+        addresses = [address.parse(ip)[12:] for ip in (inside.src, inside.dst, nodes.src)]
+        macs = [bytes.fromhex(mac.replace(":", "")) for mac in MACS.values()]
+        assert [told for told in (secret, *addresses, *macs) if told in hidden] == []
 
 
 def test_snaplen_cuts_and_the_wire_length_stays(tmp_path):
