@@ -57,7 +57,8 @@ class Reel:
             return
         if self._ended:
             whole = self._whole or Tape()
-            self._rewind(whole.begin_ns, self._pace or RECORDED_PACE)
+            self._pace = self._pace or RECORDED_PACE
+            self._rewind(whole.begin_ns, self._pace)
         elif self._tempo.playing:
             self._tempo.hold()
         else:
