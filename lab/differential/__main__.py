@@ -1,11 +1,13 @@
-"""``python -m lab.differential --seed 1 --count 500 [--engine nft]``; 1 if any differs."""
+"""``python -m lab.differential --seed 1 --count 500 --engine nft --family 6``; 1 if any differs."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+from itertools import product
 
-from lab.differential.run import ENGINES, run_differential
+from lab.differential.run import NATIVE as ENGINES, run_differential
+from lab.differential.universe import FAMILIES
 
 
 def main() -> int:
@@ -14,10 +16,11 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--count", type=int, default=250, help="rule sets for each engine")
     parser.add_argument("--engine", choices=ENGINES, action="append")
+    parser.add_argument("--family", type=int, choices=FAMILIES, action="append")
     options = parser.parse_args()
     failed = False
-    for engine in options.engine or ENGINES:
-        report = run_differential(engine, options.seed, options.count)
+    for engine, family in product(options.engine or ENGINES, options.family or FAMILIES):
+        report = run_differential(engine, family, options.seed, options.count)
         print(report.text(), flush=True)
         failed |= bool(report.differences)
     return int(failed)

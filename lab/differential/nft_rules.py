@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
+from dataclasses import dataclass
 
-from lab.differential.universe import EVERY, MARKS, NETWORKS, PODS, PORTS, UPLINK
+from lab.differential.universe import MARKS, PODS, PORTS, UPLINK, Universe
+from lab.differential.xt_rules import endpoint
 
 BASES = (
     ("raw-pre", "filter", "prerouting", -300),
@@ -24,41 +26,90 @@ _OUTGOING = {"output", "forward", "postrouting"}
 _INCOMING = {"prerouting", "input", "forward"}
 
 
-def ruleset(chance: random.Random) -> str:
-    """Two tables beside each other, at different priorities."""
-    return _table(chance, "first", 0) + _table(chance, "second", 5)
+FAMILIES = ("ip", "ip6", "inet")
+CLEARED = "".join(
+    f"table {family} {name}\ndelete table {family} {name}\n"
+    for family in FAMILIES
+    for name in ("first", "second")
+)
+"""Input that takes back every earlier rule set."""
 
 
-def _table(chance: random.Random, name: str, shift: int) -> str:
-    lines = [f"table ip {name} {{", *_sets(chance)]
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """One table while it is written."""
+
+    chance: random.Random
+    universe: Universe
+    family: str
+    shift: int
+    """Added to every priority."""
+
+    @property
+    def ip(self) -> str:
+        """``ip`` or ``ip6``, also in a table of both."""
+        return "ip6" if self.universe.ipv6 else "ip"
+
+    @property
+    def type(self) -> str:
+        """The type of its addresses."""
+        return "ipv6_addr" if self.universe.ipv6 else "ipv4_addr"
+
+    @property
+    def to(self) -> str:
+        """What NAT to an address begins with."""
+        return f"{self.ip} to" if self.family == "inet" else "to"
+
+    def sign(self) -> str:
+        """Sometimes the opposite."""
+        return "!= " if self.chance.random() < 0.25 else ""
+
+
+def ruleset(chance: random.Random, universe: Universe) -> str:
+    """Two tables beside each other, at different priorities; sometimes of both families."""
+    own = "ip6" if universe.ipv6 else "ip"
+    tables = (
+        _Table(chance, universe, chance.choice((own, own, "inet")), shift) for shift in (0, 5)
+    )
+    return "".join(_table(t, name) for t, name in zip(tables, ("first", "second"), strict=True))
+
+
+def _table(table: _Table, name: str) -> str:
+    lines = [f"table {table.family} {name} {{", *_sets(table)]
     for base, kind, hook, priority in BASES:
-        if chance.random() < (0.75 if shift == 0 else 0.3):
-            lines += _base(chance, base, kind, hook, priority + shift)
+        if table.chance.random() < (0.75 if table.shift == 0 else 0.3):
+            lines += _base(table, base, kind, hook, priority + table.shift)
     return "\n".join([*lines, "}", ""])
 
 
-def _sets(chance: random.Random) -> list[str]:
-    addresses = ", ".join(chance.sample(EVERY, 4))
-    networks = ", ".join(chance.sample(NETWORKS[:3], 2))
+def _sets(table: _Table) -> list[str]:
+    chance, every = table.chance, table.universe.every
+    addresses = ", ".join(chance.sample(every, 4))
+    networks = ", ".join(chance.sample(table.universe.networks[:3], 2))
     keys = {
-        f"{chance.choice(EVERY)} . {chance.choice(('tcp', 'udp'))} . {chance.choice(PORTS)}"
+        f"{chance.choice(every)} . {chance.choice(('tcp', 'udp'))} . {chance.choice(PORTS)}"
         for _ in range(12)
     }
-    verdicts = ", ".join(f"{key} : {chance.choice(('drop', 'accept', 'return'))}" for key in keys)
+    verdicts = ", ".join(
+        f"{key} : {chance.choice(('drop', 'accept', 'return'))}" for key in sorted(keys)
+    )
     return [
-        f" set some {{ type ipv4_addr; elements = {{ {addresses} }}; }}",
-        f" set wide {{ type ipv4_addr; flags interval; elements = {{ {networks} }}; }}",
-        " map verdicts { type ipv4_addr . inet_proto . inet_service : verdict;"
+        f" set some {{ type {table.type}; elements = {{ {addresses} }}; }}",
+        f" set wide {{ type {table.type}; flags interval; elements = {{ {networks} }}; }}",
+        f" map verdicts {{ type {table.type} . inet_proto . inet_service : verdict;"
         f" elements = {{ {verdicts} }}; }}",
         f" map marked {{ type mark : verdict; elements = {{ 0x{MARKS[0]:x} : accept }}; }}",
     ]
 
 
-def _base(chance: random.Random, name: str, kind: str, hook: str, priority: int) -> list[str]:
+def _base(table: _Table, name: str, kind: str, hook: str, priority: int) -> list[str]:
+    chance, ipv6 = table.chance, table.universe.ipv6
     policy = "drop" if kind == "filter" and priority == 0 and chance.random() < 0.08 else "accept"
     own = f"own-{name}"
-    inner = [_rule(chance, kind, hook, priority, "") for _ in range(chance.randint(1, 3))]
-    rules = [_rule(chance, kind, hook, priority, own) for _ in range(chance.randint(1, 4))]
+    inner = [_rule(table, kind, hook, priority, "") for _ in range(chance.randint(1, 3))]
+    rules = [_rule(table, kind, hook, priority, own) for _ in range(chance.randint(1, 4))]
+    if table.family == "inet":  # what is for the other family is for nobody here
+        rules.append("ip daddr 0.0.0.0/0 drop" if ipv6 else "meta nfproto ipv6 drop")
     head = f"type {kind} hook {hook} priority {priority}; policy {policy};"
     return [
         f" chain {own} {{",
@@ -71,40 +122,39 @@ def _base(chance: random.Random, name: str, kind: str, hook: str, priority: int)
     ]
 
 
-def _rule(chance: random.Random, kind: str, hook: str, priority: int, own: str) -> str:
+def _rule(table: _Table, kind: str, hook: str, priority: int, own: str) -> str:
+    chance = table.chance
     protocol = chance.choice(("", "", "tcp", "udp"))
-    parts = [_match(chance, hook, protocol) for _ in range(chance.choice((0, 1, 1, 2)))]
+    parts = [_match(table, hook, protocol) for _ in range(chance.choice((0, 1, 1, 2)))]
     needs = [f"meta l4proto {protocol}"] if protocol else []
-    return " ".join(needs + parts + [_action(chance, kind, hook, priority, own, protocol)])
+    return " ".join(needs + parts + [_action(table, kind, hook, priority, own, protocol)])
 
 
-def _sign(chance: random.Random) -> str:
-    return "!= " if chance.random() < 0.25 else ""
-
-
-def _match(chance: random.Random, hook: str, protocol: str) -> str:
-    sign, mark = _sign(chance), chance.choice(MARKS)
+def _match(table: _Table, hook: str, protocol: str) -> str:
+    chance, universe, ip = table.chance, table.universe, table.ip
+    sign, mark = table.sign(), chance.choice(MARKS)
     side = chance.choice(("saddr", "daddr"))
     choices = [
-        f"ip {side} {sign}{chance.choice(EVERY + NETWORKS[:3])}",
-        f"ip {side} {sign}@some",
-        f"ip {side} {sign}@wide",
-        f"ip {side} {sign}{{ {', '.join(chance.sample(EVERY, 3))} }}",
-        "ip daddr 10.244.1.10-10.244.1.11",
+        f"{ip} {side} {sign}{chance.choice(universe.every + universe.networks[:3])}",
+        f"{ip} {side} {sign}@some",
+        f"{ip} {side} {sign}@wide",
+        f"{ip} {side} {sign}{{ {', '.join(chance.sample(universe.every, 3))} }}",
+        f"{ip} daddr {'-'.join(universe.pod_range)}",
         f"meta mark & 0x{mark:x} {chance.choice(('==', '!='))} 0x{mark:x}",
         f"ct mark {sign}0x{mark:x}",
         f"ct state {chance.choice(('new', 'established,related', 'new,untracked', 'invalid'))}",
         f"ct status {chance.choice(('dnat', 'snat'))}",
-        f"fib {side} type {sign}local",
+        f"fib {side} type {sign}{chance.choice(('local', 'local', 'unicast'))}",
     ]
     if not protocol:
         choices.append(f"meta l4proto {{ {chance.choice(('tcp', 'udp', 'tcp, udp'))} }}")
     if protocol:
+        pair = f"{chance.choice(universe.every)} . {chance.choice(PORTS)}"
         choices += [
             f"{protocol} dport {sign}{chance.choice(PORTS)}",
             f"th dport {sign}{{ 53, 8000-9000 }}",
             f"{protocol} sport 1-{chance.choice((20000, 65535))}",
-            f"ip daddr . {protocol} dport {{ {chance.choice(EVERY)} . {chance.choice(PORTS)} }}",
+            f"{ip} daddr . {protocol} dport {{ {pair} }}",
         ]
     if protocol == "tcp":
         choices.append("tcp flags & (syn | ack) == syn")
@@ -115,40 +165,48 @@ def _match(chance: random.Random, hook: str, protocol: str) -> str:
     return chance.choice(choices)
 
 
-def _action(
-    chance: random.Random, kind: str, hook: str, priority: int, own: str, protocol: str
-) -> str:
-    mark = chance.choice(MARKS)
+def _action(table: _Table, kind: str, hook: str, priority: int, own: str, protocol: str) -> str:
+    mark = table.chance.choice(MARKS)
     choices = ["accept", "return", "counter", f"meta mark set meta mark or 0x{mark:x}",
                f"meta mark set 0x{mark:x}", "continue", "ct mark set meta mark"]  # fmt: skip
     if own:
         choices += [f"jump {own}", f"goto {own}", f"jump {own}"]
     if kind != "nat":
         choices += ["meta mark set ct mark", "meta mark vmap @marked"]
-        choices.append("ip daddr . meta l4proto . th dport vmap @verdicts")
+        choices.append(f"{table.ip} daddr . meta l4proto . th dport vmap @verdicts")
     if kind == "filter" and priority >= -150:
         choices += ["drop", "numgen random mod 2 vmap { 0 : accept, 1 : continue }"]
     if kind == "filter" and 0 <= priority <= 5:
-        choices += ["reject", "reject with icmp admin-prohibited"]
+        choices += ["reject", _reject(table)]
         choices += ["reject with tcp reset"] if protocol == "tcp" else []
     if -305 < priority < -290:
         choices.append("notrack")
     if kind == "nat":
-        choices += _translations(chance, hook, protocol) * 3
-    return chance.choice(choices)
+        choices += _translations(table, hook, protocol) * 3
+    return table.chance.choice(choices)
 
 
-def _translations(chance: random.Random, hook: str, protocol: str) -> list[str]:
+def _reject(table: _Table) -> str:
+    code = table.chance.choice(("admin-prohibited", "no-route", "port-unreachable"))
+    if table.family == "inet":
+        return f"reject with icmpx {code}"
+    if table.universe.ipv6:
+        return f"reject with icmpv6 {code}"
+    return f"reject with icmp {code.replace('no-route', 'host-unreachable')}"
+
+
+def _translations(table: _Table, hook: str, protocol: str) -> list[str]:
+    chance, every = table.chance, table.universe.every
     if hook == "postrouting":
-        return ["masquerade", "snat to 192.0.2.78"]
-    port = f":{chance.choice(PORTS)}" if protocol else ""
-    first, second = chance.sample(EVERY, 2)
+        return ["masquerade", f"snat {table.to} {table.universe.new_sources[1]}"]
+    port = chance.choice(PORTS) if protocol else 0
+    first, second = chance.sample(every, 2)
     choices = [
-        f"dnat to {chance.choice(EVERY)}{port}",
-        f"dnat to numgen random mod 2 map {{ 0 : {first}, 1 : {second} }}",
+        f"dnat {table.to} {endpoint(chance, table.universe, port)}",
+        f"dnat {table.to} numgen random mod 2 map {{ 0 : {first}, 1 : {second} }}",
         "redirect",
     ]
     if protocol:
-        choices.append(f"redirect to {port}")
-        choices.append(f"dnat to {protocol} dport map {{ 80 : {first}, 443 : {second} }}")
+        choices.append(f"redirect to :{port}")
+        choices.append(f"dnat {table.to} {protocol} dport map {{ 80 : {first}, 443 : {second} }}")
     return choices

@@ -10,6 +10,9 @@ import socket
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
+
+from tracer.errors import UnableError
 
 _NETLINK_NETFILTER = 12
 _ULOG = 4 << 8
@@ -19,10 +22,16 @@ _CFG_CMD, _CFG_MODE, _CFG_QTHRESH = 1, 2, 5
 _BIND, _COPY_PACKET = 1, 2
 _PACKET_HDR, _MARK, _INDEV, _OUTDEV, _PAYLOAD = 1, 2, 4, 5, 9
 _SO_RCVBUFFORCE = 33
-LEAVING, RECEIVED, ANSWERED = 5, 6, 7
-"""NFLOG groups: after POSTROUTING, after INPUT, and all that the node itself sends."""
+LEAVING, RECEIVED, ANSWERED, LAST = 5, 6, 7, 8
+"""NFLOG groups: after POSTROUTING, after INPUT, all that the node itself sends, and the end."""
+LAST_PORT = 9
+"""A UDP packet to it says that all before it have been through."""
 TABLE = f"""
 table inet observer {{
+ chain last {{
+  type filter hook prerouting priority -1000
+  udp dport {LAST_PORT} log group {LAST} drop
+ }}
  chain leaving {{
   type filter hook postrouting priority 1000
   log group {LEAVING}
@@ -33,14 +42,16 @@ table inet observer {{
  }}
  chain answered {{
   type filter hook output priority -1000
-  meta l4proto icmp log group {ANSWERED}
+  meta l4proto {{ icmp, ipv6-icmp }} log group {ANSWERED}
   tcp flags & rst == rst log group {ANSWERED}
  }}
 }}
 """
-_QUIET_S = 0.02
-_ICMP_UNREACHABLE = 3
+_PATIENCE_S = 30.0
+_ICMP, _ICMPV6 = 1, 58
+_UNREACHABLE = {_ICMP: 3, _ICMPV6: 1}
 _RST = 4
+_FLOW_LABEL = 0xFFFFF
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +69,13 @@ class Seen:
     outgoing: int
     """Index of the interface it leaves by."""
     about: int
-    """The IP id that an ICMP error quotes; 0 for others."""
+    """The number of the packet that an ICMP error quotes; 0 for others."""
     reset: bool
+
+    @property
+    def is_error(self) -> bool:
+        """Whether it is an answer of ICMP."""
+        return self.protocol in _UNREACHABLE
 
 
 class Observer:
@@ -69,14 +85,16 @@ class Observer:
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_NETFILTER)
         self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, 8 << 20)
         self._socket.bind((0, 0))
-        for group in (LEAVING, RECEIVED, ANSWERED):
+        for group in (LEAVING, RECEIVED, ANSWERED, LAST):
             self._configure(group, _CFG_CMD, struct.pack("!B", _BIND))
             self._configure(group, _CFG_MODE, struct.pack("!IBx", 0xFFFF, _COPY_PACKET))
             self._configure(group, _CFG_QTHRESH, struct.pack("!I", 1))
 
-    def seen(self) -> Iterator[Seen]:
-        """Everything since the last call, until the kernel has been quiet for a moment."""
-        while select.select([self._socket], [], [], _QUIET_S)[0]:
+    def seen(self, lasts: int) -> Iterator[Seen]:
+        """Everything since the last call, until so many packets to ``LAST_PORT`` came in."""
+        while lasts:
+            if not select.select([self._socket], [], [], _PATIENCE_S)[0]:
+                raise UnableError("the kernel did not report the last packet", "NFLOG is silent")
             data = self._socket.recv(1 << 17)
             position = 0
             while position + 16 <= len(data):
@@ -84,6 +102,7 @@ class Observer:
                 if kind == _MSG_PACKET and (
                     found := _parsed(data[position + 16 : position + length])
                 ):
+                    lasts -= found.group == LAST
                     yield found
                 position += max(16, length + 3 & ~3)
 
@@ -107,29 +126,36 @@ def _parsed(message: bytes) -> Seen | None:
         found[kind & 0x3FFF] = message[position + 4 : position + length]
         position += max(4, length + 3 & ~3)
     payload = found.get(_PAYLOAD, b"")
-    if len(payload) < 20 or payload[0] >> 4 != 4:
+    if len(payload) < 20 or payload[0] >> 4 not in (4, 6):
         return None
     return _packet(group, payload, found)
 
 
+def _number(header: bytes) -> int:
+    """What identifies a packet of ours: IPv4's identification or IPv6's flow label."""
+    if header[0] >> 4 == 6:
+        return int.from_bytes(header[:4], "big") & _FLOW_LABEL
+    return int.from_bytes(header[4:6], "big")
+
+
 def _packet(group: int, payload: bytes, found: dict[int, bytes]) -> Seen:
-    start = (payload[0] & 15) * 4
-    (number,) = struct.unpack_from("!H", payload, 4)
-    protocol = payload[9]
+    ipv6 = payload[0] >> 4 == 6
+    start = 40 if ipv6 else (payload[0] & 15) * 4
+    protocol = payload[6] if ipv6 else payload[9]
+    family, ends = (socket.AF_INET6, (8, 24, 40)) if ipv6 else (socket.AF_INET, (12, 16, 20))
+    src, dst = (socket.inet_ntop(family, payload[a:b]) for a, b in pairwise(ends))
     sport, dport = struct.unpack_from("!HH", payload, start) if len(payload) > start + 3 else (0, 0)
-    about = 0
-    if protocol == 1 and payload[start] == _ICMP_UNREACHABLE:
-        (about,) = struct.unpack_from("!H", payload, start + 12)
+    is_error = protocol in _UNREACHABLE and payload[start] == _UNREACHABLE[protocol]
     return Seen(
         group=group,
-        number=number,
+        number=_number(payload),
         protocol=protocol,
-        src=socket.inet_ntoa(payload[12:16]),
+        src=src,
         sport=sport,
-        dst=socket.inet_ntoa(payload[16:20]),
+        dst=dst,
         dport=dport,
         mark=struct.unpack("!I", found[_MARK])[0] if _MARK in found else 0,
         outgoing=struct.unpack("!I", found[_OUTDEV])[0] if _OUTDEV in found else 0,
-        about=about,
+        about=_number(payload[start + 8 :]) if is_error else 0,
         reset=protocol == 6 and bool(payload[start + 13] & _RST),
     )

@@ -4,32 +4,29 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
-from lab.differential import nft_rules, services, xt_rules
+from lab.differential import nft_rules, scenery, services, xt_rules
 from lab.differential.observer import LEAVING, RECEIVED, TABLE, Observer, Seen
-from lab.differential.universe import PROTOCOLS, Sent, packets
-from lab.differential.world import VARIED, World, namespaces, set_sysctls, unique_prefix
+from lab.differential.universe import PROTOCOLS, UNIVERSES, Sent, Universe, packets
+from lab.differential.world import World, namespaces, unique_prefix
 from lab.netns import call
 from lab.shell import run
 from tracer import address
 from tracer.node import iproute, ipset, iptables, nft_json, nft_text, routes
 from tracer.node.lines import Unread
 from tracer.node.model import NodeState
+from tracer.path.answer import homeless
+from tracer.path.ground import Ground
 from tracer.path.networks import is_loopback
 from tracer.path.packet import DROP, REJECT, UNKNOWN, Packet
 from tracer.path.walk import DELIVERED, LOCAL, Ending, Walker
 
-ENGINES = ("iptables", "legacy", "nft", "services-iptables", "services-nft")
+NATIVE = ("iptables", "legacy", "nft", "services-iptables", "services-nft")
 """The last two: kube-proxy's own rules for random Services."""
 PACKETS = 40
 """For each rule set."""
 FIRST_PORT = 10_000
-_TOOLS = {
-    "iptables": "iptables-nft",
-    "legacy": "iptables-legacy",
-    "services-iptables": "iptables-legacy",
-}
+_VARIANTS = {"iptables": "nft", "legacy": "legacy", "services-iptables": "legacy"}
 Result = tuple[str, str, int | None, str, int, int, str]
 """Verdict, source, destination, mark and interface; only the verdict of what is lost."""
 
@@ -39,6 +36,7 @@ class Report:
     """What came out of a run."""
 
     engine: str
+    family: int
     seed: int
     rulesets: int = 0
     packets: int = 0
@@ -53,27 +51,28 @@ class Report:
         """The whole report, the first differences in full."""
         counted = ", ".join(f"{count} {name}" for name, count in sorted(self.verdicts.items()))
         lines = [
-            f"{self.engine}: seed {self.seed}, {self.rulesets} rule sets, {self.packets} packets: "
-            f"{len(self.differences)} differences, {self.undecided} undecided ({counted})"
+            f"{self.engine} IPv{self.family}: seed {self.seed}, {self.rulesets} rule sets, "
+            f"{self.packets} packets: {len(self.differences)} differences, "
+            f"{self.undecided} undecided ({counted})"
         ]
         lines += [f"  undecided because of {why}" for why in sorted(self.reasons)[:5]]
         return "\n".join(lines + self.differences[:5])
 
 
-def run_differential(engine: str, seed: int, count: int) -> Report:
-    """``count`` rule sets of one engine, in namespaces of their own."""
+def run_differential(engine: str, family: int, seed: int, count: int) -> Report:
+    """``count`` rule sets of one engine and family, in namespaces of their own."""
     with namespaces(unique_prefix()) as (node, outside):
-        return call(node, _inside, engine, seed, count, node, outside)
+        return call(node, _inside, Report(engine, family, seed), count, node, outside)
 
 
-def _inside(engine: str, seed: int, count: int, node: str, outside: str) -> Report:
+def _inside(report: Report, count: int, node: str, outside: str) -> Report:
     world = World(node, outside)
     run(["nft", "-f", "-"], TABLE)
     observer = Observer()
-    report = Report(engine, seed)
     try:
         for number in range(count):
-            _one(random.Random(f"{engine} {seed} {number}"), world, observer, report, number)
+            seed = f"{report.engine} {report.family} {report.seed} {number}"
+            _one(random.Random(seed), world, observer, report, number)
     finally:
         observer.close()
         world.close()
@@ -84,70 +83,75 @@ def _one(
     chance: random.Random, world: World, observer: Observer, report: Report, number: int
 ) -> None:
     """Program one rule set, send its packets, compare."""
-    values = (int(chance.random() < 0.9), chance.choice((0, 0, 1, 2)), chance.choice((0, 1)))
-    set_sysctls(values)
-    rules = _program(report.engine, chance)
-    states = _states(report.engine)
-    sent = packets(chance, PACKETS, FIRST_PORT)
+    universe = UNIVERSES[report.family]
+    ways = scenery.change(chance, universe)
+    rules = _program(report.engine, universe, chance)
+    states = _states(report.engine, universe)
+    sent = packets(chance, universe, PACKETS, FIRST_PORT)
     run(["conntrack", "-F"], check=False)
-    list(observer.seen())
     for packet in sent:
         world.send(packet)
-    seen = list(observer.seen())
+    seen = list(observer.seen(world.send_last(universe)))
     report.rulesets += 1
-    walkers = [Walker(replace(state, sysctls=_sysctls()), ipv6=False) for state in states]
+    walkers = [Walker(state, ipv6=universe.ipv6) for state in states]
     for packet in sent:
         actual = outcome(packet, seen, world.devices)
         for walker in walkers:
-            _compare(report, number, packet, actual, walker.walk(asked(packet)), rules)
+            _compare(report, number, packet, actual, walker, f"{ways}\n{rules}")
 
 
-def _program(engine: str, chance: random.Random) -> str:
+def _program(engine: str, universe: Universe, chance: random.Random) -> str:
     if engine == "services-nft":
-        rules = services.ruleset(chance, "nftables")
+        rules = services.ruleset(chance, "nftables", ipv6=universe.ipv6)
         run(["nft", "-f", "-"], rules)
         return rules
     if engine == "nft":
-        rules = nft_rules.ruleset(chance)
-        run(["nft", "-f", "-"], "table ip first\ndelete table ip first\n"
-            f"table ip second\ndelete table ip second\n{rules}")  # fmt: skip
+        rules = nft_rules.ruleset(chance, universe)
+        run(["nft", "-f", "-"], nft_rules.CLEARED + rules)
         return rules
     by_proxy = engine == "services-iptables"
-    rules = services.ruleset(chance, "iptables") if by_proxy else xt_rules.ruleset(chance)
-    run([f"{_TOOLS[engine]}-restore"], rules)
+    rules = (
+        services.ruleset(chance, "iptables", ipv6=universe.ipv6)
+        if by_proxy
+        else xt_rules.ruleset(chance, universe)
+    )
+    run([_tool(engine, universe, "restore")], rules)
     return rules
 
 
-def _states(engine: str) -> list[NodeState]:
+def _tool(engine: str, universe: Universe, action: str) -> str:
+    return f"ip{'6' if universe.ipv6 else ''}tables-{_VARIANTS[engine]}-{action}"
+
+
+def _states(engine: str, universe: Universe) -> list[NodeState]:
     """The node as the tools show it; nft both as JSON and as text."""
     unread = Unread("listing")
     found = iproute.parse(run(["ip", "-j", "addr"]), unread)
+    family = "-6" if universe.ipv6 else "-4"
+    listed = run(["ip", family, "-j", "route", "show", "table", "all"])
     base = NodeState(
         addresses=found.addresses,
         masters=found.masters,
-        routes=routes.parse_routes(run(["ip", "-j", "route", "show", "table", "all"]), unread),
-        policy_rules=routes.parse_rules(run(["ip", "-j", "rule"]), unread),
+        routes=routes.parse_routes(listed, unread),
+        policy_rules=tuple(
+            replace(rule, ipv6=universe.ipv6)
+            for rule in routes.parse_rules(run(["ip", family, "-j", "rule"]), unread)
+        ),
         address_sets=ipset.parse(run(["ipset", "save"]), unread),
+        sysctls=scenery.sysctls(),
         nft=nft_json.parse(run(["nft", "-j", "list", "ruleset"]), unread),
         known=frozenset({"addresses", "masters", "routes", "policy_rules", "address_sets", "nft",
-                         "xtables", "xtables.ip", "sysctls", "virtual_servers"}),
+                         "xtables", "xtables.ip", "xtables.ip6", "sysctls", "virtual_servers"}),
     )  # fmt: skip
     if engine.endswith("nft"):
         text = nft_text.parse(run(["nft", "list", "ruleset"]), unread)
         states = [base, replace(base, nft=text)]
     else:
-        saved = run([f"{_TOOLS[engine]}-save"])
-        states = [replace(base, xtables=iptables.parse(saved, unread, ipv6=False))]
+        saved = run([_tool(engine, universe, "save")])
+        states = [replace(base, xtables=iptables.parse(saved, unread, ipv6=universe.ipv6))]
     if unread.count:
         raise ValueError("\n".join(unread.listed()))
     return states
-
-
-def _sysctls() -> dict[str, str]:
-    root = Path("/proc/sys/net/ipv4")
-    names = [*VARIED, *(f"conf.{device}.{name}" for device in ("n0", "n1", "lo", "default")
-                        for name in ("rp_filter", "route_localnet"))]  # fmt: skip
-    return {f"net.ipv4.{n}": root.joinpath(*n.split(".")).read_text().strip() for n in names}
 
 
 def asked(sent: Sent) -> Packet:
@@ -164,7 +168,7 @@ def asked(sent: Sent) -> Packet:
 
 def outcome(sent: Sent, seen: list[Seen], devices: dict[int, str]) -> Result:
     """What the kernel did: the last observer that saw the packet, else whether it was answered."""
-    own = [each for each in seen if each.number == sent.number and each.protocol != 1]
+    own = [each for each in seen if each.number == sent.number and not each.is_error]
     received = [each for each in own if each.group == RECEIVED and not each.reset]
     left = [each for each in own if each.group == LEAVING and not each.reset]
     for verdict, found in ((LOCAL, received), (DELIVERED, left)):
@@ -198,8 +202,9 @@ def foretold(ending: Ending) -> Result:
 
 
 def _compare(
-    report: Report, number: int, sent: Sent, actual: Result, endings: list[Ending], rules: str
+    report: Report, number: int, sent: Sent, actual: Result, walker: Walker, rules: str
 ) -> None:
+    endings = walker.walk(asked(sent))
     report.packets += 1
     report.verdicts[actual[0]] = report.verdicts.get(actual[0], 0) + 1
     if any(ending.verdict == UNKNOWN or ending.flight.gaps for ending in endings):
@@ -207,7 +212,7 @@ def _compare(
         report.reasons.update(why for ending in endings for why in ending.flight.gaps)
         return
     expected = {foretold(ending) for ending in endings}
-    expected |= {_lost(DROP) for ending in endings if _mute(ending)}
+    expected |= {_lost(DROP) for ending in endings if _mute(walker.ground, ending)}
     if actual in expected or any(_same(actual, each) for each in expected):
         return
     first = not report.differences
@@ -225,9 +230,16 @@ def _steps(ending: Ending) -> str:
     return f"    {ending.verdict}: {' | '.join(told)}"
 
 
-def _mute(ending: Ending) -> bool:
-    """Refused, but the answer would leave from a loopback address: the kernel sends none."""
-    return ending.verdict == REJECT and is_loopback(ending.flight.packet.dst)
+def _mute(ground: Ground, ending: Ending) -> bool:
+    """Refused, but without an answer.
+
+    None may leave from a loopback address, and IPv4 tells few senders that there is no route
+    (``ip_error``: one a second, by a limit that all namespaces share).
+    """
+    flight = ending.flight
+    no_route = flight.steps[-1].hook == "routing" and not flight.packet.ipv6
+    silent = no_route or is_loopback(flight.packet.dst) or homeless(ground, flight)
+    return ending.verdict == REJECT and silent
 
 
 def _same(actual: Result, expected: Result) -> bool:

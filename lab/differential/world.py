@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from lab.differential.frames import frame, ip_packet
-from lab.differential.universe import ADDRESSES, PODS, ROUTES, SETS, UPLINK, Sent
+from lab.differential.observer import LAST_PORT
+from lab.differential.universe import PODS, UNIVERSES, UPLINK, Sent, Universe
 from lab.netns import enter
 from lab.shell import run
 
@@ -19,9 +19,9 @@ _SYSCTLS = (
     "net.ipv4.icmp_ratelimit=0",
     "net.ipv4.icmp_msgs_per_sec=1000000",
     "net.ipv4.icmp_msgs_burst=100000",
+    "net.ipv6.icmp.ratelimit=0",
+    "net.ipv6.icmp.ratemask=",
 )
-VARIED = ("ip_forward", "conf.all.rp_filter", "conf.all.route_localnet")
-"""Under ``net.ipv4``; changed from one rule set to the next."""
 
 
 class World:
@@ -35,6 +35,8 @@ class World:
         self._targets = {device: _mac(device) for device in _PEERS}
         self._own: dict[str, socket.socket] = {}
         self.devices = dict(socket.if_nameindex())
+        # One processor, one queue: packets go through in the order in which they are sent.
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 
     def send(self, sent: Sent) -> None:
         """Put a packet on its link, or hand it to the node's own network stack."""
@@ -47,6 +49,13 @@ class World:
         except OSError:  # refused by a rule or for want of a route: the observer tells
             return
 
+    def send_last(self, universe: Universe) -> int:
+        """What tells the observer that nothing comes any more; how many packets."""
+        for device in _PEERS:
+            source, target = universe.outside[0], universe.nodes[0]
+            self.send(Sent(0xFFFF, "udp", source, LAST_PORT, target, LAST_PORT, device))
+        return len(_PEERS)
+
     def close(self) -> None:
         """Close every socket."""
         for link in (*self._links.values(), *self._own.values()):
@@ -55,7 +64,8 @@ class World:
     def _from(self, source: str) -> socket.socket:
         """A socket bound to a source: routing depends on it."""
         if source not in self._own:
-            made = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
+            family = socket.AF_INET6 if ":" in source else socket.AF_INET
+            made = socket.socket(family, socket.SOCK_RAW, socket.IPPROTO_RAW)
             made.bind((source, 0))
             self._own[source] = made
         return self._own[source]
@@ -82,26 +92,25 @@ def _build(node: str, outside: str) -> None:
         run(["ip", "-n", node, "link", "add", device, "type", "veth", "peer", "name", peer,
              "netns", outside])  # fmt: skip
         run(["ip", "-n", outside, "link", "set", peer, "up"])
-        # Without ARP every next hop is there.
-        run(["ip", "-n", node, "link", "set", device, "arp", "off", "up"])
+        # Without ARP and neighbour discovery every next hop is there.
+        run(["ip", "-n", node, "link", "set", device, "addrgenmode", "none", "arp", "off", "up"])
     run(["ip", "-n", node, "link", "set", "lo", "up"])
-    for device, text in ADDRESSES:
-        run(["ip", "-n", node, "addr", "add", text, "dev", device])
-    for network, gateway, device in ROUTES:
-        run(["ip", "-n", node, "route", "add", network, "via", gateway, "dev", device])
-    run(["ip", "netns", "exec", node, "sysctl", "-q", "-w", *_SYSCTLS])
     lines = []
-    for name, (kind, members) in SETS.items():
-        lines.append(f"create {name} {kind}" + (" range 0-65535" if "bitmap" in kind else ""))
-        lines += [f"add {name} {member}" for member in members]
-    run(["ip", "netns", "exec", node, "ipset", "restore"], "\n".join(lines) + "\n")
+    for universe in UNIVERSES.values():
+        nodad = "nodad" if universe.ipv6 else ""
+        lines += [f"addr add {text} dev {device} {nodad}" for device, text in universe.addresses]
+        lines.append(f"route add default via {universe.router} dev {UPLINK}")
+    run(["ip", "-n", node, "-batch", "-"], "\n".join(lines) + "\n")
+    run(["ip", "netns", "exec", node, "sysctl", "-q", "-w", *_SYSCTLS])
+    run(["ip", "netns", "exec", node, "ipset", "restore", "-exist"], "".join(_sets()))
 
 
-def set_sysctls(values: Sequence[int]) -> None:
-    """Write ``VARIED`` in this process's namespace."""
-    for name, value in zip(VARIED, values, strict=True):
-        path = Path("/proc/sys/net/ipv4").joinpath(*name.split("."))
-        path.write_text(f"{value}\n")
+def _sets() -> Iterator[str]:
+    for universe in UNIVERSES.values():
+        family = "family inet6" if universe.ipv6 else ""
+        for name, (kind, members) in universe.sets.items():
+            yield f"create {name} {kind} {'range 0-65535' if 'bitmap' in kind else family}\n"
+            yield from (f"add {name} {member}\n" for member in members)
 
 
 def _link(name: str) -> socket.socket:

@@ -214,7 +214,7 @@ def _literal(value: Json) -> str:
 def _redirect(stand: Stand, body: Json, flight: Flight) -> Iterator[Outcome]:
     packet = flight.packet
     if packet.incoming:
-        here = stand.ground.masquerade_source(packet.incoming, packet.src)
+        here = stand.ground.redirect_address(packet.incoming)
         host = text(here) if here else ""
     else:
         host = "::1" if packet.ipv6 else "127.0.0.1"

@@ -265,7 +265,8 @@ def _fib(asked: Asked, body: Mapping[str, Json]) -> Value | Doubt:
     if body.get("result") != "type" or len(listed) != 1:
         return Doubt(f"fib {' . '.join(map(str, listed))} {body.get('result')}")
     packet = asked.packet
-    return asked.ground.kind_of(packet.src if listed[0] == "saddr" else packet.dst)
+    ends = (packet.src, packet.dst) if listed[0] == "saddr" else (packet.dst, packet.src)
+    return asked.ground.kind_of(*ends)
 
 
 _Kind = Callable[[Asked, Mapping[str, Json]], Value | Doubt]

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from tracer import address
 from tracer.node.model import NodeState
 from tracer.node.routing import NextHop, PolicyRule, Route
-from tracer.path.networks import ALL_ONES, IPV4_BITS, inside, is_multicast, number
+from tracer.path.networks import ALL_ONES, IPV4_BITS, inside, is_loopback, is_multicast, number
 from tracer.path.packet import LOOPBACK, Doubt
 
-DEFAULT_RULES = ((0, "local"), (32766, "main"), (32767, "default"))
+LOCAL_TABLE = "local"
+DEFAULT_RULES = ((0, LOCAL_TABLE), (32766, "main"), (32767, "default"))
 """What the kernel starts with."""
 _REFUSALS = {"blackhole", "unreachable", "prohibit"}
 
@@ -84,15 +85,21 @@ class Routing:
                 return Way(rule.action)
             way = self._in_table(rule, question)
             if way is not None:
-                doubtful = self._unknown_rules and rule.table != "local"
+                doubtful = self._unknown_rules and rule.table != LOCAL_TABLE
                 return Doubt("the policy rules are not known (rule.json)") if doubtful else way
         return Way("none")
 
-    def kind_of(self, ip: bytes) -> str | Doubt:
-        """What ``fib type`` and ``addrtype`` say of an address: ``local``, ``unicast``, …"""
+    def kind_of(self, ip: bytes, peer: bytes = bytes(16)) -> str | Doubt:
+        """What ``fib type`` and ``addrtype`` say of an address: ``local``, ``unicast``, …
+
+        IPv4 asks the local table alone, IPv6 looks up the way of a packet of this node.
+        """
         if is_multicast(ip):
             return "multicast"
-        way = self.lookup(Question(ip, bytes(16)))
+        if address.is_ipv4(ip) and LOCAL_TABLE in self._tables:
+            route = next(self._fitting(LOCAL_TABLE, ip), None)
+            return route.kind if route else "unicast"
+        way = self.lookup(Question(ip, peer))
         if isinstance(way, Doubt):
             return way
         return "unreachable" if way.kind == "none" else way.kind
@@ -110,7 +117,10 @@ class Routing:
         return fits != rule.inverted
 
     def _in_table(self, rule: PolicyRule, question: Question) -> Way | None:
+        strict = question.incoming != LOOPBACK and _stays_on_link(question.dst)
         for route in self._fitting(rule.table, question.dst):
+            if strict and all(hop.device != question.incoming for hop in route.hops):
+                continue
             if route.kind == "throw":
                 return None
             if question.outgoing and all(h.device != question.outgoing for h in route.hops):
@@ -126,6 +136,12 @@ class Routing:
         for prefix, networks in self._tables.get(table, ()):
             mask = ALL_ONES ^ (ALL_ONES >> prefix)
             yield from (route for route in networks.get(value & mask, ()) if route.usable)
+
+
+def _stays_on_link(ip: bytes) -> bool:
+    """IPv6's ``rt6_need_strict``: what arrives for it takes routes of its own interface only."""
+    is_link = ip[0] == 0xFE and ip[1] & 0xC0 == 0x80
+    return not address.is_ipv4(ip) and (is_link or ip[0] == 0xFF or is_loopback(ip))
 
 
 def _tables(routes: Iterator[Route]) -> dict[str, _Table]:

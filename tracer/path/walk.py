@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 from tracer.address import text
 from tracer.node.model import NodeState
-from tracer.path.arrival import refused_on_arrival
+from tracer.path.answer import unanswerable
+from tracer.path.arrival import dropped_unseen, refused_on_arrival
 from tracer.path.ground import Ground
 from tracer.path.hooks import (
     FORWARD,
@@ -58,13 +59,29 @@ class Walker:
             flight = flight.doubted("the rules are not known (iptables-save.txt, nft.json)")
         found = []
         for ending in self._arriving(flight) if packet.incoming else self._leaving(flight):
-            found.append(ending)
+            found.append(self._answered(ending))
             if len(found) > MOST_ENDINGS:
                 why = f"there are more than {MOST_ENDINGS} ways"
                 return [Ending(UNKNOWN, flight.doubted(why))]
         return found
 
+    def _answered(self, ending: Ending) -> Ending:
+        """A refusal whose answer finds no way to the sender is a silent drop."""
+        flight = ending.flight
+        packet = flight.packet
+        if ending.verdict != REJECT or packet.incoming in ("", LOOPBACK):
+            return ending
+        why = unanswerable(self.ground, flight)
+        if not why:
+            return ending
+        silent = replace(flight, hook="routing").step("", "", why, "the answer is not sent")
+        return Ending(DROP, silent)
+
     def _arriving(self, flight: Flight) -> Iterator[Ending]:
+        unseen = dropped_unseen(flight)
+        if unseen is not None:
+            yield Ending(DROP, unseen)
+            return
         yield from self._at(PREROUTING, flight, self._routed)
 
     def _routed(self, flight: Flight) -> Iterator[Ending]:
@@ -81,7 +98,7 @@ class Walker:
             return
         if isinstance(lost, Doubt):
             flight = flight.doubted(lost.why)
-        if way.kind in ("local", "broadcast", "multicast"):
+        if way.kind in ("local", "broadcast", "multicast", "anycast"):
             step = replace(flight, hook="routing").step("", "", way.text, "for this node")
             yield from self._at(INPUT, step, self._received)
         else:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from tracer.path.ground import Ground
 from tracer.path.members import in_set
-from tracer.path.networks import between, inside
+from tracer.path.networks import between, inside, is_multicast
 from tracer.path.packet import LOOPBACK, NEW, UNTOLD, Answer, Doubt, Flight, Packet, both, opposite
 from tracer.path.xt_rule import Option, XtRule
 
@@ -204,8 +204,30 @@ def _source_type(ground: Ground, option: Option, packet: Packet) -> Answer:
 
 
 def _type(ground: Ground, option: Option, ip: bytes) -> Answer:
+    wanted = set(option.value.upper().split(","))
+    if ground.ipv6:
+        return _type6(ground, wanted, ip)
     kind = ground.kind_of(ip)
-    return kind if isinstance(kind, Doubt) else kind.upper() in option.value.upper().split(",")
+    return kind if isinstance(kind, Doubt) else kind.upper() in wanted
+
+
+def _type6(ground: Ground, wanted: set[str], ip: bytes) -> Answer:
+    """By the address alone, and by its route only where a kind of route is asked for.
+
+    Source: ``match_type6``: a local address is UNICAST, too.
+    """
+    is_unicast = any(ip) and not is_multicast(ip)
+    if ("MULTICAST" in wanted and not is_multicast(ip)) or ("UNICAST" in wanted and not is_unicast):
+        return False
+    if "UNSPEC" in wanted and any(ip):
+        return False
+    routed = wanted & {"LOCAL", "ANYCAST", "UNREACHABLE"}
+    if not routed:
+        return True
+    kind = ground.kind_of(ip)
+    if isinstance(kind, Doubt):
+        return kind
+    return ("UNREACHABLE" if kind in ("prohibit", "blackhole") else kind.upper()) in routed
 
 
 def _set(ground: Ground, option: Option, packet: Packet) -> Answer:

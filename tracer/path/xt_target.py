@@ -145,7 +145,7 @@ def _own_address(ground: Ground, flight: Flight) -> str | None:
     packet = flight.packet
     if not packet.incoming:
         return "::1" if packet.ipv6 else "127.0.0.1"
-    found = ground.masquerade_source(packet.incoming, packet.src)
+    found = ground.redirect_address(packet.incoming)
     return text(found) if found else None
 
 

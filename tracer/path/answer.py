@@ -1,0 +1,37 @@
+"""Whether a refusal is heard of: its answer needs a source and a way to the sender."""
+
+from __future__ import annotations
+
+from tracer.address import text
+from tracer.path.arrival import NOWHERE
+from tracer.path.ground import Ground
+from tracer.path.packet import Doubt, Flight
+from tracer.path.routing import Question
+
+RESET = "tcp-reset"
+
+
+def unanswerable(ground: Ground, flight: Flight) -> str:
+    """Why the kernel tells the sender nothing; empty where it does, or where that is not known.
+
+    Source: ``icmp_send``, ``icmp6_send``, ``nf_send_reset`` and ``nf_send_reset6``.
+    """
+    packet = flight.packet
+    is_own = ground.kind_of(packet.dst) == "local"
+    if homeless(ground, flight):
+        return f"{text(packet.dst)} is no address to answer from"
+    source = packet.dst if is_own or (ground.ipv6 and flight.how == RESET) else bytes(16)
+    if ground.ipv6 and not any(source):
+        source = ground.masquerade_source(packet.incoming, packet.src) or source
+    way = ground.way(Question(packet.src, source))
+    if isinstance(way, Doubt) or way.kind not in NOWHERE:
+        return ""
+    return f"the way back to {text(packet.src)} is {way.text}"
+
+
+def homeless(ground: Ground, flight: Flight) -> bool:
+    """Let in by a route outside the local table: IPv4 then lacks the source of an ICMP error."""
+    packet = flight.packet
+    here = flight.hook == "INPUT" or packet.outgoing == "lo"
+    is_icmp = not ground.ipv6 and flight.how != RESET
+    return is_icmp and here and ground.kind_of(packet.dst) not in ("local", "broadcast")
