@@ -29,6 +29,8 @@ class Comparison:
     """Translations of connections that nobody made."""
     kernel_differs: tuple[str, ...]
     """Connections where the kernel's table and the pod disagree: the truth itself is unsure."""
+    nameless: tuple[str, ...] = ()
+    """Translations without the Service's name or the pod's."""
     lost: Mapping[str, int] = field(default_factory=dict)
     findings: Mapping[str, int] = field(default_factory=dict)
 
@@ -36,6 +38,7 @@ class Comparison:
     def good(self) -> bool:
         """Every connection once, equal, nothing else, nothing lost."""
         different = self.missing or self.wrong or self.duplicate or self.unexpected
+        different = different or self.nameless
         unsure = self.kernel_differs or self.equal != self.expected
         return not different and not unsure and not any(self.lost.values())
 
@@ -50,6 +53,7 @@ class Comparison:
             ("wrong", self.wrong),
             ("twice", self.duplicate),
             ("unexpected", self.unexpected),
+            ("without a name", self.nameless),
             ("kernel and pod disagree", self.kernel_differs),
         ):
             lines += [f"  {title} ({len(found)}): {item}" for item in found[:limit]]
@@ -91,6 +95,16 @@ def translations(lines: Sequence[Line]) -> list[tuple[Key, Mapped]]:
     """Translations of a run, the last line of each id."""
     latest = {line["id"]: line for line in lines if line["type"] == "translation"}
     return [(_key(line), _mapped(line)) for line in latest.values() if line["backend"] is not None]
+
+
+def nameless(lines: Iterable[Line]) -> tuple[str, ...]:
+    """Translations of a run whose last line names no Service, or no pod behind it."""
+    latest = {line["id"]: line for line in lines if line["type"] == "translation"}
+    return _texts(
+        _key(line)
+        for line in latest.values()
+        if line["backend"] is not None and not (line["service"] and line["backend"]["name"])
+    )
 
 
 def _key(line: Line) -> Key:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lab.compare import Comparison, compare
+from lab.compare import Comparison, compare, nameless
 from lab.objects import CLUSTERS, read, to_cluster
 from lab.proxying import Proxies, WrittenRules
 from lab.rules.apply import MODES, Mode
@@ -117,7 +117,11 @@ def _measured(case: Case, topology: Topology, tracing: Tracing) -> Result:
         from_ipvs(ipvs),
     )
     unanswered = _unanswered(exchanges)
-    comparison = replace(comparison, kernel_differs=(*comparison.kernel_differs, *unanswered))
+    comparison = replace(
+        comparison,
+        kernel_differs=(*comparison.kernel_differs, *unanswered),
+        nameless=nameless(tracing.lines()),
+    )
     return Result(case, comparison, tracing.ready_s, traffic_s)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lab.compare import compare
+from lab.compare import compare, nameless
 from lab.truth import Key, Mapped
 
 KEY = Key("tcp", ("10.0.0.1", 1111), ("10.96.0.1", 80))
@@ -72,3 +72,12 @@ def test_a_truth_that_disagrees_with_itself_is_no_proof():
     found = compare([line(), SUMMARY], TRUTH, {})
     assert not found.good
     assert "conntrack None" in found.kernel_differs[0]
+
+
+def test_translations_without_names_are_told():
+    named = {"backend": {"ip": "10.1.0.1", "port": 8080, "name": "a/b"}, "service": {"name": "s"}}
+    assert nameless([line(), line(**named)]) == ()
+    assert nameless([line(**named), line(2, **named, client={"ip": "::1", "port": 1})]) == ()
+    unnamed = {"service": None, "backend": named["backend"]}
+    assert nameless([line(**unnamed)]) == (str(KEY),)
+    assert nameless([line(**named | {"backend": named["backend"] | {"name": None}})]) == (str(KEY),)
