@@ -24,12 +24,15 @@ class Capture:
     namespace: str
     raw: Path
     """Where tcpdump writes its own format; ``finish`` removes it."""
+    noise: str = ""
+    """Packets to leave out, as tcpdump names them."""
     _process: subprocess.Popen[str] | None = field(default=None, repr=False)
 
     def start(self) -> None:
         """Start and wait until it listens."""
         command = ["tcpdump", "-i", "any", "-n", "-U", "-s", str(SNAP_BYTES), "-Z", "root"]
         command += ["--time-stamp-precision=nano", "--immediate-mode", "-w", str(self.raw)]
+        command += [f"not ({self.noise})"] if self.noise else []
         self._process = subprocess.Popen(
             ["ip", "netns", "exec", self.namespace, *command],
             stdin=subprocess.DEVNULL,

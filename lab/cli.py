@@ -199,13 +199,19 @@ def docs(output: Path) -> None:
     type=click.Choice(["auto", "bpf", "conntrack", "none"]),
     help="who records the kernel's events",
 )
-def record_scenarios(names: tuple[str, ...], output: Path, backend: str) -> None:
-    """Run scenarios (all: every one this kernel can run) and keep each in a folder of its name."""
+@PROXY
+def record_scenarios(names: tuple[str, ...], output: Path, backend: str, proxy: str) -> None:
+    """Run scenarios (all: every one this kernel can run) and keep each in a folder of its name.
+
+    With kube-proxy itself the folder's name ends in its release.
+    """
     require_root()
+    proxies = proxies_of(proxy)
+    ending = "" if proxy == "written" else f"-kube-proxy-{proxy.rpartition('.')[0]}"
     chosen_backend = "" if backend == "none" else backend
     for scenario in chosen(names):
-        folder = output / scenario.name
-        recording = record(scenario, folder, unique_prefix(), say, chosen_backend)
+        folder = output / f"{scenario.name}{ending}"
+        recording = record(scenario, folder, unique_prefix(), say, chosen_backend, proxies)
         say(f"{scenario.name}: recorded, kernel events from {recording.backend or 'nobody'}")
 
 

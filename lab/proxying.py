@@ -18,6 +18,10 @@ Nodes = Mapping[str, str]
 class Proxies(Protocol):
     """Service proxies of every node of one cluster."""
 
+    @property
+    def name(self) -> str:
+        """Which they are, for records."""
+
     def program(self, nodes: Nodes, mode: Mode, cluster: Cluster) -> None:
         """The first sync."""
 
@@ -33,6 +37,10 @@ class Proxies(Protocol):
     def naming(self, cluster: Path) -> tuple[str, ...]:
         """The options by which viptrace learns names; ``cluster`` says the same as a file."""
 
+    @property
+    def noise(self) -> str:
+        """Packets that are there for the lab's sake only, as tcpdump names them; empty: none."""
+
     def told(self) -> Objects | None:
         """What the API server says; None where there is none."""
 
@@ -42,6 +50,11 @@ class Proxies(Protocol):
 
 class WrittenRules:
     """Rules as kube-proxy writes them, written by the lab: works everywhere, in no time."""
+
+    @property
+    def name(self) -> str:
+        """The lab's own."""
+        return "lab"
 
     def program(self, nodes: Nodes, mode: Mode, cluster: Cluster) -> None:
         """All nodes at once."""
@@ -64,6 +77,11 @@ class WrittenRules:
     def naming(self, cluster: Path) -> tuple[str, ...]:
         """The file."""
         return ("--cluster", str(cluster))
+
+    @property
+    def noise(self) -> str:
+        """Nothing talks."""
+        return ""
 
     def told(self) -> Objects | None:
         """There is no API server."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from lab.capture import Capture
 from lab.events import EventsRecorder
 from lab.objects import dump, read
+from lab.proxying import Proxies, WrittenRules
 from lab.scenario import Scenario, Traffic, drive_all
 from lab.state import collect, collect_connections
 from lab.topology import Topology
@@ -30,7 +31,14 @@ class Recording:
     """What recorded the kernel's events; empty when they were not asked for."""
 
 
-def record(scenario: Scenario, folder: Path, prefix: str, say: Say, backend: str) -> Recording:
+def record(
+    scenario: Scenario,
+    folder: Path,
+    prefix: str,
+    say: Say,
+    backend: str,
+    proxies: Proxies | None = None,
+) -> Recording:
     """Run the scenario and keep it.
 
     ``folder`` then holds ``capture.pcapng``, ``cluster.yaml``, ``state/`` as it was before the
@@ -39,10 +47,12 @@ def record(scenario: Scenario, folder: Path, prefix: str, say: Say, backend: str
     ``bpf``, ``conntrack``) the kernel's events.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "cluster.yaml").write_text(dump(scenario.change(read(scenario.cluster))))
-    with Topology(scenario.programmed(), prefix, scenario.gateway) as topology:
+    programmed = scenario.programmed()
+    with Topology(programmed, prefix, scenario.gateway, proxies or WrittenRules()) as topology:
         say(f"{scenario.name}: rules of {scenario.mode} mode")
         scenario.prepare(topology)
+        told = topology.proxies.told() or scenario.change(read(scenario.cluster))
+        (folder / "cluster.yaml").write_text(dump(told))
         topology.keep_entries(scenario.node)
         recording = _recorded(scenario, topology, folder, backend)
         say(f"{scenario.name}: {len(recording.exchanges)} connections")
@@ -57,7 +67,7 @@ def _recorded(scenario: Scenario, topology: Topology, folder: Path, backend: str
     collect(namespace, scenario.mode, folder / "state")
     events = EventsRecorder(namespace, folder, backend) if backend else None
     with tempfile.TemporaryDirectory(prefix="viptrace-lab-") as scratch:
-        capture = Capture(namespace, Path(scratch) / "raw.pcap")
+        capture = Capture(namespace, Path(scratch) / "raw.pcap", topology.proxies.noise)
         capture.start()
         try:
             exchanges = drive_all(topology, scenario.traffic)
@@ -68,6 +78,8 @@ def _recorded(scenario: Scenario, topology: Topology, folder: Path, backend: str
     collect_connections(namespace, scenario.mode, folder / "truth")
     expected = {
         "mode": scenario.mode,
+        "node": scenario.node,
+        "proxy": topology.proxies.name,
         "kernel": platform.release(),
         "translations": scenario.remembered
         + _connections(item for item in scenario.traffic if item.translated),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from lab.cause_scenarios import CAUSE_SCENARIOS
 from lab.objects import without_pod
 from lab.scenario import Scenario, Traffic
+from lab.service_scenarios import SERVICE_SCENARIOS
 from lab.topology import Topology
 from lab.traffic import Load
 
@@ -186,6 +187,7 @@ SCENARIOS: tuple[Scenario, ...] = (
         fault=stop_echo_3,
     ),
     *CAUSE_SCENARIOS,
+    *SERVICE_SCENARIOS,
 )
 
 BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}

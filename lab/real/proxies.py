@@ -18,7 +18,7 @@ from lab.kernels import Say
 from lab.netns import Child, call
 from lab.objects import Objects
 from lab.proxying import Nodes
-from lab.real.access import ADMIN, PORT_IN_NODES, PROXY, READER, Access
+from lab.real.access import ADMIN, HOST, PORT_IN_NODES, PROXY, READER, Access
 from lab.real.api import Api
 from lab.real.keeper import Keeper
 from lab.real.relay import relay
@@ -56,6 +56,11 @@ class RealProxies:
     _running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict, repr=False)
     _relays: list[Child] = field(default_factory=list, repr=False)
     _keeper: Keeper | None = field(default=None, repr=False)
+
+    @property
+    def name(self) -> str:
+        """Program and release."""
+        return f"kube-proxy {self.release}"
 
     @property
     def keeper(self) -> Keeper:
@@ -102,6 +107,11 @@ class RealProxies:
     def naming(self, cluster: Path) -> tuple[str, ...]:
         """The API server, as the identity that viptrace ships rights for."""
         return ("--kubeconfig", str(self.access.inside_node().kubeconfig(READER, self.folder)))
+
+    @property
+    def noise(self) -> str:
+        """The nodes' way to the API server."""
+        return f"host {HOST} and tcp port {PORT_IN_NODES}"
 
     def told(self) -> Objects | None:
         """What the API server says now."""
