@@ -26,7 +26,7 @@ def place_of(text: str) -> tuple[str, int]:
     bare = host.removeprefix("[").removesuffix("]")
     bracketed = host.startswith("[") and host.endswith("]")
     usable = colon and port.isascii() and port.isdigit() and 0 <= int(port) <= 65535
-    if not usable or ((":" in bare) != bracketed):
+    if not usable or (":" in bare and not bracketed):
         raise InputError(f"--metrics {text!r} is no ADDR:PORT.", "", _WAYS)
     return bare or "::", int(port)
 

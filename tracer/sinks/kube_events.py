@@ -95,7 +95,9 @@ class KubeEvents:
             return []
         count = f"{self._untold} findings were not written as Events"
         if self._failure:
-            return [Problem(count, self._failure, "kubectl apply -k deploy/daemonset")]
+            return [
+                Problem(count, self._failure, "kubectl apply -k deploy, with components: [events]")
+            ]
         return [Problem(count, f"more than {BURST} at once and one each {EVERY_S:.0f} s")]
 
     def _may_post(self) -> bool:
@@ -138,7 +140,7 @@ def regarded(finding: Finding, node: str) -> dict[str, str]:
 def event_of(finding: Finding, regarding: dict[str, str], node: str, now_ns: int) -> dict[str, Any]:
     """The object as events.k8s.io/v1 wants it."""
     steps = " ".join(f"{number}. {step}" for number, step in enumerate(finding.remedy, 1))
-    text = f"{finding.summary} What to do: {steps}" if steps else finding.summary
+    text = f"{finding.summary.rstrip('.')}. What to do: {steps}" if steps else finding.summary
     return {
         "apiVersion": "events.k8s.io/v1",
         "kind": "Event",
