@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Sequence
 
 from lab.shell import run
 from tracer.errors import UnableError
@@ -30,7 +31,7 @@ SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 def missing_packages() -> list[str]:
-    """Debian packages that are needed and not there."""
+    """Debian packages that are always needed and not there."""
     path = f"{os.environ.get('PATH', '')}:{SYSTEM_PATH}"
     missing = {
         package for tool, package in PACKAGE_BY_TOOL.items() if not shutil.which(tool, path=path)
@@ -40,9 +41,12 @@ def missing_packages() -> list[str]:
     return sorted(missing)
 
 
-def ensure_tools() -> list[str]:
-    """Install what is missing, as root; returns the packages that were installed."""
-    missing = missing_packages()
+def ensure_tools(further: Sequence[str] = ()) -> list[str]:
+    """Install what is missing, as root; returns the packages that were installed.
+
+    ``further``: commands that bear the name of their package.
+    """
+    missing = [*missing_packages(), *(name for name in further if not shutil.which(name))]
     if not missing:
         return []
     if os.geteuid() != 0:

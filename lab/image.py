@@ -1,0 +1,211 @@
+"""The root file system that the Dockerfile describes, built with its own steps, without an engine.
+
+The base comes from the distribution's archive (mmdebstrap), cut down as the slim image is; each
+``RUN`` runs in a chroot with private mounts, each ``COPY`` copies. What results is used as a chroot
+to test with; its size is what the image has.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lab.dockerfile import Stage, Step, allowed, expanded, read
+from lab.kernels import cache_root
+from lab.shell import run
+from tracer.errors import InputError, UnableError
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+BASES = {"debian:12-slim": "bookworm"}
+"""Debian suite behind each base image."""
+SLIM = (
+    *("/usr/share/doc/*", "/usr/share/info/*", "/usr/share/linda/*", "/usr/share/lintian/*"),
+    *("/usr/share/locale/*", "/usr/share/man/*", "/usr/share/groff/*", "/var/cache/man/*"),
+)
+"""What the slim images leave out, now and in later installations; copyrights stay."""
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+CERTIFICATES = "/run/machine-certificates.pem"
+STEP_TIMEOUT_S = 1800.0
+MIB = 1 << 20
+
+Say = Callable[[str], None]
+
+
+@dataclass(slots=True)
+class Root:
+    """One stage's file system while it is built, and what its steps have set."""
+
+    path: Path
+    shell: list[str] = field(default_factory=lambda: ["/bin/sh", "-c"])
+    environment: dict[str, str] = field(default_factory=lambda: {"PATH": PATH})
+    workdir: str = "/"
+    user: str = "0"
+    entrypoint: list[str] = field(default_factory=list)
+
+
+def build(
+    folder: Path, say: Say, target: str = "", dockerfile: Path = CHECKOUT / "Dockerfile"
+) -> Root:
+    """Build into ``folder``, which is replaced; the root is ``folder/root``."""
+    if os.geteuid() != 0:
+        raise UnableError("a root file system is built in a chroot", "that needs root")
+    context = dockerfile.parent
+    passing = allowed((context / ".dockerignore").read_text())
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    *before, last = wanted(read(dockerfile), target)
+    made: dict[str, Root] = {}
+    for stage in (*before, last):
+        root = Root(folder / ("root" if stage is last else f"stage-{stage.name}"))
+        _unpack_base(stage, root, say)
+        for step in stage.steps:
+            say(f"{dockerfile.name}:{step.line} {step.word} {step.text[:70]}")
+            _run_step(step, root, made, context, passing)
+        made[stage.name] = root
+    for stage in before:
+        shutil.rmtree(made[stage.name].path)
+    return made[last.name]
+
+
+def wanted(stages: Sequence[Stage], target: str = "") -> list[Stage]:
+    """The target (the last stage where none is named) behind the stages it copies from."""
+    by_name = {stage.name: stage for stage in stages}
+    if target and target not in by_name:
+        raise InputError(f"the Dockerfile has no stage {target}")
+    last = by_name[target] if target else stages[-1]
+    needed = {
+        item[7:] for step in last.steps for item in step.text.split() if item.startswith("--from=")
+    }
+    return [*(stage for stage in stages if stage.name in needed), last]
+
+
+def image_folder(target: str = "") -> Path:
+    """Where an image's root is kept, outside the tree."""
+    return cache_root() / "image" / (target or "node")
+
+
+def size_bytes(root: Path) -> int:
+    """Bytes of all files, hard links once: what ``docker image ls`` would say, about."""
+    seen, total = set(), 0
+    for folder, _, names in os.walk(root):
+        for name in names:
+            found = os.lstat(os.path.join(folder, name))
+            if (found.st_dev, found.st_ino) not in seen and not stat.S_ISSOCK(found.st_mode):
+                seen.add((found.st_dev, found.st_ino))
+                total += found.st_size
+    return total
+
+
+def _unpack_base(stage: Stage, root: Root, say: Say) -> None:
+    name = stage.base.partition("@")[0]
+    if name not in BASES:
+        raise InputError(f"no way to make {stage.base} without an engine")
+    archive = cache_root() / "image" / f"{name.replace(':', '-')}.tar"
+    if not archive.exists():
+        say(f"bootstrapping {name}")
+        archive.parent.mkdir(parents=True, exist_ok=True)
+        cut = [f"--dpkgopt=path-exclude={path}" for path in SLIM]
+        keep = ["--dpkgopt=path-include=/usr/share/doc/*/copyright"]
+        target = archive.with_suffix(".partial.tar")
+        command = ["mmdebstrap", "--variant=minbase", "--quiet", *cut, *keep, BASES[name]]
+        run([*command, str(target)], timeout_s=STEP_TIMEOUT_S)
+        target.replace(archive)
+    root.path.mkdir(parents=True)
+    run(["tar", "-xf", str(archive), "-C", str(root.path), "--numeric-owner"], timeout_s=300)
+
+
+def _run_step(
+    step: Step, root: Root, made: dict[str, Root], context: Path, passing: frozenset[str]
+) -> None:
+    text = expanded(step.text, root.environment)
+    if step.word == "SHELL":
+        root.shell = step.items
+    elif step.word == "ENV":
+        root.environment |= dict(item.split("=", 1) for item in Step("ENV", text, 0).items)
+    elif step.word == "WORKDIR":
+        root.workdir = text
+        (root.path / text.lstrip("/")).mkdir(parents=True, exist_ok=True)
+    elif step.word == "USER":
+        root.user = text
+    elif step.word == "ENTRYPOINT":
+        root.entrypoint = step.items
+    elif step.word == "RUN":
+        _run(root, step.text)
+    elif step.word == "COPY":
+        _copy(step.items, root, made, context, passing)
+
+
+def _run(root: Root, command: str) -> None:
+    """One command in the chroot; its mounts are its own and end with it."""
+    script = "\n".join((*_mounts(root.path), f'exec chroot {root.path} "$@"'))
+    inside = f"cd {root.workdir} && {command}"
+    environment = [f"{key}={value}" for key, value in (root.environment | _network()).items()]
+    alone = ("unshare", "--mount", "sh", "-euc", script, "sh")
+    run([*alone, "env", "-i", *environment, *root.shell, inside], timeout_s=STEP_TIMEOUT_S)
+
+
+def _network() -> dict[str, str]:
+    """How this machine reaches packages: proxies, pip's own settings, its certificates."""
+    proxies = ("http_proxy", "https_proxy", "no_proxy")
+    found = {
+        name: value
+        for name, value in os.environ.items()
+        if name.startswith("PIP_") or name.lower() in proxies
+    }
+    return found | ({"PIP_CERT": CERTIFICATES} if "PIP_CERT" in found else {})
+
+
+def _mounts(root: Path) -> list[str]:
+    """What a step sees of this machine, none of which it can change.
+
+    Package scripts write where they like: with the machine's certificates mounted for
+    writing, ca-certificates once replaced them.
+    """
+    lines = ["mount --make-rprivate /", f"mount -t proc proc {root}/proc"]
+    lines.append(f"mount -t tmpfs -o mode=755 none {root}/dev")
+    for name in ("null", "zero", "full", "random", "urandom", "tty"):
+        lines += [f"touch {root}/dev/{name}", f"mount --bind /dev/{name} {root}/dev/{name}"]
+    shared = {"/etc/resolv.conf": "/etc/resolv.conf"}
+    if "PIP_CERT" in os.environ:
+        shared[os.environ["PIP_CERT"]] = CERTIFICATES
+    wheels = os.environ.get("PIP_FIND_LINKS", "")
+    if wheels.startswith("/"):
+        shared[wheels] = wheels
+    for source, target in shared.items():
+        make = "mkdir -p" if os.path.isdir(source) else "touch"
+        lines += [f"{make} {root}{target}", f"mount --bind {source} {root}{target}"]
+        lines.append(f"mount -o remount,bind,ro {root}{target}")
+    return lines
+
+
+def _copy(
+    items: list[str], root: Root, made: dict[str, Root], context: Path, passing: frozenset[str]
+) -> None:
+    *sources, target = [item for item in items if not item.startswith("--")]
+    stage = next((item[7:] for item in items if item.startswith("--from=")), "")
+    begins = made[stage].path if stage else context
+    for source in sources:
+        if not stage and not any(_covers(pattern, source) for pattern in passing):
+            raise InputError(f"COPY {source}: .dockerignore keeps it out")
+        name = source.strip("/").removeprefix("./")
+        into = target.endswith(("/", "."))
+        place = root.path / root.workdir.strip("/") / target if target[0] != "/" else None
+        whole = place or root.path / target.strip("/")
+        _copy_tree(begins / name, whole / Path(name).name if into else whole)
+
+
+def _covers(pattern: str, source: str) -> bool:
+    return Path(source).parts[0] == Path(pattern).parts[0]
+
+
+def _copy_tree(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if source.is_dir():
+        skipped = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(source, target, symlinks=True, ignore=skipped, dirs_exist_ok=True)
+    else:
+        shutil.copy2(source, target, follow_symlinks=False)
