@@ -12,8 +12,8 @@ import yaml
 HOST = "127.0.0.1"
 HOST_FROM_GUEST = "10.0.2.2"
 """Where QEMU's user network shows the machine's own loopback."""
-PORT_IN_NODES = 6443
-"""Where a node's namespace finds the API server: its own loopback, relayed."""
+PORT_IN_NODES = 16443
+"""Where a node's namespace finds the API server: its own loopback, relayed; 6443 may be a pod's."""
 ADMIN, PROXY, READER = "admin", "system:kube-proxy", "viptrace"
 GROUPS = {ADMIN: "system:masters", PROXY: "", READER: ""}
 KUBELET = "system:node:{node}"
