@@ -65,6 +65,8 @@ class Service:
     """``clusterIP: None``: no address on purpose, unlike a Service that has none yet."""
     external_name: str = ""
     """The host name of an ExternalName Service."""
+    proxied_by: str = ""
+    """The proxy that serves it instead of kube-proxy, as its label says."""
 
     @property
     def key(self) -> str:
@@ -88,6 +90,8 @@ class Endpoint:
     ready: bool = True
     serving: bool = True
     terminating: bool = False
+    zones: tuple[str, ...] = ()
+    """Zones it is kept for (topology hints); empty without hints."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +126,8 @@ class Node:
     addresses: tuple[bytes, ...]
     pod_cidrs: tuple[str, ...] = ()
     control_plane: bool = False
+    zone: str = ""
+    """The label ``topology.kubernetes.io/zone``."""
 
 
 class Turn(StrEnum):

@@ -23,6 +23,8 @@ AFFINITY_SECONDS = 10800
 """What the API fills in for ClientIP affinity without a timeout."""
 SERVICE_NAME_LABEL = "kubernetes.io/service-name"
 CONTROL_PLANE_LABELS = ("node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/master")
+ZONE_LABEL = "topology.kubernetes.io/zone"
+PROXY_LABEL = "service.kubernetes.io/service-proxy-name"
 ENDPOINT_LIMIT = 1_000_000
 """Addresses times ports of one object; the API allows a thousand by a hundred."""
 
@@ -59,6 +61,7 @@ def service(fields: Fields) -> Service:
         selector=spec.mapping("selector"),
         headless="None" in ips,
         external_name=spec.text("externalName"),
+        proxied_by=fields.child("metadata").child("labels").text(PROXY_LABEL),
     )
 
 
@@ -156,8 +159,8 @@ def slice_endpoints(fields: Fields) -> EndpointSet:
     return EndpointSet(owner, _behind_ports(owner, hosts, ports))
 
 
-Host = tuple[bytes, str, str, bool, bool, bool]
-"""(address, node, pod, ready, serving, terminating)."""
+Host = tuple[bytes, str, str, bool, bool, bool, tuple[str, ...]]
+"""(address, node, pod, ready, serving, terminating, zones)."""
 
 
 def _behind_ports(
@@ -166,8 +169,8 @@ def _behind_ports(
     if len(hosts) * len(ports) > ENDPOINT_LIMIT:
         raise UnusableError(f"it has {len(hosts)} addresses with {len(ports)} ports each")
     return tuple(
-        Endpoint(owner, name, protocol, ip, port, node, pod, ready, serving, terminating)
-        for ip, node, pod, ready, serving, terminating in hosts
+        Endpoint(owner, name, protocol, ip, port, node, pod, ready, serving, terminating, zones)
+        for ip, node, pod, ready, serving, terminating, zones in hosts
         for name, protocol, port in ports
     )
 
@@ -196,7 +199,16 @@ def _slice_hosts(fields: Fields, namespace: str) -> Iterator[Host]:
             ready,
             ready if serving is None else serving,
             conditions.flag("terminating") is True,
+            _zones(entry),
         )
+
+
+def _zones(entry: Fields) -> tuple[str, ...]:
+    """Zones of the topology hints; most slices have none."""
+    if entry.raw("hints") is None:
+        return ()
+    named = (zone.text("name") for zone in entry.child("hints").children("forZones"))
+    return tuple(name for name in named if name)
 
 
 def _target_pod(entry: Fields, namespace: str) -> str:
@@ -218,7 +230,7 @@ def old_endpoints(fields: Fields) -> EndpointSet:
                 ip = entry.address("ip")
                 if ip is not None:
                     pod = _target_pod(entry, namespace)
-                    hosts.append((ip, entry.text("nodeName"), pod, ready, ready, False))
+                    hosts.append((ip, entry.text("nodeName"), pod, ready, ready, False, ()))
         found += _behind_ports(f"{namespace}/{name}", hosts, ports)
     return EndpointSet(f"{namespace}/{name}", tuple(found))
 
@@ -265,6 +277,7 @@ def node(fields: Fields) -> Node:
         addresses=tuple(dict.fromkeys(ip for ip in found if ip is not None)),
         pod_cidrs=tuple(_pod_cidrs(spec)),
         control_plane=any(label in labels for label in CONTROL_PLANE_LABELS),
+        zone=labels.get(ZONE_LABEL, ""),
     )
 
 

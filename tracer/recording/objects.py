@@ -10,6 +10,7 @@ from itertools import groupby
 
 from tracer import address
 from tracer.cluster.model import Cluster, Endpoint, Node, Pod, Service, ServicePort
+from tracer.cluster.objects import PROXY_LABEL, ZONE_LABEL
 from tracer.events import PROTOCOL_NAMES
 
 Object = dict[str, object]
@@ -44,7 +45,9 @@ def _service(service: Service) -> Object:
         for ip, mode in zip(service.load_balancer_ips, service.load_balancer_modes, strict=False)
     ]
     status: Object = {"loadBalancer": {"ingress": ingress}}
-    return _object("v1", "Service", service.namespace, service.name, spec=spec, status=status)
+    labels = {PROXY_LABEL: service.proxied_by} if service.proxied_by else {}
+    where = (service.namespace, service.name)
+    return _object("v1", "Service", *where, labels=labels, spec=spec, status=status)
 
 
 def _service_port(port: ServicePort) -> Object:
@@ -84,6 +87,8 @@ def _pod(pod: Pod) -> Object:
 
 def _node(node: Node) -> Object:
     labels = {"node-role.kubernetes.io/control-plane": ""} if node.control_plane else {}
+    if node.zone:
+        labels[ZONE_LABEL] = node.zone
     addresses = [{"type": "InternalIP", "address": address.text(ip)} for ip in node.addresses]
     made = _object(
         "v1",
@@ -106,13 +111,13 @@ def _slices(endpoints: Iterable[Endpoint]) -> Iterator[Object]:
         yield _slice(owner, number, is_v4, ports, [host for host, _ in members])
 
 
-_Host = tuple[str, bytes, str, str, bool, bool, bool]
+_Host = tuple[str, bytes, str, str, bool, bool, bool, tuple[str, ...]]
 _Ports = tuple[tuple[str, int, int], ...]
 
 
 def _host(endpoint: Endpoint) -> _Host:
     flags = (endpoint.ready, endpoint.serving, endpoint.terminating)
-    return (endpoint.service, endpoint.ip, endpoint.node, endpoint.pod, *flags)
+    return (endpoint.service, endpoint.ip, endpoint.node, endpoint.pod, *flags, endpoint.zones)
 
 
 def _slice_key(host: tuple[_Host, list[tuple[str, int, int]]]) -> tuple[str, bool, _Ports]:
@@ -138,10 +143,12 @@ def _slice(owner: str, number: int, is_v4: bool, ports: _Ports, hosts: list[_Hos
 
 
 def _slice_host(host: _Host) -> Object:
-    _, ip, node, pod, ready, serving, terminating = host
+    _, ip, node, pod, ready, serving, terminating, zones = host
     namespace, _, name = pod.partition("/")
     conditions = {"ready": ready, "serving": serving, "terminating": terminating}
     made: Object = {"addresses": [address.text(ip)], "nodeName": node, "conditions": conditions}
+    if zones:
+        made["hints"] = {"forZones": [{"name": zone} for zone in zones]}
     if pod:
         made["targetRef"] = {"kind": "Pod", "namespace": namespace, "name": name}
     return made

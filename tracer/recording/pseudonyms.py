@@ -152,6 +152,7 @@ def _service(service: Service, names: Pseudonyms, addresses: AddressMap) -> Serv
         selector=label,
         headless=service.headless,
         external_name=names.made("host", service.external_name),
+        proxied_by=names.made("proxy", service.proxied_by),
     )
 
 
@@ -172,6 +173,7 @@ def _endpoint(endpoint: Endpoint, names: Pseudonyms, addresses: AddressMap) -> E
         ready=endpoint.ready,
         serving=endpoint.serving,
         terminating=endpoint.terminating,
+        zones=tuple(names.made("zone", zone) for zone in endpoint.zones),
     )
 
 
@@ -193,4 +195,5 @@ def _node(node: Node, names: Pseudonyms, addresses: AddressMap) -> Node:
         addresses=_all(node.addresses, addresses),
         pod_cidrs=_networks(node.pod_cidrs, addresses),
         control_plane=node.control_plane,
+        zone=names.made("zone", node.zone),
     )

@@ -150,6 +150,19 @@ def test_endpoint_conditions_have_the_defaults_of_the_api():
     assert cluster.unparsed == ()
 
 
+def test_zones_and_another_proxy_are_read():
+    hinted = SLICE.replace("  nodeName: worker1", "  hints: {forZones: [{name: a}, {name: b}]}")
+    node = "kind: Node\nmetadata: {name: n, labels: {topology.kubernetes.io/zone: a}}\n"
+    other = SERVICE.replace(
+        "  namespace: shop",
+        "  namespace: shop\n  labels: {service.kubernetes.io/service-proxy-name: x}",
+    )
+    cluster = parse("---\n".join((hinted, node, other)).encode(), "c.yaml")
+    assert cluster.unparsed == ()
+    assert [endpoint.zones for endpoint in cluster.endpoints] == [("a", "b"), (), ()]
+    assert (cluster.nodes[0].zone, cluster.services[0].proxied_by) == ("a", "x")
+
+
 def test_a_slice_without_ports_or_endpoints_is_no_fault():
     cluster = read(
         "kind: EndpointSlice\nmetadata: {name: s, labels: {kubernetes.io/service-name: x}}\n"

@@ -54,6 +54,7 @@ def services(draw):
         draw(st.dictionaries(hostile, hostile, max_size=2)),
         headless,
         draw(st.one_of(st.just(""), names)),
+        draw(st.one_of(st.just(""), names)),
     )
 
 
@@ -70,6 +71,7 @@ def endpoints(draw):
         draw(st.booleans()),
         draw(st.booleans()),
         draw(st.booleans()),
+        draw(st.lists(names, max_size=2).map(tuple)),
     )
 
 
@@ -91,6 +93,7 @@ nodes = st.builds(
         st.sampled_from(["10.244.1.0/24", "fd00:1::/64"]), max_size=2, unique=True
     ).map(tuple),
     control_plane=st.booleans(),
+    zone=st.one_of(st.just(""), names),
 )
 
 

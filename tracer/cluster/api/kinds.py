@@ -65,7 +65,7 @@ SERVICES = Kind(
     "services",
     "/api/v1/services",
     {
-        "metadata": _METADATA,
+        "metadata": _LABELLED,
         "spec": _SERVICE_SPEC,
         "status": {"loadBalancer": {"ingress": [{"ip": None, "ipMode": None}]}},
     },
@@ -80,7 +80,10 @@ SLICES = Kind(
         "addressType": None,
         "ports": [{"name": None, "protocol": None, "port": None}],
         "endpoints": [
-            {"addresses": None, "nodeName": None, "conditions": _CONDITIONS, "targetRef": _TARGET}
+            {
+                **{"addresses": None, "nodeName": None, "conditions": _CONDITIONS},
+                **{"targetRef": _TARGET, "hints": {"forZones": [{"name": None}]}},
+            }
         ],
     },
     objects.slice_endpoints,
