@@ -45,6 +45,8 @@ LAYERS = (
     (
         *("tracer.diagnosis.local_policy", "tracer.diagnosis.departures"),
         *("tracer.diagnosis.outside_clients", "tracer.diagnosis.service_addresses"),
+        *("tracer.diagnosis.state_findings", "tracer.diagnosis.virtual_servers"),
+        "tracer.diagnosis.walked",
     ),
     ("tracer.diagnosis.*",),
     ("tracer.diagnosis.catalogue",),

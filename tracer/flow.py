@@ -117,6 +117,12 @@ class Seen(IntFlag):
     """Conntrack had no room for it."""
     IPVS_FAILED = 1 << 28
     """IPVS could not schedule it, though it had real servers."""
+    RST_ASTRAY = 1 << 29
+    """The client reset the backend's own address, which it should never have seen."""
+    TOO_BIG = 1 << 30
+    """A packet of it did not fit the way on, and its sender was told by ICMP."""
+    TOO_BIG_AGAIN = 1 << 31
+    """The same seconds later: the sender did not hear of it."""
 
 
 FLOW = np.dtype(
@@ -148,6 +154,7 @@ FLOW = np.dtype(
         ("request_seq", "<u4"),
         ("retransmits", "<u2"),
         ("refusal", "<u2"),  # ICMP type << 8 | code of the last error
+        ("too_big_ns", "<i8"),  # first ICMP about a packet that does not fit, 0 none
         ("refused_by", "<u8", (2,)),  # address that sent the reset or ICMP error
         ("drop_reason", "<u2"),  # text id
         ("drop_location", "<u4"),  # text id
@@ -160,6 +167,7 @@ FLOW = np.dtype(
         ("generation", "<u4"),  # cluster generation the names are from
         ("judged", "<u8"),  # evidence that diagnosis judged last, 0 never; see diagnosis/signs.py
         ("explained", "<u4"),  # finding that explains the row, 0 none; see diagnosis/engine.py
+        ("tunnel", "<u2"),  # number of the tunnel its packets were captured inside, 0 none
         ("pairing", "u1"),  # percent sure of a translation read from packets, 0 none
         ("alive", "?"),
     ]
@@ -167,4 +175,3 @@ FLOW = np.dtype(
 
 Rows = npt.NDArray[np.intp]
 """Row numbers of a FlowTable: stable while the row is alive, reused later under another id."""
-        ("tunnel", "<u2"),  # number of the tunnel its packets were captured inside, 0 none

@@ -20,6 +20,8 @@ SYSCTLS: dict[Mode, tuple[str, ...]] = {
         "net.ipv4.vs.expire_nodest_conn=1",
         "net.ipv4.vs.expire_quiescent_template=1",
         "net.ipv4.ip_forward=1",
+        "net.ipv4.conf.all.arp_ignore=1",  # strictARP, as load balancers on the LAN want it
+        "net.ipv4.conf.all.arp_announce=2",
     ),
     "iptables": ("net.ipv4.conf.all.route_localnet=1",),
     "nftables": (),

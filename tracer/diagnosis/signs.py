@@ -104,7 +104,14 @@ def suspicious(flows: Flows, rows: Rows, now_ns: int) -> Mask:
     asked = rows[silent]
     failing = has(flows, asked, REFUSED | HURT) | overdue(flows, asked, now_ns)
     local[silent] = failing
-    return local | (spoke & stalled(flows, rows))
+    return local | (spoke & (stalled(flows, rows) | broken_off(flows, rows)))
+
+
+def broken_off(flows: Flows, rows: Rows) -> Mask:
+    """Translated, and reset or stuck: also what was answered may end so."""
+    ended = has(flows, rows, Seen.RST_BACKEND | Seen.RST_LOCAL | Seen.RST_ASTRAY)
+    ended &= has(flows, rows, Seen.TRANSLATED)
+    return ended | has(flows, rows, Seen.TOO_BIG_AGAIN)
 
 
 def stalled(flows: Flows, rows: Rows) -> Mask:

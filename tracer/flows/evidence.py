@@ -9,6 +9,7 @@ from tracer.events import Flag, Hook, Protocol, Records, TcpFlag, picked
 from tracer.flow import Leg, Rows, Seen
 from tracer.flows.mappings import before
 from tracer.flows.rows import Scopes, create
+from tracer.flows.sizes import note_too_big, too_big
 from tracer.flows.store import FlowStore, Legs
 from tracer.tuples import Sides
 
@@ -30,9 +31,9 @@ _BITS = {
 HOOKS = tuple(_BITS)
 _REQUEST_ONLY = (Hook.DROP, Hook.RST_SENT, Hook.ICMP_SENT, Hook.LOCAL_IN)
 _NEVER_CREATE = (Hook.IPVS_SENT, Hook.IPVS_REPLY)
-_NOT_A_REFUSAL = (3 << 8 | 4, 5 << 8, 5 << 8 | 1, 5 << 8 | 2, 5 << 8 | 3)
-"""ICMPv4 fragmentation-needed and redirects."""
-_NOT_A_REFUSAL_V6 = (2 << 8, 137 << 8)
+_NOT_A_REFUSAL = (5 << 8, 5 << 8 | 1, 5 << 8 | 2, 5 << 8 | 3)
+"""ICMPv4 redirects."""
+_NOT_A_REFUSAL_V6 = (137 << 8,)
 
 
 def apply(store: FlowStore, records: Records, scopes: Scopes) -> Rows:
@@ -57,7 +58,10 @@ def apply(store: FlowStore, records: Records, scopes: Scopes) -> Rows:
         )
         legs[missing] = Leg.CLIENT_OUT
     known = rows >= 0
-    _witness(store, picked(records, known), rows[known], legs[known])
+    narrow = known & (records["hook"] == Hook.ICMP_SENT) & too_big(records)
+    note_too_big(store.flows, rows[narrow], records["time_ns"][narrow])
+    plain = known & ~narrow
+    _witness(store, picked(records, plain), rows[plain], legs[plain])
     return rows[known]
 
 
@@ -84,6 +88,7 @@ def _asks(records: Records) -> Mask:
     tcp = records["protocol"] == Protocol.TCP
     syn = flags & (TcpFlag.SYN | TcpFlag.ACK | TcpFlag.RST) == TcpFlag.SYN
     request = ~tcp | syn | ~np.isin(records["hook"], _REQUEST_ONLY)
+    request &= (records["hook"] != Hook.ICMP_SENT) | ~too_big(records)
     echo_or_port = records["dst_port"] != 0
     return request & echo_or_port & ~np.isin(records["hook"], _NEVER_CREATE)
 

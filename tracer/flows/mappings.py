@@ -33,11 +33,13 @@ _FOLDED = {
     Seen.PACKETS: Seen.PACKETS,
     Seen.RETRANSMITTED: Seen.RETRANSMITTED,
     Seen.NO_ROUTE: Seen.NO_ROUTE,
+    Seen.TOO_BIG: Seen.TOO_BIG,
+    Seen.TOO_BIG_AGAIN: Seen.TOO_BIG_AGAIN,
 }
 _FROM_IPVS = membership(Hook.IPVS_NEW, Hook.IPVS_END)
 _BEGINS = membership(Hook.CT_NEW, Hook.IPVS_NEW)
 _ENDS = membership(Hook.CT_END, Hook.IPVS_END)
-_KEPT = ("refusal", "refused_by", "drop_reason", "drop_location", "drop_netns")
+_KEPT = ("refusal", "refused_by", "drop_reason", "drop_location", "drop_netns", "too_big_ns")
 
 
 def before(records: Records, scopes: npt.NDArray[np.uint32]) -> Sides:

@@ -11,6 +11,7 @@ from tracer.flows.lives import lives
 from tracer.flows.mappings import before
 from tracer.flows.rows import Scopes, create
 from tracer.flows.sightings import is_syn, note
+from tracer.flows.sizes import note_too_big, too_big
 from tracer.flows.store import FlowStore, Legs
 from tracer.index import Keys
 from tracer.tuples import Sides, mirrored, sides
@@ -81,8 +82,8 @@ def _apply_life(store: FlowStore, records: Records, scopes: Scopes, keys: Keys) 
             unknown = np.flatnonzero(rows < 0)
             rows[unknown], legs[unknown] = store.find_keys(keys[unknown])
     note(store, records, rows, legs)
-    return np.unique(rows)
     store.tunnels.note(store.flows, records, rows)
+    return np.unique(rows)
 
 
 def _tells_direction(records: Records) -> Mask:
@@ -149,16 +150,29 @@ def _refusals(store: FlowStore, records: Records, scopes: Scopes) -> Rows:
         ((kind == _UNREACHABLE_V4) & (code != _NEEDS_FRAGMENTATION)) | (kind == _EXCEEDED_V4),
         (kind == _UNREACHABLE_V6) | (kind == _EXCEEDED_V6),
     )
-    records, scopes = picked(records, refuses), scopes[refuses]
-    rows, legs = store.find(quoted(records, scopes))
-    known = (rows >= 0) & ((legs & 1) == 0)
-    rows, records = rows[known], picked(records, known)
+    narrow = too_big(records)
+    rows, records = _quoted_requests(store, records, scopes, refuses | narrow)
     flows = store.flows
+    narrow = too_big(records)
+    note_too_big(flows, rows[narrow], records["time_ns"][narrow])
+    touched = rows
+    rows, records = rows[~narrow], picked(records, ~narrow)
     np.bitwise_or.at(flows["seen"], rows, np.uint32(Seen.ICMP_REFUSED))
     np.maximum.at(flows["last_ns"], rows, records["time_ns"])
     flows["refusal"][rows] = records["detail"]
     flows["refused_by"][rows] = records["src"]
-    return rows
+    return touched
+
+
+def _quoted_requests(
+    store: FlowStore, records: Records, scopes: Scopes, wanted: Mask
+) -> tuple[Rows, Records]:
+    """The flows that these errors are about, by the client's packets in them."""
+    records, scopes = picked(records, wanted), scopes[wanted]
+    rows, legs = store.find(quoted(records, scopes))
+    either = (legs & 1) == 0
+    known = (rows >= 0) & (either | too_big(records))
+    return rows[known], picked(records, known)
 
 
 def quoted(records: Records, scopes: Scopes) -> Sides:

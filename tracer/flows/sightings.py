@@ -146,6 +146,7 @@ def _witness(flows: Flows, records: Records, groups: Groups, syn: Mask) -> None:
     _note_first(flows["answer_ns"], rows, times, np.where(out, -1, answers))
     _note_requests(flows, records, groups, syn)
     _note_resetters(flows, records, groups, reset)
+    _note_astray(flows, records, groups, reset)
 
 
 def _note_first(
@@ -173,3 +174,17 @@ def _note_resetters(flows: Flows, records: Records, groups: Groups, reset: Mask)
     own = (sender == flows["backend"][where]).all(axis=1)
     flows["refused_by"][where[~own]] = sender[~own]
     flows["refused_by"][where[own]] = sender[own]
+
+
+def _note_astray(flows: Flows, records: Records, groups: Groups, reset: Mask) -> None:
+    """A client's reset to the backend itself, as it comes in where its requests come in.
+
+    A reset of the client's own connection is seen there on the client's leg, and only
+    goes out translated.
+    """
+    at = np.flatnonzero(reset & (records["flags"] & Flag.OUTGOING == 0))
+    at = at[groups.legs[groups.which[at]] == Leg.BACKEND_OUT]
+    rows = groups.rows[groups.which[at]]
+    known = flows["seen"][rows] & np.uint32(Seen.TRANSLATED) != 0
+    entered = flows["leg_ifindex"][rows, Leg.CLIENT_OUT] == records["ifindex"][at]
+    np.bitwise_or.at(flows["seen"], rows[known & entered], np.uint32(Seen.RST_ASTRAY))

@@ -11,7 +11,8 @@ WORDS = {
         *("masters", "workers", "remove", "namespace", "name", "selector", "health", "field"),
         *("address", "where", "prefix", "larger", "client", "virtual", "interface", "setting"),
         *("backend", "pod", "wider", "ranges", "port", "node", "tool", "primary", "ports"),
-        *("target", "pod_namespace"),
+        *("target", "pod_namespace", "set", "match", "option", "server", "rule", "clean"),
+        *("serves", "protocol", "chain", "device"),
     ]
 }
 

@@ -1,0 +1,78 @@
+"""A bridge does not send a pod's packet back to the port it came from.
+
+Claims: the pod reaches itself through its Service nowhere but over the bridge, which
+throws the packet away.
+Evidence: a translation whose backend is the client itself, with a rewritten source, not
+answered, on a node whose pods are ports of a bridge.
+Cannot know: the port's setting. Without a bridge nothing is claimed; with an unchanged
+source it is ``hairpin-no-masquerade``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from tracer.address import packed_at, text
+from tracer.diagnosis import places, signs
+from tracer.diagnosis.causes.tracking import HAIRPIN_MODE_OFF as CAUSE
+from tracer.diagnosis.finding import Evidence, Finding, Subject
+from tracer.diagnosis.rule import Scene
+from tracer.diagnosis.subjects import (
+    Group,
+    answered_since,
+    by_backend,
+    by_destination,
+    flow_finding,
+)
+from tracer.diagnosis.wording import flow_lines, plain
+from tracer.flow import Rows, Seen
+
+QUIET_NS = 30_000_000_000
+
+
+class HairpinModeOff:
+    """Explains masqueraded pods that do not reach themselves."""
+
+    name = CAUSE.id
+
+    def check(self, scene: Scene, rows: Rows) -> Iterable[tuple[Finding, Rows]]:
+        """One finding for each Service and pod."""
+        bridges = sorted(set(scene.node.masters.values()))
+        if not bridges:
+            return
+        flows = scene.table.flows
+        lost = signs.has(flows, rows, Seen.TRANSLATED) & ~signs.answered(flows, rows)
+        lost &= signs.same(flows["backend"][rows], flows["client"][rows])
+        lost &= ~signs.same(flows["source"][rows], flows["client"][rows])
+        lost &= ~signs.has(flows, rows, signs.REFUSED)
+        lost &= signs.has(flows, rows, Seen.DROPPED) | signs.silent(scene, rows)
+        nodes = scene.cluster.node_by_address.keys() | places.own(scene)
+        lost &= ~signs.among(flows["backend"][rows], frozenset(nodes))
+        for group in by_destination(scene, rows[lost]):
+            for part in by_backend(scene, group):
+                yield _finding(scene, part, bridges), part.rows
+
+    def holds(self, scene: Scene, finding: Finding) -> bool:
+        """Until the Service answers again and no pod failed to reach itself for a while."""
+        return not answered_since(scene, finding, QUIET_NS)
+
+
+def _finding(scene: Scene, group: Group, bridges: list[str]) -> Finding:
+    pod = packed_at(scene.table.flows["backend"], int(group.rows[0]))
+    subject = group.subject(scene)
+    return flow_finding(
+        scene,
+        CAUSE,
+        Subject(subject.service, pod, None, subject.flow),
+        group.rows,
+        confidence=scene.absence_confidence(0.8),
+        summary=(
+            f"{text(pod)} asks {group.name}, is chosen itself and masqueraded, and its packet "
+            f"does not come back through bridge {plain(bridges[0])}"
+        ),
+        evidence=(
+            Evidence("rule", f"pods are ports of bridge {plain(', '.join(bridges[:3]))}"),
+            *flow_lines(scene, group.rows, "conntrack", "source rewritten, no answer"),
+        ),
+        remedy=CAUSE.steps(device=f"<port of {text(pod)}>"),
+    )
