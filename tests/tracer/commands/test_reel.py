@@ -17,7 +17,7 @@ from tracer.commands.play import Run, _reel, _session
 from tracer.commands.reel import Reel
 from tracer.commands.replay_run import Replay, _for_screen, prepared
 from tracer.commands.screen import Desk
-from tracer.events import EventBatch, picked
+from tracer.events import EventBatch, Origin, no_records, picked
 from tracer.pipeline import Pipeline
 from tracer.session import Session
 from tracer.tempo import Tempo
@@ -101,9 +101,10 @@ def told_up_to(at_ns: int) -> Pipeline:
         assert isinstance(batch, EventBatch)
         due = batch.records["time_ns"] <= at_ns
         cut = picked(batch.records, np.flatnonzero(due))
-        run.pipeline.feed(replace(batch, records=cut, until_ns=at_ns))
+        run.pipeline.feed(replace(batch, records=cut, until_ns=min(batch.until_ns, at_ns)))
         if not due.all():
             break
+    run.pipeline.feed(EventBatch(no_records(), Origin.PACKETS, at_ns))
     source.close()
     return run.pipeline
 
@@ -148,25 +149,19 @@ def test_the_whole_is_known_before_a_pace_plays_it_from_its_start():
         assert len(tape.marks) == 1
 
 
-def test_records_are_stepped_through_one_at_a_time(moments):
+def test_records_are_stepped_through_by_their_times(moments):
     with theatre() as made:
         made.whole()
         made.reel.seek(moments[1])
-        counted = [made.at(moments[1])]
-        for by in (1, 1, -1, -1):
-            made.reel.step(by)
-            before = counted[-1]
-            counted.append(
-                made.ask(
-                    lambda shot, before=before, by=by: (
-                        (shot.packets + shot.events - before.packets - before.events) * by > 0
-                    )
-                )
-            )
-        totals = [shot.packets + shot.events for shot in counted]
-        assert totals[1] > totals[0]
-        assert totals[2] > totals[1]
-        assert totals[3:] == [totals[1], totals[0]]
+        times = [made.at(moments[1]).now_ns]
+        for _ in range(2):
+            made.reel.step(1)
+            stepped = made.ask(lambda shot, at=times[-1]: shot.tape.at_ns == shot.now_ns > at)
+            times.append(stepped.now_ns)
+        for at_ns in (times[2] - 1, times[1] - 1):
+            made.reel.step(-1)
+            back, direct = made.at(at_ns), told_up_to(at_ns)
+            assert (back.packets, back.events) == (direct.packets, direct.events)
 
 
 def test_play_begins_again_behind_the_end_and_is_held():
