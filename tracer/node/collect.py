@@ -15,9 +15,15 @@ from tracer.clock import wall_ns
 from tracer.cluster.model import Cluster
 from tracer.node.existing import PROC, own_netns
 from tracer.node.identity import host_names, node_of, told_name
-from tracer.node.ipvs_servers import parse_servers
+from tracer.node.ipvs_servers import parse as parse_servers
 from tracer.node.lines import Unread
-from tracer.node.model import IPVS_DEVICE, InterfaceAddress, NodeState, VirtualServer
+from tracer.node.model import (
+    IPVS_DEVICE,
+    InterfaceAddress,
+    MarkServer,
+    NodeState,
+    VirtualServer,
+)
 from tracer.node.netlink import NETLINK_ROUTE, Requests
 from tracer.node.programmed import told_mode, traces
 from tracer.node.proxy_mode import deduce
@@ -66,13 +72,14 @@ class Collector:
         unread = Unread("node")
         netns = own_netns()
         addresses, names = self._interfaces(unread)
-        servers = self._servers(unread)
+        listed = self._servers(unread)
+        servers, by_mark = listed or ((), ())
         sysctls = self._sysctls()
-        mode = self._proxy_mode(addresses or (), servers or ())
+        mode = self._proxy_mode(addresses or (), servers)
         parts = {
             "addresses": addresses is not None,
             "interfaces": names is not None,
-            "virtual_servers": servers is not None,
+            "virtual_servers": listed is not None,
             "sysctls": bool(sysctls),
             "proxy_mode": bool(mode),
             "netns": bool(netns),
@@ -80,7 +87,8 @@ class Collector:
         state = NodeState(
             addresses=addresses or (),
             interfaces=names or {},
-            virtual_servers=servers or (),
+            virtual_servers=servers,
+            mark_servers=by_mark,
             sysctls=sysctls,
             proxy_mode=mode,
             netns=netns,
@@ -122,12 +130,14 @@ class Collector:
             unread.add(0, f"interfaces cannot be listed: {error.strerror or error}")
             return None, None
 
-    def _servers(self, unread: Unread) -> tuple[VirtualServer, ...] | None:
+    def _servers(
+        self, unread: Unread
+    ) -> tuple[tuple[VirtualServer, ...], tuple[MarkServer, ...]] | None:
         path = self._proc / "net/ip_vs"
         try:
             return parse_servers(path.read_text("ascii", "replace"), unread)
         except FileNotFoundError:
-            return ()  # no IPVS in this kernel: there are none
+            return (), ()  # no IPVS in this kernel: there are none
         except OSError as error:
             unread.add(0, f"{path} cannot be read: {error.strerror}")
             return None

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+from dataclasses import dataclass
 from itertools import pairwise
 
+from tracer.address import is_ipv4
 from tracer.events import Protocol
 from tracer.node.ipvs import packed_hex
 from tracer.node.lines import Unread, packed
-from tracer.node.model import VirtualServer
+from tracer.node.model import MarkServer, VirtualServer
 
 _PROC_HEADER = "-> RemoteAddress:Port Forward Weight ActiveConn InActConn"
 """One space between the words; ``ipvsadm -Ln`` pads the first column."""
@@ -32,14 +33,29 @@ _METHODS = {
 }
 DEFAULT_PERSISTENCE_S = 300
 """What ``-p`` without a number means to ipvsadm."""
+_MARKED = {"-f", "--fwmark-service"}
+_MOST = 0xFFFFFFFF
 _Key = tuple[int, bytes, int]
+"""(protocol, address, port), or (0, nothing, mark)."""
+
+
+@dataclass(slots=True)
+class _Server:
+    """One server while its backends are read."""
+
+    scheduler: str
+    persistent_s: int
+    ipv6: bool
+    """Told for marks alone."""
+    backends: list[tuple[bytes, int, int]]
+    methods: list[str]
 
 
 class _Servers:
-    """Virtual servers as they are read, in the order of the text."""
+    """Servers as they are read, in the order of the text."""
 
     def __init__(self, unread: Unread) -> None:
-        self.found: dict[_Key, VirtualServer] = {}
+        self.found: dict[_Key, _Server] = {}
         self.unread = unread
         self.hexadecimal = False
         self.current: _Key | None = None
@@ -55,26 +71,36 @@ class _Servers:
             raise ValueError(text)
         return ip, number
 
-    def server(self, protocol: int, endpoint: str, scheduler: str, persistent_s: int = 0) -> None:
-        ip, port = self.endpoint(endpoint)
-        self.current = (protocol, ip, port)
-        self.found[self.current] = VirtualServer(
-            protocol, ip, port, scheduler, persistent_s=persistent_s
-        )
+    def mark(self, text: str) -> _Key:
+        """The key of a mark; ValueError if it is none."""
+        number = int(text, 16) if self.hexadecimal else int(text, 0)
+        if not 0 < number <= _MOST:
+            raise ValueError(text)
+        return 0, b"", number
+
+    def server(
+        self, key: _Key, scheduler: str, persistent_s: int = 0, *, ipv6: bool = False
+    ) -> None:
+        self.current = key
+        self.found[key] = _Server(scheduler, persistent_s, ipv6, [], [])
 
     def backend(self, endpoint: str, weight: str, method: str) -> None:
         """Add a backend to the current server."""
         if self.current is None or self.current not in self.found:
             raise ValueError(endpoint)
         entry = (*self.endpoint(endpoint), int(weight))
-        known = self.found[self.current]
-        self.found[self.current] = replace(
-            known, backends=(*known.backends, entry), methods=(*known.methods, method)
-        )
+        server = self.found[self.current]
+        server.backends.append(entry)
+        server.methods.append(method)
 
 
 def parse_servers(text: str, unread: Unread) -> tuple[VirtualServer, ...]:
-    """Every virtual server with its backends; firewall-mark services have no address to show."""
+    """Every virtual server of an address, with its backends."""
+    return parse(text, unread)[0]
+
+
+def parse(text: str, unread: Unread) -> tuple[tuple[VirtualServer, ...], tuple[MarkServer, ...]]:
+    """Servers by address, and servers by firewall mark."""
     servers = _Servers(unread)
     lines = text.splitlines()
     servers.hexadecimal = any(line.strip() == _PROC_HEADER for line in lines[:5])
@@ -85,7 +111,21 @@ def parse_servers(text: str, unread: Unread) -> tuple[VirtualServer, ...]:
             _read(servers, line.split())
         except (ValueError, IndexError):
             unread.add(number, "not a virtual server with numeric addresses", line)
-    return tuple(servers.found.values())
+    by_address = tuple(_by_address(key, each) for key, each in servers.found.items() if key[1])
+    by_mark = tuple(_by_mark(key[2], each) for key, each in servers.found.items() if not key[1])
+    return by_address, by_mark
+
+
+def _by_address(key: _Key, found: _Server) -> VirtualServer:
+    backends, methods = tuple(found.backends), tuple(found.methods)
+    return VirtualServer(*key, found.scheduler, backends, methods, found.persistent_s)
+
+
+def _by_mark(mark: int, found: _Server) -> MarkServer:
+    """``/proc`` does not tell the family: its backends do."""
+    ipv6 = found.ipv6 or any(not is_ipv4(ip) for ip, _, _ in found.backends)
+    backends, methods = tuple(found.backends), tuple(found.methods)
+    return MarkServer(mark, ipv6, found.scheduler, backends, methods, found.persistent_s)
 
 
 def _read(servers: _Servers, words: list[str]) -> None:
@@ -97,10 +137,20 @@ def _read(servers: _Servers, words: list[str]) -> None:
             raise ValueError(words[2])
         servers.backend(words[1], words[3], words[2].lower())
     else:
-        servers.current = None
-        if words[2].isdigit():  # --stats and --rate: neither scheduler nor weights
-            raise ValueError(words[2])
-        servers.server(_protocol(words[0]), words[1], words[2], _persistence(words))
+        _read_listed(servers, words)
+
+
+def _read_listed(servers: _Servers, words: list[str]) -> None:
+    """A server as it is listed: protocol or ``FWM``, then what it listens to."""
+    servers.current = None
+    marked = words[0] == "FWM"
+    ipv6 = marked and words[2] == "IPv6"
+    scheduler = words[3 if ipv6 else 2]
+    if scheduler.isdigit():  # --stats and --rate: neither scheduler nor weights
+        raise ValueError(scheduler)
+    at = words[1]
+    key = servers.mark(at) if marked else (_protocol(words[0]), *servers.endpoint(at))
+    servers.server(key, scheduler, _persistence(words), ipv6=ipv6)
 
 
 def _persistence(words: list[str]) -> int:
@@ -121,19 +171,26 @@ def _read_saved(servers: _Servers, words: list[str]) -> None:
     """A line of ``ipvsadm -S``: option, value, option, value; some options stand alone."""
     options = dict(pairwise([*words, ""]))
     servers.current = None
-    chosen = next((option for option in _SERVER_OPTIONS if option in options), "")
-    if not chosen:
-        raise ValueError(words[1])
-    protocol = _SERVER_OPTIONS[chosen]
+    key = _saved_key(servers, options, words)
     if words[0] in _ADD_SERVER:
         scheduler = options.get("-s", options.get("--scheduler", "wlc"))
         persistent = options.get("-p", options.get("--persistent", "0"))
         seconds = int(persistent) if persistent.isdigit() else DEFAULT_PERSISTENCE_S
-        servers.server(protocol, options[chosen], scheduler, seconds)
+        ipv6 = bool({"-6", "--ipv6"} & set(words))
+        servers.server(key, scheduler, seconds, ipv6=ipv6)
         return
-    servers.current = (protocol, *servers.endpoint(options[chosen]))
+    servers.current = key
     servers.backend(
         options.get("-r", options.get("--real-server", "")),
         options.get("-w", options.get("--weight", "1")),
         next((method for option, method in _METHODS.items() if option in words), "route"),
     )
+
+
+def _saved_key(servers: _Servers, options: dict[str, str], words: list[str]) -> _Key:
+    for option in _MARKED & set(options):
+        return servers.mark(options[option])
+    chosen = next((option for option in _SERVER_OPTIONS if option in options), "")
+    if not chosen:
+        raise ValueError(words[1])
+    return (_SERVER_OPTIONS[chosen], *servers.endpoint(options[chosen]))

@@ -44,6 +44,20 @@ class VirtualServer:
     """How long a client keeps its backend; 0 without persistence."""
 
 
+@dataclass(frozen=True, slots=True)
+class MarkServer:
+    """One IPVS virtual server of packets that bear a firewall mark, whatever their destination."""
+
+    mark: int
+    """Of the whole packet mark: there is no mask."""
+    ipv6: bool
+    scheduler: str
+    backends: tuple[tuple[bytes, int, int], ...] = ()
+    """(address, port, weight); port 0 keeps the packet's."""
+    methods: tuple[str, ...] = ()
+    persistent_s: int = 0
+
+
 @dataclass(frozen=True)
 class NodeState:
     """A snapshot; every part may be unknown, and unknown is not empty: see ``known``."""
@@ -54,6 +68,8 @@ class NodeState:
     masters: Mapping[str, str] = field(default_factory=dict)
     """The bridge or bond that an interface is a port of, by interface."""
     virtual_servers: tuple[VirtualServer, ...] = ()
+    mark_servers: tuple[MarkServer, ...] = ()
+    """Known as soon as ``virtual_servers`` are."""
     sysctls: Mapping[str, str] = field(default_factory=dict)
     proxy_mode: str = ""
     """``ipvs``, ``iptables``, ``nftables`` or empty when not known."""

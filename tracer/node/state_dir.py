@@ -23,7 +23,7 @@ from tracer.node import (
     sysctl,
 )
 from tracer.node.lines import Unread
-from tracer.node.model import IPVS_DEVICE, NodeState, VirtualServer
+from tracer.node.model import IPVS_DEVICE, MarkServer, NodeState, VirtualServer
 from tracer.node.nft_ruleset import NftRuleset
 from tracer.node.routing import Neighbour, PolicyRule, Route
 from tracer.node.sets import AddressSet
@@ -97,12 +97,13 @@ def _state(directory: _Directory, at_ns: int) -> NodeState:
     known = set()
     interfaces = iproute.Interfaces((), {})
     servers: tuple[VirtualServer, ...] = ()
+    by_mark: tuple[MarkServer, ...] = ()
     sysctls: dict[str, str] = {}
     if found := directory.text("addr.json"):
         interfaces = iproute.parse(*found)
         known |= {"addresses", "interfaces", "masters"}
     if found := directory.text("ipvsadm-save.txt"):
-        servers = ipvs_servers.parse_servers(*found)
+        servers, by_mark = ipvs_servers.parse(*found)
         known.add("virtual_servers")
     if found := directory.text("sysctl.txt"):
         sysctls = sysctl.parse(*found)
@@ -118,6 +119,7 @@ def _state(directory: _Directory, at_ns: int) -> NodeState:
         interfaces=interfaces.names,
         masters=interfaces.masters,
         virtual_servers=servers,
+        mark_servers=by_mark,
         sysctls=sysctls,
         proxy_mode=mode,
         xtables=rules.xtables,

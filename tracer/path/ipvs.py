@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tracer.address import endpoint
-from tracer.node.model import VirtualServer
+from tracer.node.model import MarkServer, VirtualServer
 from tracer.path.ground import Ground
 from tracer.path.packet import NEXT, REJECT, UNKNOWN, UNTRACKED, Doubt, Flight, Outcome
 
@@ -35,16 +35,31 @@ def pass_through(ground: Ground, flight: Flight) -> Iterator[Outcome]:
         yield from _schedule(ground, server, flight)
 
 
-def _server(ground: Ground, flight: Flight) -> VirtualServer | None:
-    """By protocol, address and port; a persistent server of port 0 takes every port."""
+def _server(ground: Ground, flight: Flight) -> VirtualServer | MarkServer | None:
+    """By the whole mark, else by protocol, address and port; port 0 of a server takes every port.
+
+    Source: ``ip_vs_service_find``.
+    """
     packet = flight.packet
+    for server in ground.state.mark_servers if packet.mark else ():
+        if (server.mark, server.ipv6) == (packet.mark, packet.ipv6):
+            return server
     wanted = (packet.protocol, packet.dst)
     fitting = {s.port: s for s in ground.state.virtual_servers if (s.protocol, s.ip) == wanted}
     return fitting.get(packet.dport, fitting.get(0))
 
 
-def _schedule(ground: Ground, server: VirtualServer, flight: Flight) -> Iterator[Outcome]:
-    name = f"{flight.packet.protocol_name} {endpoint(server.ip, server.port)} {server.scheduler}"
+def _name(server: VirtualServer | MarkServer, flight: Flight) -> str:
+    if isinstance(server, MarkServer):
+        return f"fwmark 0x{server.mark:x} {server.scheduler}"
+    at = endpoint(server.ip, server.port)
+    return f"{flight.packet.protocol_name} {at} {server.scheduler}"
+
+
+def _schedule(
+    ground: Ground, server: VirtualServer | MarkServer, flight: Flight
+) -> Iterator[Outcome]:
+    name = _name(server, flight)
     usable = [at for at, (_, _, weight) in enumerate(server.backends) if weight > 0]
     if not usable:
         cause = "ipvs-weight-zero-after-restart" if server.backends else "svc-no-endpoints"
@@ -67,7 +82,7 @@ def _schedule(ground: Ground, server: VirtualServer, flight: Flight) -> Iterator
 
 
 def _sent(
-    server: VirtualServer, flight: Flight, name: str, ip: bytes, port: int, method: str
+    server: VirtualServer | MarkServer, flight: Flight, name: str, ip: bytes, port: int, method: str
 ) -> Flight:
     packet = flight.packet
     kept = f", kept for a client for {server.persistent_s} s" if server.persistent_s else ""

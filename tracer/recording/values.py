@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-from tracer.node.model import InterfaceAddress, VirtualServer
+from tracer.node.model import InterfaceAddress, MarkServer, VirtualServer
 from tracer.node.nft_ruleset import NftChain, NftRule, NftRuleset, NftSet, NftTable
 from tracer.node.routing import Neighbour, NextHop, PolicyRule, Route
 from tracer.node.sets import AddressSet
@@ -21,7 +21,7 @@ from tracer.node.xtables import XtChain, XtTables
 KINDS: Mapping[str, type] = {
     kind.__name__: kind
     for kind in (
-        *(InterfaceAddress, VirtualServer, Route, NextHop, PolicyRule, Neighbour),
+        *(InterfaceAddress, VirtualServer, MarkServer, Route, NextHop, PolicyRule, Neighbour),
         *(XtTables, XtChain, AddressSet, NftRuleset, NftTable, NftChain, NftSet, NftRule),
     )
 }

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from tracer import address
 from tracer.cluster.model import Cluster, ClusterChange, Endpoint
 from tracer.events import PROTOCOL_NAMES
-from tracer.node.model import InterfaceAddress, NodeState, VirtualServer
+from tracer.node.model import InterfaceAddress, MarkServer, NodeState, VirtualServer
 from tracer.plain import harmless
 
 
@@ -19,7 +19,7 @@ def node_changes(before: NodeState, after: NodeState) -> Iterator[str]:
             "address", map(_address, before.addresses), map(_address, after.addresses)
         )
     if "virtual_servers" in both:
-        old, new = before.virtual_servers, after.virtual_servers
+        old, new = _servers(before), _servers(after)
         yield from _differing("virtual server", map(_server, old), map(_server, new))
         yield from _differing("real server", _backends(old), _backends(new))
     if "sysctls" in both:
@@ -65,12 +65,18 @@ def _address(one: InterfaceAddress) -> str:
     return f"{address.text(one.ip)}/{one.prefix} on {one.interface}"
 
 
-def _server(server: VirtualServer) -> str:
+def _servers(node: NodeState) -> tuple[VirtualServer | MarkServer, ...]:
+    return (*node.virtual_servers, *node.mark_servers)
+
+
+def _server(server: VirtualServer | MarkServer) -> str:
+    if isinstance(server, MarkServer):
+        return f"fwmark 0x{server.mark:x}/IPv{6 if server.ipv6 else 4} {server.scheduler}"
     protocol = PROTOCOL_NAMES.get(server.protocol, str(server.protocol))
     return f"{address.endpoint(server.ip, server.port)}/{protocol} {server.scheduler}"
 
 
-def _backends(servers: tuple[VirtualServer, ...]) -> Iterator[str]:
+def _backends(servers: tuple[VirtualServer | MarkServer, ...]) -> Iterator[str]:
     for server in servers:
         for ip, port, weight in server.backends:
             yield f"{address.endpoint(ip, port)} weight {weight} of {_server(server)}"

@@ -5,8 +5,10 @@ from hypothesis import strategies as st
 from tests.tracer.node.rows import TABLES
 from tracer.address import endpoint, parse
 from tracer.events import PROTOCOL_NAMES
+from tracer.node.ipvs_servers import parse as parse_all
 from tracer.node.ipvs_servers import parse_servers
 from tracer.node.lines import Unread
+from tracer.node.model import MarkServer
 
 EXPECTED = {
     "tcp 10.96.0.10:80 rr": ["10.2.0.2:8080 1"],
@@ -33,8 +35,36 @@ def read(text):
 def test_each_form_reads_the_same(form):
     servers, unread = read((TABLES / form).read_text())
     assert servers == EXPECTED
-    # The firewall-mark service and its backend, which have no address.
-    assert unread.count == 2
+    assert unread.count == 0
+
+
+@pytest.mark.parametrize("form", ["ipvsadm-save.txt", "ipvsadm-list.txt", "ip_vs"])
+def test_servers_of_firewall_marks_stand_apart(form):
+    _, marked = parse_all((TABLES / form).read_text(), Unread("ipvs"))
+    assert marked == (MarkServer(7, False, "rr", ((parse("10.2.0.2"), 0, 1),), ("route",)),)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "-A -f 16 -6 -s sh -p 60\n-a -f 16 -6 -r [fd02::2]:0 -m -w 2\n",
+        "FWM  16 IPv6 sh persistent 60\n  -> [fd02::2]:0   Masq    2      0          0\n",
+    ],
+)
+def test_a_mark_has_a_family(text):
+    unread = Unread("ipvs")
+    assert parse_all(text, unread) == (
+        (),
+        (MarkServer(16, True, "sh", ((parse("fd02::2"), 0, 2),), ("masq",), 60),),
+    )
+    assert unread.count == 0
+
+
+@pytest.mark.parametrize("mark", ["0", "-1", "4294967296", "ten"])
+def test_what_is_no_mark_is_listed(mark):
+    unread = Unread("ipvs")
+    assert parse_all(f"-A -f {mark} -s rr\n", unread) == ((), ())
+    assert unread.count == 1
 
 
 def test_long_options_are_understood():

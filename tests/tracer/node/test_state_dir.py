@@ -59,7 +59,8 @@ def test_bad_lines_are_named_with_their_file(directory):
         table.write("tcp 6 broken\n")
     state, batch = load(directory)
     places = [line.partition(": ")[0] for line in state.unparsed]
-    assert places == ["conntrack.txt:13", "ipvsadm-save.txt:13", "ipvsadm-save.txt:14"]
+    assert places == ["conntrack.txt:13"]
+    assert [server.mark for server in state.mark_servers] == [7]
     assert batch.damaged == 1
 
 
