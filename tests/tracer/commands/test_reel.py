@@ -136,8 +136,7 @@ def test_a_moment_is_the_same_from_both_sides_and_as_if_no_more_had_been_read(mo
         for at_ns, one in zip((middle, early, late), seen, strict=False):
             assert shown(View().answer(told_up_to(at_ns), ALL)) == one
         made.reel.seek(everything.tape.end_ns)
-        again = made.ask(lambda shot: shot.tape.at_ns == everything.tape.end_ns)
-        assert shown(made.ask(lambda shot: shot.packets == again.packets)) == shown(everything)
+        assert shown(made.whole()) == shown(everything)
 
 
 def test_the_whole_is_known_before_a_pace_plays_it_from_its_start():
