@@ -35,7 +35,8 @@ FROM ${BASE} AS replay
 # hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install -y --no-install-recommends libpcap0.8 python3 \
-    && rm -rf /var/lib/apt/lists/* /var/cache/debconf/*-old /var/log/*.log
+    && apt-get clean \
+    && rm -rf /var/lib/apt/lists/* /var/cache/apt/*.bin /var/cache/debconf/*-old /var/log/*.log
 COPY --from=build /opt/viptrace /opt/viptrace
 ENV PATH=/opt/viptrace/bin:$PATH \
     LANG=C.UTF-8 \
@@ -56,7 +57,8 @@ FROM ${BASE} AS node
 RUN apt-get update \
     && apt-get install -y --no-install-recommends \
         conntrack iproute2 ipset iptables ipvsadm libpcap0.8 nftables python3 python3-bpfcc \
-    && rm -rf /var/lib/apt/lists/* /var/cache/debconf/*-old /var/log/*.log
+    && apt-get clean \
+    && rm -rf /var/lib/apt/lists/* /var/cache/apt/*.bin /var/cache/debconf/*-old /var/log/*.log
 COPY --from=build /opt/viptrace /opt/viptrace
 ENV PATH=/opt/viptrace/bin:$PATH \
     LANG=C.UTF-8 \

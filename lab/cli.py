@@ -18,6 +18,7 @@ from lab.contents import contents
 from lab.docs import write as write_docs
 from lab.image import MIB, image_folder, size_bytes
 from lab.image import build as build_image
+from lab.image_suite import suite as run_image
 from lab.kernels import SUITES, ensure_kernel
 from lab.playground import play
 from lab.proxying import Proxies, WrittenRules
@@ -250,6 +251,19 @@ def image(target: str, output: Path | None) -> None:
     folder = output or image_folder(target)
     root = build_image(folder, say, target)
     print(f"{root.path}: {size_bytes(root.path) / MIB:.0f} MiB unpacked")
+
+
+@cli.command("image-suite")
+@click.option("--image", "folder", type=click.Path(path_type=Path), help="what image built")
+def image_suite(folder: Path | None) -> None:
+    """Run the built image as a node debug pod, on this kernel: check, live, explain, state."""
+    require_root()
+    results = Path(os.environ.get("LAB_RESULTS") or tempfile.mkdtemp(prefix="viptrace-lab-"))
+    good = True
+    for line in run_image(folder or image_folder(), results, unique_prefix()):
+        print(line, flush=True)
+        good = good and not line.startswith("FAIL")
+    sys.exit(0 if good else 1)
 
 
 @cli.command("churn")

@@ -7,11 +7,12 @@ to test with; its size is what the image has.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import stat
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from lab.dockerfile import Stage, Step, allowed, expanded, read
@@ -29,6 +30,8 @@ SLIM = (
 """What the slim images leave out, now and in later installations; copyrights stay."""
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 CERTIFICATES = "/run/machine-certificates.pem"
+CONFIG = "config.json"
+"""Beside the root: what the Dockerfile says about running it."""
 STEP_TIMEOUT_S = 1800.0
 MIB = 1 << 20
 
@@ -68,7 +71,11 @@ def build(
         made[stage.name] = root
     for stage in before:
         shutil.rmtree(made[stage.name].path)
-    return made[last.name]
+    root = made[last.name]
+    # What an engine makes for the volumes of a pod.
+    (root.path / "host").mkdir()
+    (folder / CONFIG).write_text(json.dumps(asdict(root), default=str))
+    return root
 
 
 def wanted(stages: Sequence[Stage], target: str = "") -> list[Stage]:
@@ -111,7 +118,10 @@ def _unpack_base(stage: Stage, root: Root, say: Say) -> None:
         cut = [f"--dpkgopt=path-exclude={path}" for path in SLIM]
         keep = ["--dpkgopt=path-include=/usr/share/doc/*/copyright"]
         target = archive.with_suffix(".partial.tar")
-        command = ["mmdebstrap", "--variant=minbase", "--quiet", *cut, *keep, BASES[name]]
+        # As the official image: merged from the start, without the package that would merge it.
+        merged = ["--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr", "--include=usr-is-merged"]
+        options = ["--variant=minbase", "--quiet", *merged, *cut, *keep]
+        command = ["mmdebstrap", *options, BASES[name]]
         run([*command, str(target)], timeout_s=STEP_TIMEOUT_S)
         target.replace(archive)
     root.path.mkdir(parents=True)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from lab.compare import Comparison, compare, nameless
 from lab.objects import CLUSTERS, read, to_cluster
@@ -84,17 +85,31 @@ def cases(
                 yield Case(mode, family, backend)
 
 
-def run_case(case: Case, folder: Path, prefix: str, proxies: Proxies | None = None) -> Result:
-    """A fresh cluster, viptrace on one node, the counted traffic of a pod there, the comparison."""
+def run_case(
+    case: Case,
+    folder: Path,
+    prefix: str,
+    proxies: Proxies | None = None,
+    beside: Callable[[Topology], None] | None = None,
+    **launched: Any,
+) -> Result:
+    """A fresh cluster, viptrace on one node, the counted traffic of a pod there, the comparison.
+
+    ``launched``: how viptrace is started, see ``Tracing``; ``beside`` is called when all is over.
+    """
     whole = to_cluster(read("default"))
     with Topology(whole, prefix, proxies=proxies or WrittenRules()) as topology:
         topology.program(case.mode)
         topology.keep_entries(NODE)
-        naming = topology.proxies.naming(CLUSTERS / "default.yaml")
-        tracing = Tracing(topology.namespace(NODE), folder, naming, NODE, case.backend)
+        launched.setdefault("naming", topology.proxies.naming(CLUSTERS / "default.yaml"))
+        namespace = topology.namespace(NODE)
+        tracing = Tracing(namespace, folder, node=NODE, backend=case.backend, **launched)
         try:
             with tracing:
-                return _measured(case, topology, tracing)
+                result = _measured(case, topology, tracing)
+            if beside is not None:
+                beside(topology)
+            return result
         except UnableError as error:
             return Result(case, None, failure=str(error))
 

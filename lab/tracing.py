@@ -37,6 +37,10 @@ class Tracing:
     node: str
     backend: str = "auto"
     options: Sequence[str] = ()
+    launcher: Sequence[str] = (str(Path(sys.executable).with_name("viptrace")),)
+    """What viptrace's arguments are given to."""
+    files_at: str = ""
+    """Where the launched program sees this machine's files."""
     ready_s: float = 0.0
     """From start to the ready file."""
     _process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
@@ -62,9 +66,9 @@ class Tracing:
         """What is run."""
         return [
             *("ip", "netns", "exec", self.namespace),
-            *(str(Path(sys.executable).with_name("viptrace")), "live", "--json"),
-            *("--backend", self.backend, *self.naming, "--node", self.node),
-            *("--ready-file", str(self.folder / "ready"), *self.options),
+            *(*self.launcher, "live", "--json", "--backend", self.backend),
+            *(*self.naming, "--node", self.node),
+            *("--ready-file", f"{self.files_at}{self.folder / 'ready'}", *self.options),
         ]
 
     def __enter__(self) -> Tracing:
