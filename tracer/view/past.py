@@ -18,7 +18,8 @@ _ANSWERED = Seen.ANSWER_BACKEND | Seen.ANSWER_CLIENT | Seen.REPLIED | Seen.ASSUR
 def flows_at(flows: npt.NDArray[np.void], rows: Rows, at_ns: int) -> npt.NDArray[np.void]:
     """A copy of the rows that had begun, without the answers and ends that came later.
 
-    Rows do not tell when a packet was counted, dropped or refused: those are as of now.
+    Rows do not tell when a packet was counted, dropped or refused, nor when conntrack
+    saw an answer that no packet showed: those are as of now.
     """
     past = flows[rows[flows["first_ns"][rows] <= at_ns]]
     later = {"ended_ns": Seen.ENDED, "answer_ns": _ANSWERED}
