@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from tracer import address
-from tracer.events import TUNNEL_NAMES, Tunnel
+from tracer.events import TUNNEL_NAMES, Flag, Tunnel
 from tracer.plain import harmless
 
 
@@ -19,6 +21,15 @@ class Carrier:
     one: bytes
     """Address of one end, 16 bytes."""
     other: bytes
+
+
+def around(record: np.void) -> str:
+    """``vxlan 42 between 192.168.0.1 and 192.168.0.2``; empty for a packet in no tunnel."""
+    if not record["flags"] & Flag.TUNNELLED:
+        return ""
+    number = int(record["nat_src_port"]) << 16 | int(record["nat_dst_port"])
+    ends = (record["nat_src"].tobytes(), record["nat_dst"].tobytes())
+    return TunnelEnds(Carrier(Tunnel(int(record["reason"])), number, *ends), "", "").text()
 
 
 @dataclass(frozen=True, slots=True)

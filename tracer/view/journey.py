@@ -14,6 +14,7 @@ from tracer.detail import Step, Way
 from tracer.events import Flag, Hook, Protocol, Records
 from tracer.flow import ENGINE_NAMES, Leg, Seen, State
 from tracer.plain import harmless
+from tracer.tunnels import around
 from tracer.view.event_sheet import reason_text
 from tracer.view.packet_sheet import flag_text
 from tracer.view.packet_store import FlowPackets
@@ -84,10 +85,11 @@ def _packets(packets: FlowPackets, interfaces: Mapping[int, str]) -> Iterator[_S
             tcp = record["protocol"] == Protocol.TCP
             flags = flag_text(int(record["tcp_flags"])) if tcp else "packet"
             back = leg in (Leg.CLIENT_IN, Leg.BACKEND_IN)
+            inside = f", inside {told}" if (told := around(record)) else ""
             yield _Sight(
                 int(record["time_ns"]),
                 1,
-                harmless(f"{interfaces.get(number, f'interface {number}')}: {flags}"),
+                harmless(f"{interfaces.get(number, f'interface {number}')}: {flags}{inside}"),
                 _tuple(record, "src", "dst"),
                 Way.BACK if back else Way.OUT,
             )

@@ -11,6 +11,7 @@ from tracer.detail import Captured, Detail
 from tracer.events import PROTOCOL_NAMES, Protocol, Records, TcpFlag
 from tracer.flow import Leg
 from tracer.plain import harmless
+from tracer.tunnels import around
 from tracer.view.packet_store import PacketStore
 from tracer.view.query import ViewQuery
 from tracer.view.sheet import Heading, Sheet, Tone, window_of
@@ -160,6 +161,7 @@ def _detail(store: PacketStore, packet_id: int, interfaces: dict[int, str]) -> D
         ("Time", rfc3339(int(record["time_ns"][0]))),
         ("Interface", _interface(record[0], interfaces)),
         ("Captured", f"{len(data)} of {wire_length} bytes"),
+        *((("Inside", inside),) if (inside := around(record[0])) else ()),
     )
     title = f"{_end(record[0], 'src')} → {_end(record[0], 'dst')}"
     return Detail(packet_id, title, facts, captured=Captured(data, link_type))

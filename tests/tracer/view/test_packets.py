@@ -4,7 +4,8 @@ import numpy as np
 
 from tests.builders import batch, join, mapping, packet
 from tests.tracer.shown import VIP, WEB, traced
-from tracer.events import EventBatch, Origin, PacketBytes
+from tracer import address
+from tracer.events import EventBatch, Flag, Origin, PacketBytes, Tunnel
 from tracer.pipeline import Pipeline
 from tracer.view import Page, Sheet, Tone, View, ViewQuery
 from tracer.view.packet_store import PacketStore
@@ -49,6 +50,28 @@ def shown(view: View, pipeline: Pipeline, **query) -> Sheet:
 def column(sheet: Sheet, title: str) -> list[str]:
     place = [heading.title for heading in sheet.headings].index(title)
     return [row[place] for row in sheet.cells]
+
+
+def test_the_tunnel_around_a_packet_is_told():
+    view, pipeline = View(), traced()
+    seen = sniffed(packet(1.0, CLIENT, WEB, "S"))
+    rows = seen.records
+    rows["flags"] |= np.uint16(Flag.TUNNELLED)
+    rows["reason"], rows["nat_dst_port"] = Tunnel.VXLAN, 42
+    rows["nat_src"], rows["nat_dst"] = column_of("192.168.1.3"), column_of("192.168.1.4")
+    view.observe(pipeline, pipeline.feed(seen))
+    told = "vxlan 42 between 192.168.1.3 and 192.168.1.4"
+    answer = view.answer(pipeline, ViewQuery(page=Page.PACKETS, row=1))
+    assert ("Inside", told) in answer.detail.facts
+    row = int(pipeline.table.flows["id"][pipeline.table.alive()[0]])
+    way = view.answer(
+        pipeline, ViewQuery(page=Page.TRANSLATIONS, selected=row, all_flows=True)
+    ).detail.path
+    assert any(step.what.endswith(f"SYN, inside {told}") for step in way)
+
+
+def column_of(ip: str) -> np.ndarray:
+    return address.column([address.parse(ip)])[0]
 
 
 def test_a_flow_is_followed_over_both_legs_in_the_order_of_time():
