@@ -7,6 +7,8 @@ so their low bits choose the slot.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
@@ -19,13 +21,67 @@ RESERVED = np.uint64(2)
 """Keys below this mark empty and deleted slots."""
 
 
+@dataclass(frozen=True, slots=True)
+class Groups:
+    """Items by their keys: each of k groups is what has one key, groups in no order."""
+
+    which: npt.NDArray[np.intp]
+    """Shape (n,): the group of each item."""
+    order: npt.NDArray[np.intp]
+    """Shape (n,): the items group by group, in no order within one."""
+    begins: npt.NDArray[np.intp]
+    """Shape (k,): where in ``order`` each group begins."""
+
+    @classmethod
+    def of(cls, keys: Keys) -> Groups:
+        """Bring equal keys together."""
+        # A stable sort would keep the order within groups, at five times the price.
+        order = np.argsort(keys)
+        ordered = keys[order]
+        changes = np.ones(len(keys), dtype=np.bool_)
+        np.not_equal(ordered[1:], ordered[:-1], out=changes[1:])
+        begins = np.flatnonzero(changes)
+        which = np.empty(len(keys), dtype=np.intp)
+        which[order] = np.repeat(np.arange(len(begins)), np.diff(begins, append=len(keys)))
+        return cls(which, order, begins)
+
+    def __len__(self) -> int:
+        return len(self.begins)
+
+    def first(self) -> npt.NDArray[np.intp]:
+        """Number of each group's first item."""
+        return np.minimum.reduceat(self.order, self.begins) if len(self) else self.begins
+
+    def last(self) -> npt.NDArray[np.intp]:
+        """Number of each group's last item."""
+        return np.maximum.reduceat(self.order, self.begins) if len(self) else self.begins
+
+    def first_of(self, items: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+        """Number of each group's first item among these, which ascend; -1 without one."""
+        found = np.full(len(self), -1, dtype=np.intp)
+        # Of equal places the last assignment stands, so that going backwards keeps the first.
+        found[self.which[items[::-1]]] = items[::-1]
+        return found
+
+    def any(self, bits: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """All bits of each group's items."""
+        if not len(self):
+            return bits[:0]
+        return np.bitwise_or.reduceat(bits[self.order], self.begins)
+
+    def count(self, items: npt.NDArray[np.intp]) -> npt.NDArray[np.int64]:
+        """How many of these items each group has."""
+        return np.bincount(self.which[items], minlength=len(self))
+
+
 def distinct(keys: Keys) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
     """Where each distinct key first stands, in order of appearance, and which of them each is."""
-    _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
+    groups = Groups.of(keys)
+    first = groups.first()
     order = np.argsort(first)
     rank = np.empty_like(order)
     rank[order] = np.arange(len(order))
-    return first[order], rank[inverse]
+    return first[order], rank[groups.which]
 
 
 class HashIndex:

@@ -1,8 +1,11 @@
+from functools import reduce
+from operator import or_
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracer.index import HashIndex, distinct
+from tracer.index import Groups, HashIndex, distinct
 
 keys = st.lists(st.integers(2, 60), min_size=1, max_size=80)
 
@@ -48,3 +51,29 @@ def test_distinct_keeps_the_order_of_appearance():
     first, which = distinct(np.array([9, 4, 9, 2, 4], dtype=np.uint64))
     assert first.tolist() == [0, 1, 3]
     assert which.tolist() == [0, 1, 0, 2, 1]
+
+
+@given(st.lists(st.tuples(st.integers(2, 9), st.integers(0, 255), st.booleans()), max_size=60))
+def test_groups_sum_up_what_has_one_key(items):
+    numbers = [number for number, _, _ in items]
+    bits = np.array([bits for _, bits, _ in items], dtype=np.uint8)
+    chosen = [at for at, (_, _, marked) in enumerate(items) if marked]
+    groups = Groups.of(np.array(numbers, dtype=np.uint64))
+    names = [numbers[at] for at in groups.first().tolist()]
+    assert sorted(names) == sorted(set(numbers))
+    assert len(groups) == len(names)
+    assert [names[group] for group in groups.which.tolist()] == numbers
+    for name, first, last, marked, every, count in zip(
+        names,
+        groups.first().tolist(),
+        groups.last().tolist(),
+        groups.first_of(np.array(chosen, dtype=np.intp)).tolist(),
+        groups.any(bits).tolist(),
+        groups.count(np.array(chosen, dtype=np.intp)).tolist(),
+        strict=True,
+    ):
+        mine = [at for at, number in enumerate(numbers) if number == name]
+        marks = [at for at in mine if at in chosen]
+        assert (first, last, count) == (mine[0], mine[-1], len(marks))
+        assert marked == (marks[0] if marks else -1)
+        assert every == reduce(or_, bits[mine].tolist())

@@ -10,7 +10,7 @@ from tracer.flow import Leg, Rows, Seen
 from tracer.flows.lives import lives
 from tracer.flows.mappings import before
 from tracer.flows.rows import Scopes, create
-from tracer.flows.sightings import is_syn, note
+from tracer.flows.sightings import TUNNELLED, Sightings, is_syn, note
 from tracer.flows.sizes import note_too_big, too_big
 from tracer.flows.store import FlowStore, Legs
 from tracer.index import Keys
@@ -31,13 +31,16 @@ def apply(store: FlowStore, records: Records, scopes: Scopes) -> Rows:
         records, scopes = picked(records, usable), scopes[usable]
     tuples = before(records, scopes)
     keys = store.client_keys(tuples)
-    begins = _begins(store, records, keys)
+    seen = Sightings.of(records, keys)
+    begins = _begins(store, seen, keys)
     if not begins.any():
-        touched = [_apply_life(store, records, scopes, keys)]
+        touched = [_apply_life(store, seen, scopes, keys)]
     else:  # what is answered after a new beginning is part of it
         both = np.minimum(keys, store.client_keys(mirrored(tuples)))
         touched = [
-            _apply_life(store, picked(records, life), scopes[life], keys[life])
+            _apply_life(
+                store, Sightings.of(picked(records, life), keys[life]), scopes[life], keys[life]
+            )
             for life in lives(both, begins)
         ]
     return np.concatenate([*touched, _refusals(store, *errors)])
@@ -49,51 +52,58 @@ def _carries_flows(records: Records) -> Mask:
     return ~icmp | (records["src_port"] != 0)
 
 
-def _begins(store: FlowStore, records: Records, keys: Keys) -> Mask:
+def _begins(store: FlowStore, seen: Sightings, keys: Keys) -> Mask:
     """SYNs with another sequence number than the one before on the same ports."""
-    begins = np.zeros(len(records), dtype=np.bool_)
-    at = np.flatnonzero(is_syn(records))
+    begins = np.zeros(len(keys), dtype=np.bool_)
+    at = seen.syn
     if not at.size:
         return begins
     rows, legs = store.find_keys(keys[at])
     asked = _asked(store, rows, legs)
     previous = np.where(asked, store.flows["request_seq"][rows].astype(np.int64), -1)
     order = np.argsort(keys[at], kind="stable")
-    sequence = records["seq"][at][order].astype(np.int64)
+    sequence = seen.records["seq"][at][order].astype(np.int64)
     same_key = np.r_[False, keys[at][order][1:] == keys[at][order][:-1]]
     last = np.where(same_key, np.r_[-1, sequence[:-1]], previous[order])
     begins[at[order]] = (last >= 0) & (last != sequence)
     return begins
 
 
-def _apply_life(store: FlowStore, records: Records, scopes: Scopes, keys: Keys) -> Rows:
-    if not len(records):
+def _apply_life(store: FlowStore, seen: Sightings, scopes: Scopes, keys: Keys) -> Rows:
+    """One group of packets, one look at the table: rows are found, or made, for groups."""
+    if not len(keys):
         return np.zeros(0, dtype=np.intp)
+    records, keys = seen.records, keys[seen.first]
     rows, legs = store.find_keys(keys)
-    anew = _starts_over(store, records, rows, legs)
-    if anew.any():
+    anew = _starts_over(store, seen, rows, legs)
+    if anew.size:
         _create_missing(store, picked(records, anew), scopes[anew])
         rows, legs = store.find_keys(keys)
     # Who asked is certain of a few packets: made from them, most rows are found by the rest.
-    for chosen in (_tells_direction(records), np.True_):
-        missing = np.flatnonzero((rows < 0) & chosen)
+    for told in (seen.groups.first_of(_tells_direction(records)), seen.first):
+        missing = np.flatnonzero((rows < 0) & (told >= 0))
         if missing.size:
-            _create_missing(store, picked(records, missing), scopes[missing])
+            at = np.sort(told[missing])
+            _create_missing(store, picked(records, at), scopes[at])
             unknown = np.flatnonzero(rows < 0)
             rows[unknown], legs[unknown] = store.find_keys(keys[unknown])
-    note(store, records, rows, legs)
-    store.tunnels.note(store.flows, records, rows)
+    note(store, seen, rows, legs)
+    inside = seen.marked(TUNNELLED)
+    if inside.size:
+        store.tunnels.note(store.flows, records, inside, rows[seen.groups.which[inside]])
     return np.unique(rows)
 
 
-def _tells_direction(records: Records) -> Mask:
-    return (records["protocol"] == Protocol.TCP) & (records["tcp_flags"] & TcpFlag.SYN != 0)
+def _tells_direction(records: Records) -> Rows:
+    syn = records["tcp_flags"] & np.uint8(TcpFlag.SYN) != 0
+    return np.flatnonzero(syn & (records["protocol"] == np.uint8(Protocol.TCP)))
 
 
-def _starts_over(store: FlowStore, records: Records, rows: Rows, legs: Legs) -> Mask:
-    """A SYN with a new sequence number on a row that already had its own."""
-    other = store.flows["request_seq"][rows] != records["seq"]
-    return _asked(store, rows, legs) & is_syn(records) & other
+def _starts_over(store: FlowStore, seen: Sightings, rows: Rows, legs: Legs) -> Rows:
+    """SYNs with a new sequence number on a row that already had its own."""
+    which = seen.groups.which[seen.syn]
+    other = store.flows["request_seq"][rows[which]] != seen.records["seq"][seen.syn]
+    return seen.syn[_asked(store, rows[which], legs[which]) & other]
 
 
 def _asked(store: FlowStore, rows: Rows, legs: Legs) -> Mask:

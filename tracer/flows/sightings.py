@@ -1,7 +1,7 @@
 """What packets prove: counts, evidence and times of each leg, by column.
 
-Packets of a batch are grouped by (row, leg) once, without sorting; everything else is
-done on groups, of which there are far fewer.
+Packets of a batch are grouped once, by the tuple they carry, which is one leg of one flow;
+everything else is done on groups, of which there are far fewer.
 """
 
 from __future__ import annotations
@@ -14,177 +14,192 @@ import numpy.typing as npt
 from tracer.events import Flag, Protocol, Records, TcpFlag
 from tracer.flow import Leg, Rows, Seen
 from tracer.flows.store import FlowStore, Legs
+from tracer.index import Groups, Keys
 
 Mask = npt.NDArray[np.bool_]
 Flows = npt.NDArray[np.void]
+Times = npt.NDArray[np.int64]
+Marks = npt.NDArray[np.uint8]
 
 _QUICK_RESET_SEQ = 0
 """A reset that answers a SYN has sequence number 0 and acknowledges it (RFC 9293, 3.5.2)."""
+_FIN, _SYN, _RESET, _QUICK = (np.uint8(1 << bit) for bit in range(4))
+_ASKS, _ANSWERS, _LOOPBACK, TUNNELLED = (np.uint8(1 << bit) for bit in range(4, 8))
+"""What a packet is: ``_SYN`` a TCP request, ``_ASKS`` any, ``_ANSWERS`` what may be an answer,
+``_QUICK`` a reset that answers the request itself."""
+
+
+def _marks_of(flags: int) -> int:
+    """Marks of a TCP packet with these flags."""
+    syn = flags & (TcpFlag.SYN | TcpFlag.ACK) == TcpFlag.SYN
+    reset = bool(flags & TcpFlag.RST)
+    marks = _SYN * syn | _RESET * reset | _FIN * bool(flags & TcpFlag.FIN)
+    return int(marks | _ASKS * (syn and not reset) | _ANSWERS * (not syn and not reset))
+
+
+_OF_TCP = np.array([_marks_of(flags) for flags in range(256)], dtype=np.uint8)
+_OF_OTHERS = _ASKS | _ANSWERS
 
 
 @dataclass(frozen=True, slots=True)
-class Groups:
-    """Packets by the leg of the flow they are of."""
+class Sightings:
+    """Packets in time order, grouped by the tuple they carry."""
 
-    which: npt.NDArray[np.int64]
-    """Shape (n,): the group of each packet."""
-    rows: Rows
-    """Shape (k,): the flow of each group."""
-    legs: Legs
-    """Shape (k,)."""
+    records: Records
+    groups: Groups
     first: npt.NDArray[np.intp]
     """Shape (k,): number of each group's first packet."""
+    marks: Marks
+    """Shape (n,): what each packet is."""
+    syn: npt.NDArray[np.intp]
+    """Numbers of the TCP requests."""
 
     @classmethod
-    def of(cls, rows: Rows, legs: Legs, capacity: int) -> Groups:
-        """Group n packets in O(n); ``capacity`` is one more than the highest row."""
-        slots = rows * 4 + legs
-        numbers = np.arange(len(slots), dtype=np.int64)
-        mark = np.empty(capacity * 4, dtype=np.int64)
-        # Of equal slots the last assignment stands, so that going backwards keeps the first.
-        mark[slots[::-1]] = numbers[::-1]
-        first = np.flatnonzero(mark[slots] == numbers)
-        mark[slots[first]] = np.arange(len(first))
-        return cls(mark[slots], rows[first], legs[first], first)
+    def of(cls, records: Records, keys: Keys) -> Sightings:
+        """Group packets by the keys of their tuples."""
+        groups = Groups.of(keys)
+        marks = _marks(records)
+        return cls(records, groups, groups.first(), marks, _marked(marks, _SYN))
 
-    def __len__(self) -> int:
-        return len(self.first)
+    def marked(self, mark: np.uint8) -> npt.NDArray[np.intp]:
+        """Numbers of the packets that are this."""
+        return _marked(self.marks, mark)
 
-    def any(self, mask: Mask) -> Mask:
-        """Which groups hold a packet that the mask marks."""
-        found = np.zeros(len(self), dtype=np.bool_)
-        found[self.which[mask]] = True
-        return found
 
-    def count(self, mask: Mask) -> npt.NDArray[np.int64]:
-        """Marked packets of each group."""
-        return np.bincount(self.which[mask], minlength=len(self))
+def _marks(records: Records) -> Marks:
+    tcp = records["protocol"] == np.uint8(Protocol.TCP)
+    marks = np.where(tcp, _OF_TCP[records["tcp_flags"]], _OF_OTHERS)
+    resets = _marked(marks, _RESET)
+    quick = (records["seq"][resets] == _QUICK_RESET_SEQ) & (
+        records["tcp_flags"][resets] & np.uint8(TcpFlag.ACK) != 0
+    )
+    marks[resets[quick]] |= _QUICK
+    flags = records["flags"]
+    for flag, mark in ((Flag.LOOPBACK, _LOOPBACK), (Flag.TUNNELLED, TUNNELLED)):
+        marks[flags & np.uint16(flag) != 0] |= mark
+    return marks
 
-    def first_of(self, mask: Mask) -> npt.NDArray[np.int64]:
-        """Number of each group's first marked packet, -1 without one."""
-        found = np.full(len(self), -1, dtype=np.int64)
-        marked = np.flatnonzero(mask)[::-1]
-        found[self.which[marked]] = marked
-        return found
 
-    def last(self) -> npt.NDArray[np.int64]:
-        """Number of each group's last packet."""
-        found = np.empty(len(self), dtype=np.int64)
-        found[self.which] = np.arange(len(self.which))
-        return found
+def _marked(marks: Marks, mark: np.uint8) -> npt.NDArray[np.intp]:
+    return np.flatnonzero(marks & mark)
 
 
 def is_syn(records: Records) -> Mask:
     """TCP requests: SYN without ACK."""
-    flags = records["tcp_flags"] & (TcpFlag.SYN | TcpFlag.ACK)
-    return (flags == TcpFlag.SYN) & (records["protocol"] == Protocol.TCP)
+    flags = records["tcp_flags"] & np.uint8(TcpFlag.SYN | TcpFlag.ACK)
+    return (flags == np.uint8(TcpFlag.SYN)) & (records["protocol"] == np.uint8(Protocol.TCP))
 
 
-def note(store: FlowStore, records: Records, rows: Rows, legs: Legs) -> None:
-    """Take packets in time order, each with the row and the leg it is of."""
-    groups = Groups.of(rows, legs, len(store.flows))
-    syn = is_syn(records)
-    _count(store, records, groups, syn)
-    _witness(store.flows, records, groups, syn)
+def note(store: FlowStore, seen: Sightings, rows: Rows, legs: Legs) -> None:
+    """Take packets, each group of them with the row and the leg it is of."""
+    _count(store, seen, rows, legs)
+    _witness(store.flows, seen, rows, legs)
 
 
-def _count(store: FlowStore, records: Records, groups: Groups, syn: Mask) -> None:
+def _count(store: FlowStore, seen: Sightings, rows: Rows, legs: Legs) -> None:
     """Packets and bytes, each leg on one interface only: a packet passes several."""
-    flows, rows, legs = store.flows, groups.rows, groups.legs
+    flows, groups, ifindexes = store.flows, seen.groups, seen.records["ifindex"]
     counted_on = flows["leg_ifindex"][rows, legs]
     new = counted_on == 0
-    counted_on[new] = records["ifindex"][groups.first[new]]
+    counted_on[new] = ifindexes[seen.first[new]]
     flows["leg_ifindex"][rows[new], legs[new]] = counted_on[new]
-    here = counted_on[groups.which] == records["ifindex"]
-    packets = groups.count(here)
+    here = counted_on[groups.which] == ifindexes
+    counted = np.flatnonzero(here)
+    packets = groups.count(counted)
     flows["leg_packets"][rows, legs] += packets.astype(np.uint32)
-    _count_requests(flows, groups, groups.count(syn & here))
+    _count_requests(flows, rows, legs, groups.count(seen.syn[here[seen.syn]]))
     if store.counts_packets:
-        lengths = np.bincount(groups.which[here], records["length"][here], len(groups))
+        which, lengths = groups.which[counted], seen.records["length"][counted]
+        total = np.bincount(which, lengths, len(groups))
         near = legs <= Leg.CLIENT_IN
         flows["packets"][rows[near], legs[near]] += packets[near].astype(np.uint64)
-        flows["bytes"][rows[near], legs[near]] += lengths[near].astype(np.uint64)
+        flows["bytes"][rows[near], legs[near]] += total[near].astype(np.uint64)
 
 
-def _count_requests(flows: Flows, groups: Groups, asked: npt.NDArray[np.int64]) -> None:
+def _count_requests(flows: Flows, rows: Rows, legs: Legs, asked: npt.NDArray[np.int64]) -> None:
     """Every SYN on the client's leg but the first is a retransmission."""
-    asking = (groups.legs == Leg.CLIENT_OUT) & (asked > 0)
-    rows, asked = groups.rows[asking], asked[asking]
+    asking = (legs == Leg.CLIENT_OUT) & (asked > 0)
+    rows, asked = rows[asking], asked[asking]
     asked -= (flows["seen"][rows] & np.uint32(Seen.SYN)) == 0
     flows["retransmits"][rows] += asked.astype(np.uint16)
     again = rows[flows["retransmits"][rows] > 0]
     flows["seen"][again] |= np.uint32(Seen.RETRANSMITTED)
 
 
-def _witness(flows: Flows, records: Records, groups: Groups, syn: Mask) -> None:
+def _witness(flows: Flows, seen: Sightings, rows: Rows, legs: Legs) -> None:
     """Turn what the packets of each leg prove into evidence bits and times of its row."""
-    rows, legs, flags = groups.rows, groups.legs, records["tcp_flags"]
-    tcp = records["protocol"] == Protocol.TCP
-    reset = tcp & (flags & TcpFlag.RST != 0)
-    quick = reset & (records["seq"] == _QUICK_RESET_SEQ) & (flags & TcpFlag.ACK != 0)
-    asks = groups.first_of((syn | ~tcp) & ~reset)
-    answers = groups.first_of(~reset & ~syn)
-    out, has_reset = (legs & 1) == 0, groups.any(reset)
-    bits = np.full(len(groups), np.uint32(Seen.PACKETS), dtype=np.uint32)
-    for mask, seen in (
-        ((asks >= 0) & (legs == Leg.CLIENT_OUT), Seen.SYN),
-        ((asks >= 0) & (legs == Leg.BACKEND_OUT), Seen.SYN_TRANSLATED),
-        ((answers >= 0) & (legs == Leg.BACKEND_IN), Seen.ANSWER_BACKEND),
-        ((answers >= 0) & (legs == Leg.CLIENT_IN), Seen.ANSWER_CLIENT),
-        (has_reset & ~out, Seen.RST_BACKEND),
-        (has_reset & out, Seen.RST_CLIENT),
-        (groups.any(quick) & ~out, Seen.RST_BEFORE_ANSWER),
-        (groups.any(tcp & (flags & TcpFlag.FIN != 0)), Seen.FIN),
-        (groups.any(records["flags"] & Flag.LOOPBACK != 0) & out, Seen.LOCAL_IN),
+    marks, out = seen.groups.any(seen.marks), (legs & 1) == 0
+    bits = np.full(len(rows), np.uint32(Seen.PACKETS), dtype=np.uint32)
+    for mark, where, means in (
+        (_ASKS, legs == Leg.CLIENT_OUT, Seen.SYN),
+        (_ASKS, legs == Leg.BACKEND_OUT, Seen.SYN_TRANSLATED),
+        (_ANSWERS, legs == Leg.BACKEND_IN, Seen.ANSWER_BACKEND),
+        (_ANSWERS, legs == Leg.CLIENT_IN, Seen.ANSWER_CLIENT),
+        (_RESET, ~out, Seen.RST_BACKEND),
+        (_RESET, out, Seen.RST_CLIENT),
+        (_QUICK, ~out, Seen.RST_BEFORE_ANSWER),
+        (_FIN, np.True_, Seen.FIN),
+        (_LOOPBACK, out, Seen.LOCAL_IN),
     ):
-        bits |= np.where(mask, np.uint32(seen), np.uint32(0))
+        bits |= np.where((marks & mark != 0) & where, np.uint32(means), np.uint32(0))
     np.bitwise_or.at(flows["seen"], rows, bits)
-    times = records["time_ns"]
-    np.minimum.at(flows["first_ns"], rows, times[groups.first])
-    np.maximum.at(flows["last_ns"], rows, times[groups.last()])
-    _note_first(flows["request_ns"], rows, times, np.where(out, asks, -1))
-    _note_first(flows["answer_ns"], rows, times, np.where(out, -1, answers))
-    _note_requests(flows, records, groups, syn)
-    _note_resetters(flows, records, groups, reset)
-    _note_astray(flows, records, groups, reset)
+    _note_times(flows, seen, rows, legs)
+    _note_requests(flows, seen, rows, legs)
+    _note_resetters(flows, seen, rows, legs)
+    _note_astray(flows, seen, rows, legs)
+
+
+def _note_times(flows: Flows, seen: Sightings, rows: Rows, legs: Legs) -> None:
+    times, groups, out = seen.records["time_ns"], seen.groups, (legs & 1) == 0
+    asks = groups.first_of(seen.marked(_ASKS))
+    answers = groups.first_of(seen.marked(_ANSWERS))
+    first, last = times[seen.first], times[groups.last()]
+    for leg in Leg:
+        at = np.flatnonzero(legs == leg)
+        mine = rows[at]  # one group each: minimum.at would take ten times as long
+        flows["first_ns"][mine] = np.minimum(flows["first_ns"][mine], first[at])
+        flows["last_ns"][mine] = np.maximum(flows["last_ns"][mine], last[at])
+    _note_first(flows["request_ns"], rows, legs, times, np.where(out, asks, -1))
+    _note_first(flows["answer_ns"], rows, legs, times, np.where(out, -1, answers))
 
 
 def _note_first(
-    column: npt.NDArray[np.int64], rows: Rows, times: npt.NDArray[np.int64], which: Legs
+    column: Times, rows: Rows, legs: Legs, times: Times, which: npt.NDArray[np.intp]
 ) -> None:
     """Keep the earliest time in a column where 0 means none; ``which`` -1 is no packet."""
-    there = which >= 0
-    rows, at = rows[there], times[which[there]]
-    unset = rows[column[rows] == 0]
-    column[unset] = np.iinfo(np.int64).max
-    np.minimum.at(column, rows, at)
+    for leg in Leg:
+        at = np.flatnonzero((legs == leg) & (which >= 0))
+        known, found = column[rows[at]], times[which[at]]
+        column[rows[at]] = np.where(known == 0, found, np.minimum(known, found))
 
 
-def _note_requests(flows: Flows, records: Records, groups: Groups, syn: Mask) -> None:
-    asked = np.flatnonzero(syn)
-    asked = asked[groups.legs[groups.which[asked]] == Leg.CLIENT_OUT]
-    flows["request_seq"][groups.rows[groups.which[asked]]] = records["seq"][asked]
+def _note_requests(flows: Flows, seen: Sightings, rows: Rows, legs: Legs) -> None:
+    which = seen.groups.which[seen.syn]
+    asked = legs[which] == Leg.CLIENT_OUT
+    flows["request_seq"][rows[which[asked]]] = seen.records["seq"][seen.syn[asked]]
 
 
-def _note_resetters(flows: Flows, records: Records, groups: Groups, reset: Mask) -> None:
+def _note_resetters(flows: Flows, seen: Sightings, rows: Rows, legs: Legs) -> None:
     """Whose address sent the reset; the backend's own word beats the translated copy of it."""
-    at = np.flatnonzero(reset)
-    at = at[(groups.legs[groups.which[at]] & 1) == 1]
-    where, sender = groups.rows[groups.which[at]], records["src"][at]
+    at = seen.marked(_RESET)
+    at = at[(legs[seen.groups.which[at]] & 1) == 1]
+    where, sender = rows[seen.groups.which[at]], seen.records["src"][at]
     own = (sender == flows["backend"][where]).all(axis=1)
     flows["refused_by"][where[~own]] = sender[~own]
     flows["refused_by"][where[own]] = sender[own]
 
 
-def _note_astray(flows: Flows, records: Records, groups: Groups, reset: Mask) -> None:
+def _note_astray(flows: Flows, seen: Sightings, rows: Rows, legs: Legs) -> None:
     """A client's reset to the backend itself, as it comes in where its requests come in.
 
     A reset of the client's own connection is seen there on the client's leg, and only
     goes out translated.
     """
-    at = np.flatnonzero(reset & (records["flags"] & Flag.OUTGOING == 0))
-    at = at[groups.legs[groups.which[at]] == Leg.BACKEND_OUT]
-    rows = groups.rows[groups.which[at]]
+    records, which = seen.records, seen.groups.which
+    at = seen.marked(_RESET)
+    at = at[records["flags"][at] & np.uint16(Flag.OUTGOING) == 0]
+    at = at[legs[which[at]] == Leg.BACKEND_OUT]
+    rows = rows[which[at]]
     known = flows["seen"][rows] & np.uint32(Seen.TRANSLATED) != 0
     entered = flows["leg_ifindex"][rows, Leg.CLIENT_OUT] == records["ifindex"][at]
     np.bitwise_or.at(flows["seen"], rows[known & entered], np.uint32(Seen.RST_ASTRAY))

@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from tracer.events import Flag, Records, Tunnel
+from tracer.events import Records, Tunnel
 from tracer.flow import Rows
 from tracer.tunnels import Carrier
 
+Packets = npt.NDArray[np.intp]
+"""Numbers of records."""
 _MAX_KNOWN = (1 << 16) - 1
 """As many as the column of a flow row can tell apart."""
 _PART = np.dtype(
@@ -27,17 +29,19 @@ class Tunnels:
         """The tunnel with this number."""
         return self._known[number]
 
-    def note(self, flows: npt.NDArray[np.void], records: Records, rows: Rows) -> None:
-        """Tell the rows of packets that came in tunnels, if they know of none yet."""
-        told = (records["flags"] & Flag.TUNNELLED) != 0
-        if not told.any():
-            return
-        at = np.flatnonzero(told)
-        at = at[flows["tunnel"][rows[at]] == 0]
+    def note(
+        self, flows: npt.NDArray[np.void], records: Records, inside: Packets, rows: Rows
+    ) -> None:
+        """Tell the rows of the packets that came in tunnels, if they know of none yet.
+
+        ``inside``: which of the records those are; a row for each.
+        """
+        unknown = flows["tunnel"][rows] == 0
+        at, rows = inside[unknown], rows[unknown]
         parts = _parts(records, at)
         distinct, inverse = np.unique(parts.view(f"V{_PART.itemsize}"), return_inverse=True)
         numbers = [self._number(part) for part in distinct.view(_PART)]
-        flows["tunnel"][rows[at]] = np.array(numbers, dtype=np.uint16)[inverse]
+        flows["tunnel"][rows] = np.array(numbers, dtype=np.uint16)[inverse]
 
     def _number(self, part: np.void) -> int:
         one, other = sorted((part["src"].tobytes(), part["dst"].tobytes()))
