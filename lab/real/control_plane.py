@@ -155,6 +155,8 @@ def server_command(program: Path, folder: Path, store: int, port: int) -> list[s
         "--service-account-issuer=https://kubernetes.default.svc",
         f"--service-cluster-ip-range={','.join(first_of_each)}",
         "--disable-admission-plugins=ServiceAccount,TaintNodesByCondition",
+        # As every cluster has it: PodSecurity decides, by namespace.
+        "--allow-privileged=true",
     ]
 
 
