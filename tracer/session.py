@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from tracer.cluster.model import Cluster
@@ -16,7 +17,7 @@ from tracer.pipeline import Pipeline, Update
 from tracer.recording import StateAt
 from tracer.sinks import Sink
 from tracer.sources import Problem, Source
-from tracer.view import Snapshot, View, ViewQuery
+from tracer.view import Snapshot, Standing, View, ViewQuery
 
 READ_TIMEOUT_S = 0.1
 SMALL_BATCH = 1024
@@ -70,8 +71,12 @@ class Session:
         recorder: Recorder | None = None,
         summary: Callable[[], dict[str, object]] | None = None,
         beside: Callable[[], list[Problem]] = list,
+        standing: Callable[[], Standing] = Standing,
     ) -> None:
-        """``beside``: problems of others than sources and recorder."""
+        """``beside``: problems of others than sources and recorder.
+
+        ``standing``: what else a screen always shows.
+        """
         self.pipeline = pipeline
         self.backend = backend
         self.on_snapshot: Callable[[Snapshot], None] | None = None
@@ -85,6 +90,7 @@ class Session:
         self._duration_s, self._verifier = duration_s, verifier
         self._state_readers, self._beside = state_readers, beside
         self._summary = summary or dict
+        self._standing = standing
         self._inbox: Inbox[Input] = Inbox(live)
         self._stopping = threading.Event()
         self._query: ViewQuery | None = None
@@ -110,6 +116,12 @@ class Session:
     def stop(self) -> None:
         """End the run soon; safe from other threads and from signal handlers."""
         self._stopping.set()
+
+    def answer(self, query: ViewQuery) -> Snapshot:
+        """The snapshot for a query; on the pipeline's thread, or after the run."""
+        degraded = tuple(str(problem) for problem in self.problems())
+        shot = self.view.answer(self.pipeline, query, self.backend, degraded)
+        return replace(shot, standing=self._standing())
 
     def request(self, query: ViewQuery) -> None:
         """Ask for a snapshot; only the latest query is answered, between two batches."""
@@ -244,8 +256,7 @@ class Session:
     def _answer(self) -> None:
         query, self._query = self._query, None
         if query is not None and self.on_snapshot is not None:
-            degraded = tuple(str(problem) for problem in self.problems())
-            self.on_snapshot(self.view.answer(self.pipeline, query, self.backend, degraded))
+            self.on_snapshot(self.answer(query))
 
     def _finish(self) -> None:
         self.step(self.pipeline.finish())

@@ -118,6 +118,11 @@ class ClusterWatch:
             if left <= 0:
                 return None
 
+    @property
+    def heard_ns(self) -> int:
+        """When the kind that has been silent longest was heard of, wall clock; 0 not yet."""
+        return _heard([stream.health for stream in self._streams])
+
     def problems(self) -> list[Problem]:
         """What is missing or old, kind by kind, and why."""
         if self._connection is None:
@@ -276,8 +281,12 @@ def _problem(host: str, why: str, streams: list[Stream]) -> Problem:
 
 def _age(healths: list[Health]) -> str:
     """How old the oldest of what is still shown is."""
-    heard = min((health.heard_ns for health in healths if health.listed), default=0)
+    heard = _heard(healths)
     if not heard:
         return ""
     seconds = (wall_ns() - heard) // 1_000_000_000
     return f"; what is shown is of {rfc3339(heard)[:19]}Z, {seconds} s old"
+
+
+def _heard(healths: list[Health]) -> int:
+    return min((health.heard_ns for health in healths if health.listed), default=0)

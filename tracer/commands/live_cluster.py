@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
+from tracer.cells import duration_text
 from tracer.clock import wall_ns
 from tracer.cluster.api.connection import Connection
 from tracer.cluster.file import load
@@ -69,6 +70,13 @@ class LiveCluster:
     def latest(self) -> Cluster:
         """What is known now."""
         return self._watch.latest if self._watch else self._file or Cluster()
+
+    def told(self) -> str:
+        """Where names are from, and for how long the API server has said nothing."""
+        if self._watch is None:
+            return "file" if self._file is not None else "none"
+        heard_ns = self._watch.heard_ns
+        return f"API {duration_text(wall_ns() - heard_ns)}" if heard_ns else "API waiting"
 
     def problems(self) -> list[Problem]:
         """Why names are missing, or old."""

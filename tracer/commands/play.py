@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from io import TextIOWrapper
 from types import FrameType
 
+from tracer.cells import count_text
 from tracer.commands.output import Output
 from tracer.commands.progress import ProgressBar, has_room
 from tracer.commands.reel import Reel
@@ -26,6 +27,7 @@ from tracer.sinks.record import RecordSink
 from tracer.sinks.text import TextLines
 from tracer.sources import Problem, Source
 from tracer.tempo import FULL_SPEED, Tempo
+from tracer.view import Standing, ViewQuery
 
 DONE, FAILED, INTERRUPTED = 0, 1, 130
 _LOOK_EVERY_S = 1.0
@@ -53,6 +55,8 @@ class Run:
     problems: Callable[[], list[Problem]] = list
     """What is missing beside what the sources say, as it is at the moment."""
     recorder: RecordSink | None = None
+    names: Callable[[], str] = str
+    """Where names are from, and how old they are."""
     progress: Callable[[], float] | None = None
     """Share of the input that has been read."""
     sinks: tuple[Sink, ...] = ()
@@ -87,16 +91,23 @@ def _session(run: Run, output: Output) -> Session:
         beside=run.problems,
         recorder=run.recorder,
         summary=chronicle.summary,
+        standing=lambda: Standing(run.names(), _recording(run.recorder)),
     )
     chronicle.follow(session)
     return session
+
+
+def _recording(recorder: RecordSink | None) -> str:
+    """File and size, as long as it is written."""
+    if recorder is None or recorder.problems():
+        return ""
+    return f"{recorder.path.name} {count_text(recorder.total_bytes)}B"
 
 
 def _run(session: Session, run: Run, output: Output) -> int:
     if output.form == "screen":
         # Textual takes a third of a second to import, and only the screen needs it.
         from tracer.commands.screen import run_screen
-        from tracer.view import ViewQuery
 
         query = ViewQuery(filter=output.filter, all_flows=output.all_flows)
         return run_screen(session, run.title, query, None if run.live else _reel(run, output))

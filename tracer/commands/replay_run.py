@@ -63,9 +63,7 @@ def replay_files(request: Replay, output: Output) -> int:
     """Diagnose recorded traffic; answers with the exit code."""
     filter_of(output)
     kept = request.report is not None
-    run = (
-        _for_screen(request) if output.form == "screen" else prepared(request, keep_bytes=kept)
-    )
+    run = _for_screen(request) if output.form == "screen" else prepared(request, keep_bytes=kept)
     if request.report is not None:
         render = html if request.report.suffix in HTML_SUFFIXES else markdown
         report = ReportSink(request.report, run.title.removeprefix("replay "), render)
@@ -136,10 +134,11 @@ def prepared(
 
     unnamed = not cluster_file and (request.no_cluster or not captures.recordings)
     notes = ("no names: no cluster file (--cluster FILE)",) if unnamed else ()
-    names = ", ".join(path.name or str(path) for path in request.paths)
-    title = f"replay {harmless(names)}"
+    titles = ", ".join(path.name or str(path) for path in request.paths)
+    title = f"replay {harmless(titles)}"
     run = Run([start], pipeline, False, title, begin, lambda: "replay", notes)
-    return replace(run, progress=captures.progress)
+    names = "none" if unnamed else "file" if cluster_file else "recorded"
+    return replace(run, names=lambda: names, progress=captures.progress)
 
 
 def _pipeline(header: Header | None, sets: list[_FileSet]) -> Pipeline:

@@ -115,12 +115,9 @@ class Desk:
             return
         self._ended.set()
         app.end(None, leave=reel is None)
-        problems = tuple(map(str, session.problems()))
         while (query := self._questions.get()) is not None or not self._over:
             if query is not None:
-                session.on_snapshot(
-                    session.view.answer(session.pipeline, query, session.backend, problems)
-                )
+                session.on_snapshot(session.answer(query))
 
     @property
     def _over(self) -> bool:

@@ -13,7 +13,7 @@ cluster) is remembered here within bounds, and only while somebody looks.
 from __future__ import annotations
 
 from tracer.view.answers import View
-from tracer.view.query import Page, Snapshot, ViewQuery
+from tracer.view.query import Page, Snapshot, Standing, ViewQuery
 from tracer.view.sheet import Heading, Line, Sheet, Tone, detail_from, sheet_of
 from tracer.view.tape import Mark, Player, Tape, marks_of
 
@@ -25,6 +25,7 @@ __all__ = [
     "Player",
     "Sheet",
     "Snapshot",
+    "Standing",
     "Tape",
     "Tone",
     "View",

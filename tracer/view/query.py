@@ -70,6 +70,16 @@ class ViewQuery:
 
 
 @dataclass(frozen=True, slots=True)
+class Standing:
+    """What a run's owner knows beside its pipeline; empty where there is nothing to say."""
+
+    names: str = ""
+    """Where names are from, and how old they are: ``API 3s``."""
+    recording: str = ""
+    """The file that is being written, and its size."""
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """The answer to one query at one moment."""
 
@@ -103,6 +113,7 @@ class Snapshot:
     proxy_mode: str = ""
     backend: str = ""
     degraded: tuple[str, ...] = ()
+    standing: Standing = field(default_factory=Standing)
     tape: Tape = field(default_factory=Tape)
     names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Values by term of a filter, if wanted."""

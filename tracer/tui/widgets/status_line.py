@@ -7,7 +7,7 @@ from textual.reactive import reactive
 from textual.widgets import Static
 
 from tracer.cells import count_text
-from tracer.plain import harmless
+from tracer.plain import harmless, shortened
 from tracer.view import Page, Snapshot, ViewQuery
 
 BAD, WARN, GOOD, DIM = "bold red", "yellow", "green", "dim"
@@ -25,20 +25,28 @@ class StatusLine(Static):
         return Text("\n").join([self._where(), self._figures()])
 
     def _where(self) -> Text:
+        """In full words where they fit, else the bare facts."""
+        room = self.size.width - self.styles.padding.width
+        full = self._facts(harmless(self.title), ("node ", "kube-proxy ", "backend ", "names "))
+        if full.cell_len <= room:
+            return full
+        return self._facts(shortened(harmless(self.title), 24), ("", "", "", "names "))
+
+    def _facts(self, title: str, words: tuple[str, str, str, str]) -> Text:
         shot = self.snapshot
-        line = Text.assemble(("viptrace", "bold"), f" {harmless(self.title)}")
+        line = Text.assemble(("viptrace", "bold"), f" {title}")
         if self.ended:
             line.append(" (ended)", DIM)
         if shot.query.frozen:
             line.append("  FROZEN", "bold reverse")
+        if shot.standing.recording:
+            line.append(f"  ● {harmless(shot.standing.recording)}", BAD)
+        facts = (shot.node, shot.proxy_mode or "mode unknown", shot.backend, shot.standing.names)
+        for word, fact in zip(words, facts, strict=True):
+            line.append(f"  {word}{shortened(harmless(fact), 40 if words[0] else 20)}" * bool(fact))
+        line.append(_shown(shot))
         if shot.query.filter:
             line.append(f"  filter {harmless(shot.query.filter)}", WARN)
-        if shot.node:
-            line.append(f"  node {harmless(shot.node)}")
-        line.append(f"  kube-proxy {harmless(shot.proxy_mode or 'mode unknown')}")
-        if shot.backend:
-            line.append(f"  backend {shot.backend}")
-        line.append(_shown(shot))
         return line
 
     def _figures(self) -> Text:
@@ -52,9 +60,8 @@ class StatusLine(Static):
         if shot.damaged:
             line.append(f"  damaged {shot.damaged}", BAD)
         if shot.degraded:
-            line.append(f"  degraded: {harmless(shot.degraded[0])}", WARN)
-        if len(shot.degraded) > 1:
-            line.append(f" (+{len(shot.degraded) - 1}: d)", WARN)
+            more = f" {len(shot.degraded)} (d)" if len(shot.degraded) > 1 else ""
+            line.append(f"  degraded{more}: {harmless(shot.degraded[0])}", WARN)
         return line
 
 
