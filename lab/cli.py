@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import click
@@ -29,6 +30,7 @@ from lab.real.releases import CURRENT, RELEASES
 from lab.real.suite import run_beside, why_skipped
 from lab.record import record
 from lab.rules.apply import MODES, Mode
+from lab.rules.differences import compared, listed_by_kernel
 from lab.scenario import Scenario
 from lab.scenarios import BY_NAME, SCENARIOS
 from lab.suite import BACKENDS, cases, run_blackhole, run_case
@@ -225,6 +227,22 @@ def chosen(names: tuple[str, ...]) -> list[Scenario]:
     if unknown:
         raise InputError(f"no scenario {', '.join(unknown)}", "", "see: python -m lab scenarios")
     return [BY_NAME[name] for name in names]
+
+
+@cli.command("compare-rules")
+@click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
+def compare_rules(folders: tuple[Path, ...]) -> None:
+    """Compare the rules that the lab writes with those of recordings of kube-proxy itself.
+
+    nftables mode needs root: the kernel lists the lab's rules in kube-proxy's spelling.
+    """
+    good = True
+    for folder in folders:
+        found = list(compared(folder, partial(listed_by_kernel, f"{unique_prefix()}-rules")))
+        good = good and not found
+        print(f"{'FAIL' if found else 'ok  '} {folder.name}: {len(found)} differences", flush=True)
+        print("".join(f"  {line}\n" for line in found), end="")
+    sys.exit(0 if good else 1)
 
 
 @cli.command(context_settings={"ignore_unknown_options": True})

@@ -46,15 +46,22 @@ class Keeper:
             self._sweep()
         wanted = dict(wanted_objects(cluster))
         touched = set()
+        gone = sorted(set(self._there) - set(wanted), key=_removal_rank)
+        for path in gone:
+            touched.add(self._there[path]["kind"])
+            if "/endpointslices/" not in path:  # a new Service may want the old one's address
+                self._remove(path)
         for path, made in wanted.items():
             before = self._there.get(path)
+            if before and made["kind"] == "Node" and before["spec"] != made["spec"]:
+                self._remove(path)  # the pod range of a Node is given once
+                before = None
             if before != made:
                 self._write(path, made, before)
                 touched.add(made["kind"])
-        for path in sorted(set(self._there) - set(wanted), key=_removal_rank):
-            if path != OWN_SERVICE:
-                self._api.remove(path)
-            touched.add(self._there[path]["kind"])
+        for path in gone:
+            if "/endpointslices/" in path:  # by now the endpoints that stay are in another
+                self._remove(path)
         self._there = wanted
         return frozenset(touched)
 
@@ -77,9 +84,12 @@ class Keeper:
         for collection in COLLECTIONS:
             for item in self._api.items(collection):
                 path = _path(KINDS[collection.rpartition("/")[2]], item["metadata"])
-                if path != OWN_SERVICE:
-                    self._api.remove(path)
+                self._remove(path)
         self._fresh = False
+
+    def _remove(self, path: str) -> None:
+        if path != OWN_SERVICE:
+            self._api.remove(path)
 
     def _write(self, path: str, made: Made, before: Made | None) -> None:
         status = {"status": made["status"]} if "status" in made else None

@@ -44,8 +44,6 @@ def steps(cluster: Cluster, node: str, mode: Mode) -> list[Step]:
     servers = ""
     for ipv6 in (False, True):
         plan, plans = node_plan(cluster, node, ipv6), port_plans(cluster, node, ipv6)
-        if not plan.addresses:
-            continue
         found += _family_steps(plan, plans, mode)
         servers += ipvs.ipvsadm(plan, plans)
     if mode == "ipvs":

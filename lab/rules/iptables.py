@@ -116,17 +116,17 @@ def _filter_jumps(filters: Table) -> None:
     firewall = comment("kubernetes load balancer firewall")
     forward = comment("kubernetes forwarding rules")
     health = comment("kubernetes health check service ports")
+    filters.add("INPUT", "-j KUBE-FIREWALL")
     filters.add("INPUT", NEW, firewall, "-j KUBE-PROXY-FIREWALL")
     filters.add("INPUT", health, "-j KUBE-NODEPORTS")
     filters.add("INPUT", NEW, EXTERNAL_PORTALS, "-j KUBE-EXTERNAL-SERVICES")
-    filters.add("INPUT", "-j KUBE-FIREWALL")
     filters.add("FORWARD", NEW, firewall, "-j KUBE-PROXY-FIREWALL")
     filters.add("FORWARD", forward, "-j KUBE-FORWARD")
     filters.add("FORWARD", NEW, PORTALS, "-j KUBE-SERVICES")
     filters.add("FORWARD", NEW, EXTERNAL_PORTALS, "-j KUBE-EXTERNAL-SERVICES")
+    filters.add("OUTPUT", "-j KUBE-FIREWALL")
     filters.add("OUTPUT", NEW, firewall, "-j KUBE-PROXY-FIREWALL")
     filters.add("OUTPUT", NEW, PORTALS, "-j KUBE-SERVICES")
-    filters.add("OUTPUT", "-j KUBE-FIREWALL")
 
 
 def _to(ip: str, plan: PortPlan) -> str:

@@ -69,7 +69,7 @@ class Script:
 def generate(node: NodePlan, plans: Sequence[PortPlan]) -> str:
     """The whole table for one family."""
     script = Script(node.ipv6)
-    _containers(script)
+    _containers(node, script)
     _glue(node, script)
     if node.addresses:
         script.element("nodeport-ips", node.addresses[0])
@@ -79,13 +79,14 @@ def generate(node: NodePlan, plans: Sequence[PortPlan]) -> str:
     return "\n".join(script.lines) + "\n"
 
 
-def _containers(script: Script) -> None:
+def _containers(node: NodePlan, script: Script) -> None:
     table, kind = script.table, script.type
-    script.lines += [
-        f'add set {table} cluster-ips {{ type {kind} ; comment "Active ClusterIPs" ; }}',
-        f"add set {table} nodeport-ips {{ type {kind} ; "
-        'comment "IPs that accept NodePort traffic" ; }',
-    ]
+    script.lines.append(
+        f'add set {table} cluster-ips {{ type {kind} ; comment "Active ClusterIPs" ; }}'
+    )
+    if node.addresses:
+        text = "IPs that accept NodePort traffic"
+        script.lines.append(f'add set {table} nodeport-ips {{ type {kind} ; comment "{text}" ; }}')
     for name, keyed, text in VERDICT_MAPS:
         key = f"{kind} . inet_proto . inet_service" if keyed else "inet_proto . inet_service"
         script.lines.append(
@@ -99,6 +100,10 @@ def _containers(script: Script) -> None:
 
 def _glue(node: NodePlan, script: Script) -> None:
     ranges = ", ".join(node.service_ranges)
+    here, on_any = "IP daddr @nodeport-ips", ""
+    if not node.addresses:  # no primary address to select: every local one but loopback
+        here = f"IP daddr != {'::1' if node.ipv6 else '127.0.0.0/8'}"
+        on_any = "fib daddr type local "
     destination = "IP daddr . meta l4proto . th dport vmap"
     new = "ct state new jump"
     rules = (
@@ -122,11 +127,11 @@ def _glue(node: NodePlan, script: Script) -> None:
         ("nat-output", "jump services"),
         ("nat-postrouting", "jump masquerading"),
         ("nat-prerouting", "jump services"),
-        ("nodeport-endpoints-check", "IP daddr @nodeport-ips meta l4proto . th dport vmap "
+        ("nodeport-endpoints-check", f"{here} meta l4proto . th dport vmap "
          "@no-endpoint-nodeports"),
         ("reject-chain", "reject"),
         ("services", f"{destination} @service-ips"),
-        ("services", "IP daddr @nodeport-ips meta l4proto . th dport vmap @service-nodeports"),
+        ("services", f"{on_any}{here} meta l4proto . th dport vmap @service-nodeports"),
         ("service-endpoints-check", f"{destination} @no-endpoint-services"),
     )  # fmt: skip
     for chain, text in rules:

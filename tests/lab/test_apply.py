@@ -21,9 +21,11 @@ def test_each_mode_serves_both_families():
     assert len(steps(DEFAULT, "worker-1", "nftables")) == 2
 
 
-def test_a_node_without_ipv6_gets_no_ipv6_rules():
-    names = [step.command[0] for step in steps(to_cluster(read("masters")), "master-1", "iptables")]
-    assert "ip6tables-restore" not in names
+def test_a_node_without_ipv6_gets_the_frame_of_ipv6_rules_and_no_service_in_it():
+    made = steps(to_cluster(read("masters")), "master-1", "iptables")
+    (text,) = (step.text for step in made if step.command == ("ip6tables-restore",))
+    assert "-A KUBE-POSTROUTING " in text
+    assert "KUBE-SVC-" not in text
 
 
 def test_a_sync_removes_what_is_gone_and_adds_what_is_new():
