@@ -246,6 +246,12 @@ def test_only_ports_of_a_bridge_have_a_physical_device():
     assert "physdev" in end(known, POD, "192.0.2.1:80", "cni0")
 
 
+def test_kube_proxys_counters_match_and_those_of_others_may_have_a_quota():
+    drop = "-A FORWARD -m nfacct --nfacct-name  {} -j DROP"
+    assert end(state(rules(drop.format("ct_state_invalid_dropped_pkts")))).startswith("dropped")
+    assert "nfacct" in end(state(rules(drop.format("monthly"))))
+
+
 def test_neighbours_do_not_decide():
     made = replace(state(), neighbours=(Neighbour(parse(POD), "cni0", ("FAILED",)),))
     assert end(made) == "delivered"
@@ -257,3 +263,10 @@ def test_the_old_way_to_negate_is_understood():
     )
     assert end(replace(state(), xtables=(tables,))) == "delivered"
     assert end(replace(state(), xtables=(tables,)), target="10.244.1.9:80").startswith("dropped")
+
+
+def test_rules_that_double_the_ways_again_and_again_end_in_not_known():
+    doubling = [f"-A C{i} -m odd --kind {n} -j C{i + 1}" for i in range(40) for n in "ab"]
+    chains = tuple(f"C{i}" for i in range(41))
+    verdict = end(state(rules("-A FORWARD -j C0", *doubling, chains=chains)))
+    assert verdict.startswith("unknown")
