@@ -49,7 +49,9 @@ from tracer.view import Line, Page, Player, Snapshot, ViewQuery
 from tracer.view.groups import GROUPS, opened_group
 
 REFRESH_S = 0.25
-"""Never more than one question in this time."""
+"""By itself the screen asks this often."""
+KEY_S = 0.05
+"""After a key it asks at once, but never again within this time."""
 INTERRUPTED = 130
 _ORDERS = tuple(column.name for column in SCREEN_COLUMNS if column.key)
 _LISTS = (
@@ -94,6 +96,8 @@ class TracerApp(App[int]):
         self._snapshot = Snapshot(self._query)
         self._waiting = False
         self._asked_at = 0.0
+        self._eager = False
+        """Whether something was wished for since the last question."""
         self._held: dict[Page, int] = {}
         """While frozen: the newest row that each page had when it was first seen so."""
         self.failure: BaseException | None = None
@@ -148,6 +152,8 @@ class TracerApp(App[int]):
         self._waiting = False
         if not self._has_main:
             return
+        if self._eager:
+            self._soon()
         shot = with_check(message.snapshot, self._checked)
         if self._search is not None and self._looked(self._search, shot):
             return
@@ -192,8 +198,7 @@ class TracerApp(App[int]):
     def on_view_moved(self) -> None:
         """Other rows or another selection: ask as soon as the pace allows."""
         self._show_detail()
-        if time.monotonic() - self._asked_at >= REFRESH_S:
-            self._tick()
+        self._soon()
 
     def on_descendant_focus(self) -> None:
         """The details are those of the table in use."""
@@ -414,13 +419,22 @@ class TracerApp(App[int]):
         self._tick()
         return True
 
+    def _soon(self) -> None:
+        """Ask at once, or as soon as the last question is old enough and answered."""
+        early_s = self._asked_at + KEY_S - time.monotonic()
+        self._eager = self._waiting or early_s > 0
+        if not self._eager:
+            self._tick()
+        elif not self._waiting:
+            self.set_timer(early_s, self._tick)
+
     def _tick(self) -> None:
         """Ask, unless an answer is still owed."""
         if self._waiting or not self._has_main:
             return
         rows, flows = self._list, self._main.query_one("#flows", SheetList)
         start, height = self._search.window() if self._search else rows.window()
-        self._waiting, self._asked_at = True, time.monotonic()
+        self._waiting, self._asked_at, self._eager = True, time.monotonic(), False
         until, mark = self._held.get(self._query.page, -1), 0 if rows.follows else rows.mark
         query = replace(self._query, start=start, height=height, until=until, mark=mark)
         self._ask(replace(query, selected=flows.selected, row=rows.selected))

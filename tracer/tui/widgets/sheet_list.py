@@ -70,6 +70,8 @@ class SheetList(ScrollView, can_focus=True):
         """Id of the selected row; 0 none."""
         self.mark = 0
         """The newest row when the list last followed."""
+        self._kept_at = -1
+        """Scrolled to here to keep rows in place: nobody has moved, so nothing is asked."""
         self._wanted_at = -1
         """Position to select once its row is known."""
         self._widths: list[int] = []
@@ -167,7 +169,7 @@ class SheetList(ScrollView, can_focus=True):
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         """Rows that come into sight have to be asked for."""
         super().watch_scroll_y(old_value, new_value)
-        if round(old_value) != round(new_value):
+        if round(old_value) != round(new_value) != self._kept_at:
             self.post_message(ViewMoved())
 
     def on_resize(self) -> None:
@@ -218,7 +220,8 @@ class SheetList(ScrollView, can_focus=True):
             if now < 0:
                 return
         if now != was:
-            self.scroll_to(y=max(top + now - was, 0), animate=False, force=True)
+            self._kept_at = max(top + now - was, 0)
+            self.scroll_to(y=self._kept_at, animate=False, force=True)
 
     def _grow_columns(self) -> None:
         """Columns only grow while a filter stands: a table that breathes cannot be read."""
