@@ -51,6 +51,15 @@ def classic(
     )
 
 
+def patched(order: str, records: list[tuple[int, int, bytes]]) -> bytes:
+    """As ``classic``, with the eight bytes more of Kuznetzov's libpcap."""
+    head = pack(f"{order}IHHiIII", 0xA1B2CD34, 2, 4, 0, 0, 65535, 101)
+    return head + b"".join(
+        pack(f"{order}IIIIIHBx", seconds, fraction, len(data), len(data), 7, 0x800, 4) + data
+        for seconds, fraction, data in records
+    )
+
+
 def everything(raw: bytes, **options) -> tuple[list[tuple[int, bytes]], CaptureReader]:
     """(time, bytes) of every packet a reader finds, and the reader."""
     reader = CaptureReader(io.BytesIO(raw), "story.pcapng", **options)

@@ -20,6 +20,7 @@ from tests.tracer.capture_file.blocks import (
     interface,
     obsolete,
     option,
+    patched,
     section,
     simple,
 )
@@ -161,14 +162,64 @@ def test_pcap_reading_goes_on_behind_damage():
     assert reader.damaged == 1
 
 
+@ORDERS
+def test_variants_of_pcap(order):
+    records = [(5, 7, b"one"), (6, 0, b""), (7, 9, b"three")]
+    expected = [(5 * SECOND + 7000, b"one"), (6 * SECOND, b""), (7 * SECOND + 9000, b"three")]
+    plain = classic(order, MICROSECONDS, records)
+    ixia = [
+        pack(f"{order}I", magic) + plain[4:24] + pack(f"{order}I", len(plain) - 24) + plain[24:]
+        for magic in (0x1C0001AC, 0x1C0001AB)
+    ]
+    for raw in (patched(order, records), *ixia):
+        assert everything(raw)[0] == expected
+        assert everything(raw[:26])[0] == []
+
+
+@ORDERS
+@pytest.mark.parametrize("version", [(2, 2), (2, 3), (543, 0)])
+def test_lengths_that_stand_the_other_way_round(order, version):
+    raw = bytearray(classic(order, MICROSECONDS, [(5, 7, b"snapped"), (6, 0, b"x")]))
+    raw[4:8] = pack(f"{order}HH", *version)
+    raw[32:40] = pack(f"{order}II", 90, 7)
+    found, reader = everything(bytes(raw))
+    assert [data for _, data in found] == [b"snapped", b"x"]
+    assert reader.damaged == 0
+
+
+def test_odd_records_count_while_they_lead_to_others():
+    records = [(1000 + n, n, bytes([n]) * 30) for n in range(1, 5)]
+    raw = bytearray(classic("<", MICROSECONDS, records))
+    raw[24 + 46 + 4 : 24 + 46 + 8] = b"\xff\xff\x0f\0"
+    raw[24 + 46 * 2 + 12 : 24 + 46 * 2 + 16] = b"\1\0\0\0"
+    found, reader = everything(bytes(raw))
+    assert [data[0] for _, data in found] == [1, 2, 3, 4]
+    assert reader.damaged == 0
+
+
+def test_odd_records_that_lead_nowhere_are_damage():
+    records = [(1000 + n, n, bytes([n]) * 30) for n in range(1, 9)]
+    raw = bytearray(classic("<", MICROSECONDS, records))
+    raw[24 + 46 * 3 + 8 : 24 + 46 * 3 + 12] = b"\0\0\0\0"
+    raw[24 + 46 * 3 + 16 : 24 + 46 * 4] = bytes(16) + b"\xff" * 14
+    found, reader = everything(bytes(raw))
+    assert [data[0] for _, data in found if data] == [1, 2, 3, 5, 6, 7, 8]
+    assert reader.damaged == 1
+
+
+def test_a_damaged_file_header_is_no_capture():
+    assert everything(classic("<", MICROSECONDS, [])[:10])[1].damaged == 1
+
+
 def small_files():
     packet = bytes(IP(src="10.0.0.1", dst="10.0.0.2") / UDP(sport=1, dport=2) / b"hello")
     yield classic("<", MICROSECONDS, [(n, n, packet) for n in range(3)])
+    yield patched("<", [(n, n, packet) for n in range(3)])
     for order in "<>":
         yield section(order) + interface(order) + enhanced(1, packet, order) + simple(packet, order)
 
 
-@pytest.mark.parametrize("raw", small_files(), ids=["pcap", "little", "big"])
+@pytest.mark.parametrize("raw", small_files(), ids=["pcap", "patched", "little", "big"])
 def test_a_file_cut_at_any_byte_gives_what_is_whole(raw):
     whole, _ = everything(raw)
     for size in range(4, len(raw)):
