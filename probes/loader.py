@@ -181,11 +181,15 @@ class Loader:
         if self._attachments is not None:
             self._attachments.detach(ids)
 
+    def modules_changed(self) -> bool:
+        """Whether modules that hooks are in have been loaded or unloaded since."""
+        return Kernel(self._root).modules_seen != self._modules_seen
+
     def retry_missing(self) -> list[str]:
         """Attach what a module loaded since has brought; ids of the hooks won."""
-        kernel = Kernel(self._root)
-        if self._attachments is None or kernel.modules_seen == self._modules_seen:
+        if self._attachments is None or not self.modules_changed():
             return []
+        kernel = Kernel(self._root)
         before = self._attached()
         self._update(kernel)
         return sorted(self._attached() - before)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
+
+# NumPy's linear algebra is not used: its threads would only keep the rights of the start.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from tracer.cli import run
 

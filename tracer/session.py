@@ -80,6 +80,8 @@ class Session:
         self.pipeline = pipeline
         self.backend = backend
         self.on_snapshot: Callable[[Snapshot], None] | None = None
+        self.on_open: Callable[[], None] | None = None
+        """Called once, when every source is open and before any of them is read."""
         self.on_ready: Callable[[], None] | None = None
         """Called once, on the pipeline's thread, when every source is open."""
         self.on_step: Callable[[Update], None] | None = None
@@ -102,6 +104,12 @@ class Session:
     def run(self) -> None:
         """Open the sources, run to the end or until ``stop``, write the summary."""
         self._open()
+        if self.on_open:
+            try:
+                self.on_open()
+            except BaseException:
+                self._close(self._sources)
+                raise
         threads = self._start_readers()
         try:
             if self.on_ready:

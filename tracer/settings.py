@@ -35,6 +35,10 @@ class LiveSettings:
     record: RecordSettings | None = None
     metrics: str = ""
     """``ADDR:PORT`` to serve Prometheus metrics on; empty for none."""
+    keep_privileges: bool = False
+    """Do not give up what is no longer needed once the probes are attached."""
+    user: str = ""
+    """Become this user then; empty to stay who one is."""
     events: bool = False
     """Findings become Kubernetes Events."""
     max_flows: int = 1 << 20

@@ -26,6 +26,7 @@ from tracer.cluster.api.store import Store
 from tracer.cluster.api.stream import FIRST_DELAY_S, Health, News, Phase, Stream
 from tracer.cluster.model import Cluster
 from tracer.errors import InputError, UnableError
+from tracer.privileges import WHILE_ASKING, limit_thread
 from tracer.sources import Problem
 
 SNAPSHOT_S = 0.2
@@ -48,6 +49,8 @@ class Choice:
     called: str = ""
     """What this node may be called: a kubelet may read only its own Node, by name."""
     root: Path = Path("/")
+    keeps_rights: bool = False
+    """Threads do not give up capabilities: the whole process will, or shall not."""
 
 
 class ClusterWatch:
@@ -196,8 +199,13 @@ class ClusterWatch:
         thread.start()
 
     def _guarded(self, work: Callable[[], None]) -> None:
-        """Whatever goes wrong in a thread is handed to the one that polls."""
+        """Whatever goes wrong in a thread is handed to the one that polls.
+
+        It talks to a server: it gives up the rights that only tracing needs.
+        """
         try:
+            if not self._choice.keeps_rights:
+                limit_thread(WHILE_ASKING)
             work()
         except BaseException as error:
             self._put(error)

@@ -11,6 +11,7 @@ import click
 
 from tracer.commands.output import chosen_output, output_options
 from tracer.errors import InputError
+from tracer.privileges import identity_of
 from tracer.settings import LiveSettings, RecordSettings
 
 
@@ -76,6 +77,17 @@ from tracer.settings import LiveSettings, RecordSettings
     help="Flows remembered at once, about 0.5 kB each; beyond that the oldest ended ones go.",
 )
 @click.option(
+    "--user",
+    default="",
+    metavar="NAME|UID[:GID]",
+    help="Become this user once everything is attached; files are written as that user.",
+)
+@click.option(
+    "--keep-privileges",
+    is_flag=True,
+    help="Do not give up capabilities then: probes of modules loaded later can still be attached.",
+)
+@click.option(
     "--record",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
@@ -126,9 +138,17 @@ def live_settings(
     all_namespaces: bool,
     metrics: str,
     events: bool,
+    user: str,
+    keep_privileges: bool,
     max_flows: int,
 ) -> LiveSettings:
     """What is to be traced; InputError where options exclude each other."""
+    if user:
+        identity_of(user)
+        if keep_privileges:
+            raise InputError(
+                "--user and --keep-privileges exclude each other.", "", "Leave one of them out."
+            )
     _require_interfaces(iface)
     _require_one(cluster, kubeconfig, no_cluster)
     return LiveSettings(
@@ -147,6 +167,8 @@ def live_settings(
         filter=filter,
         metrics=metrics,
         events=events,
+        user=user,
+        keep_privileges=keep_privileges,
         max_flows=max_flows,
     )
 

@@ -40,6 +40,9 @@ class LiveCluster:
         self._watch: ClusterWatch | None = None
         if self._file is None and not settings.no_cluster:
             choice = Choice(settings.kubeconfig, settings.all_pods, collector.called)
+            # A thread that may not change its user would keep the process from changing it.
+            if settings.user or settings.keep_privileges:
+                choice = replace(choice, keeps_rights=True)
             watch = ClusterWatch(choice, collector.name_in)
             if watch.open():
                 self._watch = watch

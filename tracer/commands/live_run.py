@@ -21,6 +21,7 @@ from tracer.node.existing import existing, own_netns
 from tracer.node.reader import NodeReader
 from tracer.node.verifier import TableVerifier
 from tracer.pipeline import Pipeline
+from tracer.privileges import give_up, needed
 from tracer.recording import StateAt
 from tracer.session import Session
 from tracer.settings import LiveSettings, RecordSettings
@@ -68,6 +69,12 @@ def _trace(
         return len(cluster.problems()) + sum(len(source.problems()) for source in sources)
 
     beside = Beside(settings, cluster, lambda: decisions.backend, missing)
+
+    def less_rights() -> None:
+        if not settings.keep_privileges:
+            decisions.last_probes()
+            give_up(needed(), settings.user)
+
     recorder = _recorder(settings, output, pipeline, decisions)
     reader = NodeReader(collector, cluster.latest)
     verifier, notes = _verifier()
@@ -77,6 +84,7 @@ def _trace(
         live=True,
         title="live",
         begin=begin,
+        opened=less_rights,
         backend=lambda: decisions.backend,
         notes=notes,
         duration_s=settings.duration_s,
@@ -170,6 +178,11 @@ class Decisions:
         """Addresses that matter even untranslated; None means all."""
         if isinstance(self._source, KernelSource):
             self._source.set_watched(prefixes)
+
+    def last_probes(self) -> None:
+        """From now on no probe can be attached."""
+        if isinstance(self._source, KernelSource):
+            self._source.last_probes()
 
     def existing(self) -> list[EventBatch]:
         """Connections older than the probes; conntrack's source lists them itself."""

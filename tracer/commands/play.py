@@ -61,6 +61,8 @@ class Run:
     """Share of the input that has been read."""
     sinks: tuple[Sink, ...] = ()
     """Beside what is printed."""
+    opened: Callable[[], None] | None = None
+    """Called when every source is open, before any is read."""
     tempo: Tempo | None = None
     """How far a recording may be played, if somebody can change it."""
     pace: float = FULL_SPEED
@@ -93,6 +95,7 @@ def _session(run: Run, output: Output) -> Session:
         summary=chronicle.summary,
         standing=lambda: Standing(run.names(), _recording(run.recorder)),
     )
+    session.on_open = run.opened
     chronicle.follow(session)
     return session
 

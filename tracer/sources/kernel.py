@@ -48,6 +48,7 @@ class KernelSource:
             self._loader.set_netns([os.stat("/proc/self/ns/net").st_ino])
         self._translator = Translator(texts, Kernel(), self._loader)
         self._last_drain_s = self._last_retry_s = 0.0
+        self._attaches, self._came_late = True, False
 
     def problems(self) -> list[Problem]:
         """Decision hooks that are not attached, by reason."""
@@ -55,7 +56,11 @@ class KernelSource:
         for state in self._loader.report().hooks:
             if state.problem and not _is_no_loss(state):
                 reasons.setdefault(state.problem, []).append(state.id)
-        return [Problem(", ".join(ids), why) for why, ids in reasons.items()]
+        found = [Problem(", ".join(ids), why) for why, ids in reasons.items()]
+        if self._came_late:
+            why = "the right to attach was given up before"
+            found.append(Problem("kernel modules loaded since are not probed", why, "start again"))
+        return found
 
     def open(self) -> None:
         """Attach; UnableError says what this kernel or these privileges lack."""
@@ -89,11 +94,17 @@ class KernelSource:
             texts=self._translator.new_texts(),
         )
 
+    def last_probes(self) -> None:
+        """The right to attach is about to be given up; modules that come later are told of."""
+        self._attaches = False
+
     def _retry_missing(self) -> None:
         now = time.monotonic()
         if now - self._last_retry_s >= _RETRY_S:
             self._last_retry_s = now
-            if self._loader.retry_missing():
+            if not self._attaches:
+                self._came_late = self._came_late or self._loader.modules_changed()
+            elif self._loader.retry_missing():
                 self._translator.kernel = Kernel()
 
     def set_watched(self, prefixes: Iterable[Prefix] | None) -> None:
