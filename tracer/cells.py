@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 
 from tracer import address
-from tracer.address import AddressColumn
 from tracer.clock import rfc3339
 from tracer.cluster.model import KIND_NAMES, ServiceKind
 from tracer.diagnosis.finding import Finding
@@ -46,7 +45,6 @@ class Gathered:
 
 
 T = TypeVar("T")
-_MAPPED = np.frombuffer(address.MAPPED_PREFIX, dtype=np.uint8)
 Keys = npt.NDArray[np.int64] | npt.NDArray[np.uint64] | npt.NDArray[np.intp]
 """Shape (n,): ascending order of a column."""
 
@@ -152,22 +150,13 @@ def endpoint_text(side: str) -> Texts:
     """``1.2.3.4:80`` or ``[fd00::1]:80`` of one side of each flow."""
 
     def texts(flows: Flows, _: Naming) -> list[str]:
-        hosts, ports = _hosts(flows[side]), flows[f"{side}_port"].tolist()
+        hosts, ports = address.texts(flows[side]), flows[f"{side}_port"].tolist()
         return [
             f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
             for host, port in zip(hosts, ports, strict=True)
         ]
 
     return texts
-
-
-def _hosts(addresses: AddressColumn) -> list[str]:
-    """Text of addresses; IPv4 without a look-up each, as clients may all be different."""
-    raw = np.ascontiguousarray(addresses).view(np.uint8).reshape(-1, 16)
-    if not (raw[:, :12] == _MAPPED).all():
-        return address.texts(addresses)
-    octets = raw[:, 12:].T.tolist()
-    return [f"{a}.{b}.{c}.{d}" for a, b, c, d in zip(*octets, strict=True)]
 
 
 def only(texts: Texts, where: Condition) -> Texts:
@@ -199,7 +188,7 @@ def endpoint_json(side: str, named: str = "") -> Values:
     """``{"ip", "port"}``, with ``"name"`` if there is a column of names."""
 
     def values(flows: Flows, naming: Naming) -> list[object]:
-        hosts, ports = _hosts(flows[side]), flows[f"{side}_port"].tolist()
+        hosts, ports = address.texts(flows[side]), flows[f"{side}_port"].tolist()
         if not named:
             return list(map(EndpointValue, hosts, ports))
         names = looked_up(flows[named], lambda number: naming.name(number) or None)

@@ -20,6 +20,7 @@ from tracer.enrich import Enricher
 from tracer.events import EventBatch, Hook, Loss, Origin, Records, no_records
 from tracer.flow import Engine, Rows, Seen
 from tracer.flows import FlowTable
+from tracer.index import ascending
 from tracer.names import Names, Texts
 from tracer.node.model import NodeState
 from tracer.pairing import Pairer
@@ -134,7 +135,8 @@ class Pipeline:
         """Rows changed so far, and those that these translations complete."""
         if not len(pairs):
             return changed
-        return np.union1d(changed, self.table.update(pairs, Origin.PACKETS))
+        told = self.table.update(pairs, Origin.PACKETS)
+        return ascending(np.concatenate([changed, told]))
 
     def suspects(self, silent_ns: int) -> Rows:
         """Translated flows whose request has had no answer for this long.

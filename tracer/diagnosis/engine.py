@@ -22,6 +22,7 @@ from tracer.diagnosis.finding import Finding
 from tracer.diagnosis.ledger import Changes, Ledger
 from tracer.diagnosis.rule import Destination, FlowRule, Rules, Scene
 from tracer.flow import Rows, Seen
+from tracer.index import ascending
 
 __all__ = ["Changes", "Diagnosis"]
 
@@ -62,7 +63,7 @@ class Diagnosis:
 
     def on_flows(self, scene: Scene, rows: Rows) -> Changes:
         """Judge rows that changed or are due, each once per state of evidence."""
-        self._judge_pending(scene, np.union1d(rows, self.due(scene)))
+        self._judge_pending(scene, ascending(np.concatenate([rows, self.due(scene)])))
         if not 0 <= scene.now_ns - self._cured_ns < CURE_EVERY_NS:
             self._cure(scene)
         return self.ledger.drain()
@@ -170,6 +171,8 @@ class Diagnosis:
         if not watched:
             self._answered = {}
             return
+        ports = np.unique([port for _, _, port in watched])
+        rows = rows[np.isin(flows["virtual_port"][rows], ports)]
         rows = rows[signs.answered(flows, rows)]
         kept = {key: value for key, value in self._answered.items() if key in watched}
         for row in _latest_by_destination(flows, rows):

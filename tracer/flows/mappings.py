@@ -9,7 +9,7 @@ from tracer.events import Flag, Hook, Records, membership, picked
 from tracer.flow import FLOW, Engine, Leg, Rows, Seen
 from tracer.flows.lives import cuts, lives
 from tracer.flows.store import FlowStore
-from tracer.index import distinct
+from tracer.index import ascending, distinct
 from tracer.tuples import Sides, sides
 
 HOOKS = (Hook.CT_NEW, Hook.CT_UPDATE, Hook.CT_END, Hook.IPVS_NEW, Hook.IPVS_END)
@@ -92,7 +92,7 @@ def _apply_life(
 
 def drop_misoriented(store: FlowStore, rows: Rows) -> None:
     """A flow first seen by its reply was guessed the wrong way round: the kernel knows better."""
-    rows = np.unique(rows)
+    rows = ascending(rows)
     kernel = np.uint32(Seen.MAPPED | Seen.IPVS_NEW)
     store.remove(rows[(store.flows["seen"][rows] & kernel) == 0])
 
@@ -155,7 +155,7 @@ def complete(store: FlowStore, records: Records, rows: Rows) -> None:
     for side, name in (("source", "nat_src"), ("backend", "nat_dst")):
         flows[side][where] = records[name][order]
         flows[f"{side}_port"][where] = records[f"{name}_port"][order]
-    where = np.unique(where)
+    where = ascending(where)
     translated = _translated(flows, where)
     flows["seen"][where] |= np.where(translated, np.uint32(Seen.TRANSLATED), np.uint32(0))
     where = where[translated]

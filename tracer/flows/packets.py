@@ -13,20 +13,23 @@ from tracer.flows.rows import Scopes, create
 from tracer.flows.sightings import TUNNELLED, Sightings, is_syn, note
 from tracer.flows.sizes import note_too_big, too_big
 from tracer.flows.store import FlowStore, Legs
-from tracer.index import Keys
+from tracer.index import Groups, Keys, ascending
 from tracer.tuples import Sides, mirrored, sides
 
 Mask = npt.NDArray[np.bool_]
 
+_ICMP = np.zeros(256, dtype=np.bool_)
+_ICMP[[Protocol.ICMP, Protocol.ICMPV6]] = True
 _UNREACHABLE_V4, _EXCEEDED_V4, _NEEDS_FRAGMENTATION = 3, 11, 4
 _UNREACHABLE_V6, _EXCEEDED_V6 = 1, 3
 
 
 def apply(store: FlowStore, records: Records, scopes: Scopes) -> Rows:
     """Take packet records in time order; the rows they touched, with repeats."""
-    quoting = (records["flags"] & Flag.QUOTED) != 0
+    flags = records["flags"]
+    quoting = np.flatnonzero(flags & np.uint16(Flag.QUOTED))
     errors = picked(records, quoting), scopes[quoting]
-    usable = ~quoting & ((records["flags"] & Flag.FRAGMENT) == 0) & _carries_flows(records)
+    usable = (flags & np.uint16(Flag.QUOTED | Flag.FRAGMENT) == 0) & _carries_flows(records)
     if not usable.all():
         records, scopes = picked(records, usable), scopes[usable]
     tuples = before(records, scopes)
@@ -48,8 +51,9 @@ def apply(store: FlowStore, records: Records, scopes: Scopes) -> Rows:
 
 def _carries_flows(records: Records) -> Mask:
     """ICMP errors and neighbour discovery are no flows; echo is (it has an identifier)."""
-    icmp = np.isin(records["protocol"], (Protocol.ICMP, Protocol.ICMPV6))
-    return ~icmp | (records["src_port"] != 0)
+    carries = ~_ICMP[records["protocol"]]
+    carries |= records["src_port"] != 0
+    return carries
 
 
 def _begins(store: FlowStore, seen: Sightings, keys: Keys) -> Mask:
@@ -91,7 +95,7 @@ def _apply_life(store: FlowStore, seen: Sightings, scopes: Scopes, keys: Keys) -
     inside = seen.marked(TUNNELLED)
     if inside.size:
         store.tunnels.note(store.flows, records, inside, rows[seen.groups.which[inside]])
-    return np.unique(rows)
+    return ascending(rows)
 
 
 def _tells_direction(records: Records) -> Rows:
@@ -136,8 +140,7 @@ def _create_missing(store: FlowStore, records: Records, scopes: Scopes) -> None:
     certain_first = np.argsort(vague, kind="stable")
     forward, backward = keys[certain_first], store.client_keys(mirrored(oriented))[certain_first]
     low = np.minimum(forward, backward)
-    _, first = np.unique(low, return_index=True)
-    at = certain_first[first]
+    at = certain_first[Groups.of(low).first()]
     create(
         store,
         Sides(oriented.src[at], oriented.dst[at], oriented.rest[at]),

@@ -13,6 +13,7 @@ from tracer.flows import evidence, mappings, packets, pairs
 from tracer.flows.chains import link
 from tracer.flows.state import settle
 from tracer.flows.store import FlowStore
+from tracer.index import ascending
 from tracer.tunnels import Carrier
 
 _SOURCE = {
@@ -82,19 +83,21 @@ class FlowTable:
         if (times[1:] < times[:-1]).any():
             records = picked(records, np.argsort(times, kind="stable"))
         scopes = np.where(records["netns"] == self.home_netns, np.uint32(0), records["netns"])
-        touched = []
+        hooks, touched = records["hook"], []
+        alike = bool((hooks == hooks[0]).all())
         for member, apply in (
             (_MAPPINGS, partial(mappings.apply, source=_SOURCE[origin])),
             (_EVIDENCE, evidence.apply),
             (_PACKETS, packets.apply),
             (_PAIRS, pairs.apply),
         ):
-            mine = member[records["hook"]]
-            if mine.any():
+            if alike and member[hooks[0]]:
+                touched.append(apply(self._store, records, scopes))
+            elif not alike and (mine := member[hooks]).any():
                 touched.append(apply(self._store, picked(records, mine), scopes[mine]))
         if not touched:
             return np.zeros(0, dtype=np.intp)
-        changed = np.unique(np.concatenate(touched))
+        changed = ascending(np.concatenate(touched))
         changed = changed[self.flows["alive"][changed]]
         self._settle(changed)
         return changed

@@ -9,6 +9,7 @@ from tracer.cells import Gathered, Naming, flows_by_cause, translated
 from tracer.diagnosis.finding import Finding
 from tracer.filters import Filter
 from tracer.flow import Rows, State
+from tracer.index import ascending
 
 PATIENCE_NS = 1_000_000_000
 """Record time a flow may wait for its answer before its line is printed anyway."""
@@ -46,7 +47,7 @@ class DueFlows:
         if self._updates:
             return self._mark(flows, self._wanted(flows, changed, naming))
         fresh = changed[self._printed[changed] != flows["id"][changed]]
-        candidates = np.union1d(self._waiting, fresh).astype(np.intp)
+        candidates = ascending(np.concatenate([self._waiting, fresh]))
         candidates = candidates[self._printed[candidates] != flows["id"][candidates]]
         ready = _SETTLED[flows["state"][candidates]]
         ready |= flows["first_ns"][candidates] + PATIENCE_NS <= naming.now_ns
