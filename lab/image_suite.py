@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import shlex
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from lab.image import CONFIG
@@ -23,6 +23,12 @@ from tracer.errors import UnableError
 WHERE = "/run/viptrace-image"
 CAPABILITIES = ("bpf", "perfmon", "net_admin", "net_raw", "syslog", "sys_ptrace", "sys_resource")
 """Those of the DaemonSet."""
+RUNS: Mapping[Mode, tuple[bool, tuple[str, ...], str]] = {
+    "ipvs": (True, (), "as a debug pod"),
+    "iptables": (True, ("--user", "65534"), "as a debug pod, then as another user"),
+    "nftables": (False, (), "with the capabilities of the DaemonSet only"),
+}
+PROBES = Path("/sys/kernel/debug/kprobes/list")
 FILES = ("iptables-save.txt", "addr.json", "route.json", "sysctl.txt", "conntrack.txt")
 NAMES = ("--cluster", f"/host{CLUSTERS / 'default.yaml'}")
 TIMEOUT_S = 300.0
@@ -56,9 +62,7 @@ def suite(image: Path, folder: Path, prefix: str) -> Iterator[str]:
     """Lines of a table; those that begin with FAIL are failures."""
     yield from _checked(image)
     for mode in MODES:
-        # One of them as the DaemonSet runs: with its capabilities and no more.
-        privileged = mode != "nftables"
-        yield from _mode(image, mode, folder / mode, prefix, privileged)
+        yield from _mode(image, mode, folder / mode, prefix)
 
 
 def _checked(image: Path) -> Iterator[str]:
@@ -70,8 +74,11 @@ def _checked(image: Path) -> Iterator[str]:
         yield f"{verdict} check {name:12} {facts[name]['found']}"
 
 
-def _mode(image: Path, mode: Mode, folder: Path, prefix: str, privileged: bool) -> Iterator[str]:
+def _mode(image: Path, mode: Mode, folder: Path, prefix: str) -> Iterator[str]:
     beside: list[str] = []
+    privileged, options, how = RUNS[mode]
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o777)
 
     def explain_and_state(topology: Topology) -> None:
         beside.extend(_asked(image, topology, folder))
@@ -84,10 +91,13 @@ def _mode(image: Path, mode: Mode, folder: Path, prefix: str, privileged: bool) 
         launcher=launcher(image, privileged=privileged),
         files_at="/host",
         naming=NAMES,
+        options=options,
     )
-    yield result.line() + ("" if privileged else " (not privileged)")
+    yield f"{result.line()} ({how})"
     if not result.good:
         yield result.comparison.report() if result.comparison else result.failure
+    left = PROBES.read_text().split() if PROBES.exists() else []
+    yield f"FAIL {len(left)} probes are left" if left else "ok   no probe is left"
     yield from beside
 
 
