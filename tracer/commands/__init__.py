@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import click
 
+from tracer.commands.audit import audit
 from tracer.commands.check import check
 from tracer.commands.explain import explain
 from tracer.commands.explain_cause import explain_cause
@@ -21,6 +22,7 @@ COMMANDS: tuple[click.Command, ...] = (
     record,
     replay,
     export,
+    audit,
     explain,
     explain_cause,
     state,

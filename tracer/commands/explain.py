@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import click
@@ -12,11 +11,7 @@ import click
 from tracer.plain import harmless, numbered
 
 if TYPE_CHECKING:
-    from tracer.cluster.model import Cluster
-    from tracer.node.model import NodeState
     from tracer.path.ask import Explanation
-
-_CLUSTER_FILES = ("cluster.json", "cluster.yaml", "cluster.yml")
 
 
 @click.command(short_help="The path a packet would take here, rule by rule.")
@@ -58,53 +53,22 @@ def explain(
     from a state directory. Where they do not tell, the verdict is unknown and says why.
     """
     # NumPy hangs on the connection tables: help and mistakes must not wait for it.
+    from tracer.commands.node_input import collected, name_of, read, unparsed
     from tracer.path.ask import explain as walk
     from tracer.path.ask import packet_of
     from tracer.path.report import as_json, as_tree
 
     packet = packet_of(source, destination)
-    if state is not None:
-        found, objects = _read(state, cluster)
-    else:
-        found, objects = _collected(cluster)
-    explanation = walk(found, objects, packet, sender, node or _node_name(found, objects))
+    found = read(state, cluster) if state else collected(cluster)
+    name = node or name_of(found, live=state is None)
+    explanation = walk(found.node, found.cluster, packet, sender, name)
     if json_lines:
         click.echo(json.dumps(as_json(explanation), ensure_ascii=False))
     else:
         lines = as_tree(explanation) + _remedy(explanation)
-        click.echo("\n".join([*lines, *_unparsed(found, objects)]))
+        lines += [f"not understood: {place}" for place in unparsed(found)]
+        click.echo("\n".join(lines))
     return 0
-
-
-def _read(directory: Path, cluster: Path | None) -> tuple[NodeState, Cluster]:
-    from tracer.cluster.file import load as load_cluster
-    from tracer.cluster.model import Cluster
-    from tracer.node.state_dir import load as load_state
-
-    found, _ = load_state(directory)
-    places = [cluster] if cluster else [directory / name for name in _CLUSTER_FILES]
-    chosen = next((place for place in places if place.exists()), None)
-    return found, load_cluster(chosen) if chosen else Cluster(known=frozenset())
-
-
-def _collected(cluster: Path | None) -> tuple[NodeState, Cluster]:
-    """This node now: collected as files, and read as anybody's files are."""
-    from tracer.node.state_files import write_cluster, write_state
-
-    with TemporaryDirectory(prefix="viptrace-") as place:
-        directory = Path(place)
-        notes = write_state(directory)
-        if cluster is None and (why := write_cluster(directory, None)):
-            notes.append(why)
-        for note in notes:
-            click.echo(f"not collected: {harmless(note)}", err=True)
-        return _read(directory, cluster)
-
-
-def _node_name(state: NodeState, cluster: Cluster) -> str:
-    from tracer.node.collect import node_of
-
-    return node_of(cluster, state)
 
 
 def _remedy(explanation: Explanation) -> list[str]:
@@ -122,8 +86,3 @@ def _remedy(explanation: Explanation) -> list[str]:
     except KeyError:  # its steps name what only a trace can tell
         steps = ()
     return ["", harmless(cause.title), harmless(cause.summary), *numbered(steps)]
-
-
-def _unparsed(state: NodeState, cluster: Cluster) -> list[str]:
-    places = (*state.unparsed, *cluster.unparsed)
-    return [f"not understood: {harmless(place)}" for place in places]

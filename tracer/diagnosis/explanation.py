@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from string import Formatter
 
+from tracer.diagnosis.audit_catalogue import AUDIT_RULES
 from tracer.diagnosis.catalogue import RULES
 from tracer.diagnosis.causes import CAUSES_BY_ID
 from tracer.diagnosis.causes.cause import Cause
@@ -49,7 +50,8 @@ class Explanation:
 def explain(identifier: str) -> Explanation:
     """The cause with this id; KeyError if there is none."""
     cause = CAUSES_BY_ID[identifier]
-    homes = {rule.name: type(rule).__module__ for rule in RULES.flow}
+    homes = {rule.name: type(rule).__module__ for rule in AUDIT_RULES}
+    homes |= {rule.name: type(rule).__module__ for rule in RULES.flow}
     homes |= {rule.name: type(rule).__module__ for rule in RULES.state}
     text = inspect.cleandoc(sys.modules[homes[identifier]].__doc__ or "")
     _, *parts = _SECTION.split(text)

@@ -2,6 +2,7 @@ import re
 
 import pytest
 
+from tracer.diagnosis.audit_catalogue import AUDIT_RULES
 from tracer.diagnosis.catalogue import RULES
 from tracer.diagnosis.causes import CAUSES, CAUSES_BY_ID, STATE_CAUSES
 
@@ -18,7 +19,7 @@ WORDS = {
 
 
 def test_every_rule_has_its_cause_and_every_cause_its_rule():
-    names = [rule.name for rule in (*RULES.state, *RULES.flow)]
+    names = [rule.name for rule in (*RULES.state, *RULES.flow, *AUDIT_RULES)]
     assert set(names) == set(CAUSES_BY_ID)
 
 
@@ -32,7 +33,8 @@ def test_causes_stand_in_order_of_precedence():
 
 
 def test_causes_without_a_flow_rule_are_the_states_alone():
-    flow, state = ({rule.name for rule in rules} for rules in (RULES.flow, RULES.state))
+    state_rules = (*RULES.state, *AUDIT_RULES)
+    flow, state = ({rule.name for rule in rules} for rules in (RULES.flow, state_rules))
     assert {cause.id for cause in STATE_CAUSES} == state - flow
 
 

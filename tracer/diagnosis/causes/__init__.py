@@ -17,6 +17,7 @@ from tracer.diagnosis.causes.addresses import (
     ROUTING_LOOP,
     VIP_PORT_NOT_SERVED,
 )
+from tracer.diagnosis.causes.audited import HIDDEN_LISTENER, RULES_NOT_SYNCED
 from tracer.diagnosis.causes.cause import Cause
 from tracer.diagnosis.causes.claims import (
     ARP_FLUX,
@@ -161,6 +162,8 @@ STATE_CAUSES: tuple[Cause, ...] = (
     CONN_REUSE_DELAY,
     ARP_FLUX,
     DISCOVERY,
+    RULES_NOT_SYNCED,
+    HIDDEN_LISTENER,
 )
 """Those that only the node's or the cluster's state shows."""
 

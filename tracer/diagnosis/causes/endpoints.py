@@ -35,6 +35,7 @@ NO_ENDPOINTS = Cause(
         bpf="ICMP port-unreachable or no destination in IPVS, and no usable endpoint",
         conntrack="the same ICMP on the wire, or silence",
         capture="the same ICMP on the wire, or silence",
+        state="a Service of which no endpoint is usable (audit)",
     ),
 )
 
@@ -61,6 +62,7 @@ NO_LOCAL_ENDPOINT = Cause(
         bpf="a drop by netfilter, policy Local, no endpoint on this node",
         conntrack="silence, policy Local, no endpoint on this node",
         capture="silence, policy Local, no endpoint on this node",
+        state="policy Local and endpoints on other nodes only (audit)",
     ),
 )
 
@@ -158,6 +160,7 @@ SESSION_AFFINITY_DEAD_POD = Cause(
         bpf="one client repeatedly sent to an endpoint that left, while others are served",
         conntrack="the same",
         capture="the same, paired from packets",
+        state="expire_quiescent_template 0 in ipvs mode (audit)",
     ),
     sources=(ISSUE + "71809", ISSUE + "81587", ISSUE + "110302", ISSUE + "55603"),
 )

@@ -80,6 +80,7 @@ FORWARD_POLICY_DROP = Cause(
         bpf="drops by netfilter of forwarded requests, and the policy",
         conntrack="unanswered forwarded requests, and the policy",
         capture="unanswered forwarded requests, and the policy",
+        state="a pod's packet walked through the rules ends at the policy (audit)",
     ),
     sources=(ISSUE + "39823", ISSUE + "59656", ISSUE + "108718"),
 )

@@ -98,6 +98,7 @@ HAIRPIN_NO_MASQUERADE = Cause(
         bpf="a translation to the asking pod with unchanged source, dropped or unanswered",
         conntrack="the same in conntrack's table, unanswered",
         capture="the same, paired from packets",
+        state="a local endpoint without the rule for asking itself (audit)",
     ),
     sources=(ISSUE + "53775", ISSUE + "20475"),
 )
@@ -120,6 +121,7 @@ IPVS_CONNTRACK_OFF = Cause(
     sight=Sight(
         bpf="an IPVS connection of an outside client, source unchanged, and the setting",
         conntrack="the same from IPVS's table, and the setting",
+        state="the setting in ipvs mode (audit)",
     ),
     sources=("https://www.kernel.org/doc/html/latest/networking/ipvs-sysctl.html",),
 )
@@ -146,6 +148,7 @@ MASQUERADE_MISSING = Cause(
         bpf="a mapping of an outside client to a remote endpoint with unchanged source, unanswered",
         conntrack="the same",
         capture="the same, paired from packets, with the node's addresses",
+        state="no MASQUERADE in KUBE-POSTROUTING or masquerading (audit)",
     ),
     sources=(SOURCE_IP, ISSUE + "66062", ISSUE + "85572"),
 )
@@ -188,7 +191,10 @@ IPVS_NODEST_SILENT_DROP = Cause(
         "grep -rs expire_nodest_conn /etc/sysctl.d /etc/sysctl.conf   # who turned it off?",
         "In clients: time-outs of their own, or net.ipv4.tcp_retries2=8",
     ),
-    sight=Sight(bpf="drops of an IPVS connection that had been answered, its real server gone"),
+    sight=Sight(
+        bpf="drops of an IPVS connection that had been answered, its real server gone",
+        state="the setting in ipvs mode (audit)",
+    ),
     sources=(
         "https://www.kernel.org/doc/html/latest/networking/ipvs-sysctl.html",
         ISSUE + "71358",

@@ -98,6 +98,7 @@ FOREIGN_FIREWALL = Cause(
         bpf="a drop by netfilter that a foreign rule explains, or ICMP 'prohibited'",
         conntrack="ICMP 'prohibited' on the wire, or silence that a foreign rule explains",
         capture="ICMP 'prohibited' on the wire",
+        state="pods' packets walked through the rules end at a foreign one (audit)",
     ),
     sources=("https://github.com/projectcalico/calico/issues/1055", SOURCE_IP),
 )
@@ -145,6 +146,7 @@ BRIDGE_NF_CALL = Cause(
         bpf="a translation between two pods of this node, unanswered, and the setting",
         conntrack="the same",
         capture="the pod's answer in its own name, and the setting",
+        state="the setting, and a bridge with an address of the pods' range (audit)",
     ),
     sources=(ISSUE + "21613", ISSUE + "87426", ISSUE + "38802"),
 )
