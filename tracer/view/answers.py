@@ -7,18 +7,18 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from tracer.cells import Gathered, Naming, flows_by_cause, translated
+from tracer.cells import Naming, flows_by_cause, translated
 from tracer.detail import Step, detail_of
 from tracer.diagnosis.finding import Finding, Severity
 from tracer.errors import InputError
 from tracer.filters import Filter, parse
-from tracer.flow import Rows
 from tracer.lag import lags
 from tracer.naming import naming_of
 from tracer.pipeline import Pipeline, Update
 from tracer.view.event_sheet import event_sheet
+from tracer.view.fetched import Fetched
 from tracer.view.flow_sheet import flow_sheet
-from tracer.view.groups import group_sheet
+from tracer.view.groups import GroupPage
 from tracer.view.journey import journey
 from tracer.view.node_sheet import NodePage
 from tracer.view.packet_sheet import packet_sheet
@@ -48,10 +48,13 @@ class View:
         """The flows of a moment that is over."""
         self._past_ns = 0
         self._closings = Closings()
+        self._fetched: tuple[Fetched, Fetched] | None = None
+        """All living rows and those translated, for one answer."""
         self._marks: list[tuple[int, int, int]] = []
         """(now, events, packets) of past answers, the newest last."""
         self._trends = TrendKeeper()
         self._service_page, self._node_page = ServicePage(), NodePage()
+        self._groups = GroupPage()
         self._filter: tuple[str, Filter | None, str] = ("", None, "")
 
     def observe(self, pipeline: Pipeline, update: Update) -> None:
@@ -68,6 +71,7 @@ class View:
         degraded: tuple[str, ...] = (),
     ) -> Snapshot:
         """The snapshot for a query; ``backend`` and ``degraded`` are what the session knows."""
+        self._fetched = None
         naming = naming_of(pipeline)
         base = self._status(pipeline, query, backend, degraded)
         if query.page in (Page.BLACKHOLES, Page.CHECK):
@@ -105,7 +109,9 @@ class View:
             backend=backend,
             degraded=degraded,
             names=names_seen(pipeline) if query.names else {},
-            trends=self._trends.trends(pipeline.table, now_ns, pipeline.started_ns),
+            trends=self._trends.trends(
+                lambda: self._alive(pipeline, translated_only=True), now_ns, pipeline.started_ns
+            ),
             tape=self._tape(pipeline, query.at_ns),
         )
 
@@ -137,13 +143,12 @@ class View:
         self, pipeline: Pipeline, query: ViewQuery, naming: Naming, base: Snapshot
     ) -> Snapshot:
         """The page of translations, listed or counted."""
-        flows, rows, naming, total, error = self._asked(pipeline, query, naming)
+        asked, naming, total, error = self._asked(pipeline, query, naming)
         if query.group:
-            asked = Gathered(flows, rows)
-            sheet = group_sheet(asked, naming, pipeline.cluster, pipeline.started_ns, query)
+            sheet = self._groups.sheet(asked, naming, pipeline, query)
         else:
-            sheet = flow_sheet(flows, rows, naming, query)
-        flow = _selected(flows, query.selected)
+            sheet = flow_sheet(asked, naming, query)
+        flow = _selected(asked, query.selected)
         detail = detail_of(flow, naming, base.open + base.closed)
         if detail is not None:
             detail = replace(detail, path=self._journey(flow, naming, pipeline, query.at_ns))
@@ -167,10 +172,10 @@ class View:
     ) -> Snapshot:
         """Virtual servers, with the load that translated flows put on them."""
         only_translated = replace(query, all_flows=False)
-        flows, rows, naming, total, error = self._asked(pipeline, only_translated, naming)
+        asked, naming, total, error = self._asked(pipeline, only_translated, naming)
         known = pipeline.cluster, pipeline.node
         sheet, detail = self._service_page.sheet(
-            Gathered(flows, rows), naming, known, pipeline.started_ns, query, base.open
+            asked, naming, known, pipeline.started_ns, query, base.open
         )
         if detail is not None and detail.service and pipeline.cluster.changes:
             detail = replace(detail, facts=(*detail.facts, *_lag(pipeline, detail.service)))
@@ -180,7 +185,9 @@ class View:
         self, pipeline: Pipeline, query: ViewQuery, naming: Naming, base: Snapshot
     ) -> Snapshot:
         """Events or packets, of the selected flow if there is one."""
-        flow = _selected(pipeline.table.flows, 0 if query.all_traffic else query.selected)
+        selected = 0 if query.all_traffic else query.selected
+        row = pipeline.table.row(selected) if selected else -1
+        flow = pipeline.table.flows[row : row + 1] if row >= 0 else pipeline.table.flows[:0]
         interfaces = pipeline.interfaces
         if query.page is Page.EVENTS:
             sheet, detail = event_sheet(self.timeline, flow, naming, interfaces, query)
@@ -194,43 +201,45 @@ class View:
 
     def _asked(
         self, pipeline: Pipeline, query: ViewQuery, naming: Naming
-    ) -> tuple[npt.NDArray[np.void], Rows, Naming, int, str]:
-        """Table, rows that pass, their meaning, rows before the filter, what is wrong with it."""
-        flows, rows, naming = self._rows(pipeline, query, naming)
-        if not query.all_flows:
-            rows = rows[translated(Gathered(flows, rows))]
-        total = len(rows)
+    ) -> tuple[Fetched, Naming, int, str]:
+        """Rows that pass, their meaning, rows before the filter, what is wrong with it."""
+        if query.at_ns or query.frozen:
+            held, now_ns = self._held(pipeline, query, naming)
+            asked = Fetched(held, np.arange(len(held), dtype=np.intp))
+            naming = replace(naming, now_ns=now_ns)
+            if not query.all_flows:
+                asked = asked.chosen(translated(asked))
+        else:
+            self._frozen = self._past = None
+            asked = self._alive(pipeline, translated_only=not query.all_flows)
+        total = len(asked)
         chosen, error = self._compiled(query.filter)
         if chosen is not None:
-            asked = Gathered(flows, rows)
-            rows = rows[chosen.mask(asked, naming, flows_by_cause(asked, naming))]
-        return flows, rows, naming, total, error
+            asked = asked.chosen(chosen.mask(asked, naming, flows_by_cause(asked, naming)))
+        return asked, naming, total, error
 
-    def _rows(
+    def _alive(self, pipeline: Pipeline, *, translated_only: bool) -> Fetched:
+        """The rows of the table as it stands."""
+        if self._fetched is None:
+            every = Fetched(pipeline.table.flows, pipeline.table.alive())
+            self._fetched = every, every.chosen(translated(every))
+        return self._fetched[translated_only]
+
+    def _held(
         self, pipeline: Pipeline, query: ViewQuery, naming: Naming
-    ) -> tuple[npt.NDArray[np.void], Rows, Naming]:
-        """The table and its rows: the living ones, or those of a moment that is over."""
+    ) -> tuple[npt.NDArray[np.void], int]:
+        """The rows of a moment that is over, or of that of freezing; made once for it."""
         if query.at_ns:
-            return self._rows_at(pipeline, query.at_ns, naming)
+            if self._past is None or self._past_ns != query.at_ns:
+                rows = pipeline.table.alive()
+                self._past = flows_at(pipeline.table.flows, rows, query.at_ns)
+                self._past_ns = query.at_ns
+            return self._past, self._past_ns
         self._past = None
-        if not query.frozen:
-            self._frozen = None
-            return pipeline.table.flows, pipeline.table.alive(), naming
         if self._frozen is None:
             self._frozen = pipeline.table.flows[pipeline.table.alive()]
             self._frozen_ns = naming.now_ns
-        rows = np.arange(len(self._frozen), dtype=np.intp)
-        return self._frozen, rows, replace(naming, now_ns=self._frozen_ns)
-
-    def _rows_at(
-        self, pipeline: Pipeline, at_ns: int, naming: Naming
-    ) -> tuple[npt.NDArray[np.void], Rows, Naming]:
-        """Made once for a moment: later answers and ends do not change it."""
-        if self._past is None or self._past_ns != at_ns:
-            self._past = flows_at(pipeline.table.flows, pipeline.table.alive(), at_ns)
-            self._past_ns = at_ns
-        rows = np.arange(len(self._past), dtype=np.intp)
-        return self._past, rows, replace(naming, now_ns=at_ns)
+        return self._frozen, self._frozen_ns
 
     def _compiled(self, text: str) -> tuple[Filter | None, str]:
         if self._filter[0] != text:
@@ -268,6 +277,9 @@ def _lag(pipeline: Pipeline, service: str) -> tuple[tuple[str, str], ...]:
     )
 
 
-def _selected(flows: npt.NDArray[np.void], selected: int) -> npt.NDArray[np.void]:
-    """The selected row, as an array of one or none."""
-    return flows[np.flatnonzero(flows["id"] == selected)[:1]] if selected else flows[:0]
+def _selected(asked: Fetched, selected: int) -> npt.NDArray[np.void]:
+    """The selected row, if it is among these, as an array of one or none."""
+    flows = asked.flows
+    assert isinstance(flows, np.ndarray), "a table's own rows"
+    rows = asked.rows[np.flatnonzero(asked["id"] == selected)[:1]] if selected else asked.rows[:0]
+    return flows[rows]

@@ -9,7 +9,8 @@ import numpy.typing as npt
 
 from tracer.cells import Flows, Gathered, Keys, Naming
 from tracer.columns import BY_NAME, SCREEN_COLUMNS
-from tracer.flow import Rows, State
+from tracer.flow import State
+from tracer.view.fetched import Fetched
 from tracer.view.query import ViewQuery
 from tracer.view.sheet import Heading, Sheet, Tone, window_of
 
@@ -24,12 +25,11 @@ _TONES = {
 }
 
 
-def flow_sheet(flows: npt.NDArray[np.void], rows: Rows, naming: Naming, query: ViewQuery) -> Sheet:
+def flow_sheet(asked: Fetched, naming: Naming, query: ViewQuery) -> Sheet:
     """The wanted window of these rows of a table."""
-    asked = Gathered(flows, rows)
     ids = asked["id"]
     window = _window(asked, ids, naming, query)
-    shown = flows[rows[window.places]]
+    shown = Gathered(asked.flows, asked.rows[window.places])
     texts = [column.text(shown, naming) for column in SCREEN_COLUMNS if column.text]
     return Sheet(
         _headings(query),
@@ -37,7 +37,7 @@ def flow_sheet(flows: npt.NDArray[np.void], rows: Rows, naming: Naming, query: V
         tuple(shown["id"].tolist()),
         tuple(zip(*texts, strict=True)),
         tuple(_TONES.get(State(state), Tone.PLAIN) for state in shown["state"].tolist()),
-        len(rows),
+        len(asked),
         window.selected_at,
         newest=int(ids.max(initial=0)),
         fresh=int(np.count_nonzero(ids > query.mark)) if query.mark else 0,
@@ -62,31 +62,34 @@ class _Window:
 
 def _window(flows: Flows, ids: Ids, naming: Naming, query: ViewQuery) -> _Window:
     """The wanted stretch of the rows in order; equal keys stand by age, as the ids do."""
-    keys, by_age = _keys(flows, ids, naming, query)
-    count = len(keys)
-    start, stop = window_of(count, query.start, query.height)
-    candidates = np.arange(count)
-    if stop < count // 4:
-        # Far cheaper than sorting all: only what can be among the first ``stop``.
-        bound = np.partition(keys, stop)[stop]
-        candidates = np.flatnonzero(keys <= bound)
-    order = candidates[np.argsort(keys[candidates], kind="stable")][start:stop]
-    return _Window(start, by_age[order], _place(ids, keys, by_age, query.selected))
-
-
-def _keys(
-    flows: Flows, ids: Ids, naming: Naming, query: ViewQuery
-) -> tuple[Keys, npt.NDArray[np.intp]]:
-    """Keys to sort ascending, and the row each belongs to; rows are arranged by id."""
-    by_age = np.argsort(ids)
     order = BY_NAME[query.order].key
-    keys = order(flows, naming)[by_age] if order else by_age
-    return (~keys[::-1], by_age[::-1]) if query.descending else (keys, by_age)
+    keys = order(flows, naming) if order else ids
+    if query.descending:
+        keys, ids = ~keys, ~ids
+    start, stop = window_of(len(keys), query.start, query.height)
+    places = _first(keys, ids, stop)
+    order_of_places = np.lexsort((ids[places], keys[places]))[start:stop]
+    wanted = np.uint64(query.selected)
+    at = _place(keys, ids, ~wanted if query.descending else wanted) if query.selected else -1
+    return _Window(start, places[order_of_places], at)
 
 
-def _place(ids: Ids, keys: Keys, by_age: npt.NDArray[np.intp], selected: int) -> int:
-    at = np.flatnonzero(ids[by_age] == selected) if selected else np.zeros(0, np.intp)
+def _first(keys: Keys, ids: Ids, count: int) -> npt.NDArray[np.intp]:
+    """The rows that stand first, in no order: far cheaper than sorting all."""
+    if count >= len(keys) // 4:
+        return np.arange(len(keys))
+    bound = np.partition(keys, count)[count]
+    before, equal = np.flatnonzero(keys < bound), np.flatnonzero(keys == bound)
+    missing = count - len(before)
+    if missing < len(equal) // 4:
+        equal = equal[np.argpartition(ids[equal], missing)[: missing + 1]]
+    return np.concatenate((before, equal))
+
+
+def _place(keys: Keys, ids: Ids, wanted: np.uint64) -> int:
+    """Where a row stands, -1 if it is not there."""
+    at = np.flatnonzero(ids == wanted)
     if not at.size:
         return -1
     key = keys[at[0]]
-    return int((keys < key).sum() + (keys[: at[0]] == key).sum())
+    return int(np.count_nonzero(keys < key) + np.count_nonzero((keys == key) & (ids < wanted)))

@@ -10,11 +10,21 @@ import numpy as np
 from tracer import address
 from tracer.cells import Flows, Naming, count_text, service_text
 from tracer.cluster.model import Cluster
+from tracer.pipeline import Pipeline
 from tracer.plain import harmless
 from tracer.view.charts import share_text
 from tracer.view.query import ViewQuery
 from tracer.view.sheet import Heading, Line, Sheet, Tone, sheet_of
-from tracer.view.tally import Groups, Tally, address_keys, chosen, grouped, keys_of, tally
+from tracer.view.tally import (
+    CountPace,
+    Groups,
+    Tally,
+    address_keys,
+    chosen,
+    grouped,
+    keys_of,
+    tally,
+)
 
 NOBODY = "(unknown)"
 
@@ -40,18 +50,30 @@ class Group:
     """Filter term whose value is the last of the texts; empty where there is none."""
 
 
-def group_sheet(
-    flows: Flows, naming: Naming, cluster: Cluster, began_ns: int, query: ViewQuery
-) -> Sheet:
-    """The flows counted as the query wants, the largest group on top."""
-    group = GROUPS[query.group]
+class GroupPage:
+    """Counts anew once a second where there are many flows."""
+
+    def __init__(self) -> None:
+        self._pace = CountPace()
+        self._lines: list[Line] = []
+
+    def sheet(self, flows: Flows, naming: Naming, pipeline: Pipeline, query: ViewQuery) -> Sheet:
+        """The flows counted as the query wants, the largest group on top."""
+        group, cluster = GROUPS[query.group], pipeline.cluster
+        if self._pace.is_due(len(flows), naming.now_ns, query):
+            self._lines = _lines(group, flows, naming, cluster, pipeline.started_ns)
+        headings = (*map(Heading, group.titles), *_COUNTS)
+        return sheet_of(headings, self._lines, query.start, query.height, query.row)
+
+
+def _lines(
+    group: Group, flows: Flows, naming: Naming, cluster: Cluster, began_ns: int
+) -> list[Line]:
     example, groups = group.split(flows, naming, cluster)
     counted = tally(flows, groups, example, naming.now_ns, began_ns)
     names = group.names(chosen(flows, example), naming, cluster)
     order = sorted(range(len(names)), key=lambda at: (-counted.flows[at], names[at]))
-    lines = [_line(group, names[at], counted, at, len(flows)) for at in order]
-    headings = (*map(Heading, group.titles), *_COUNTS)
-    return sheet_of(headings, lines, query.start, query.height, query.row)
+    return [_line(group, names[at], counted, at, len(flows)) for at in order]
 
 
 def _line(group: Group, names: tuple[str, ...], counted: Tally, at: int, total: int) -> Line:

@@ -22,7 +22,7 @@ from tracer.view.query import ViewQuery
 from tracer.view.server_detail import backend_detail, server_detail
 from tracer.view.servers import Backend, BackendKey, Server, ServerKey, servers_of
 from tracer.view.sheet import Heading, Line, Sheet, Tone, sheet_of
-from tracer.view.tally import chosen, grouped, keys_of, tally
+from tracer.view.tally import CountPace, chosen, grouped, keys_of, tally
 
 HEADINGS = (
     Heading("Service / backend"),
@@ -92,6 +92,8 @@ class ServicePage:
     def __init__(self) -> None:
         self._made_from: tuple[object, ...] = ()
         self._servers: dict[ServerKey, Server] = {}
+        self._pace = CountPace()
+        self._used: dict[ServerKey, _Observed] = {}
         self._idle: dict[ServerKey, list[Line]] = {}
         """Lines of servers that nobody uses, made once; by name."""
 
@@ -106,7 +108,9 @@ class ServicePage:
     ) -> tuple[Sheet, Detail | None]:
         """Servers in use first, then the others, and all about the selected line."""
         self._learn(*known)
-        used = _observed(flows, naming, began_ns)
+        if self._pace.is_due(len(flows), naming.now_ns, query):
+            self._used = _observed(flows, naming, began_ns)
+        used = self._used
         lines: list[Line] = []
         for key in sorted(used, key=lambda key: (self._server(key).name, key)):
             lines += _lines(self._server(key), used[key], known[0])

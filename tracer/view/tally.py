@@ -10,9 +10,13 @@ import numpy.typing as npt
 from tracer.cells import Flows, Gathered
 from tracer.flow import Seen, State
 from tracer.tuples import TupleHash, sides
+from tracer.view.fetched import Fetched
+from tracer.view.query import ViewQuery
 
 RATE_WINDOW_NS = 10_000_000_000
 """New connections a second are those of this long."""
+COUNT_EVERY_NS = 1_000_000_000
+FEW_FLOWS = 10_000
 _BAD = (State.REFUSED, State.LOST)
 _OVER = (*_BAD, State.CLOSED)
 _HASH = TupleHash()
@@ -40,6 +44,23 @@ class Tally:
     """How long answers took on average; 0 where none was timed."""
 
 
+class CountPace:
+    """Says when to count anew: always where it is cheap, else once a second of record time."""
+
+    def __init__(self) -> None:
+        self._of: tuple[object, ...] = ()
+        self._at_ns = 0
+
+    def is_due(self, flows: int, now_ns: int, query: ViewQuery) -> bool:
+        """Whether an answer to this query needs other counts than the last one."""
+        asked = (query.filter, query.group, query.all_flows, query.frozen, query.at_ns)
+        stands = asked == self._of and 0 <= now_ns - self._at_ns < COUNT_EVERY_NS
+        if stands and flows > FEW_FLOWS:
+            return False
+        self._of, self._at_ns = asked, now_ns
+        return True
+
+
 def tally(flows: Flows, groups: Groups, example: Groups, now_ns: int, began_ns: int) -> Tally:
     """Count flows by group; ``example`` has a flow of each group."""
     size = len(example)
@@ -63,7 +84,7 @@ def tally(flows: Flows, groups: Groups, example: Groups, now_ns: int, began_ns: 
 
 def chosen(flows: Flows, places: Groups) -> Flows:
     """Some of the flows, without fetching whole columns for them."""
-    if isinstance(flows, Gathered):
+    if isinstance(flows, Gathered | Fetched):
         return Gathered(flows.flows, flows.rows[places])
     return Gathered(flows, places)
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from tracer.cells import Flows, Gathered
+from tracer.cells import Flows
 from tracer.flow import Seen, State
-from tracer.flows import FlowTable
 
 STEPS = 40
 STEP_NS = 1_000_000_000
@@ -39,15 +39,15 @@ class TrendKeeper:
         self._made_at = (-1, -1)
         self._trends = Trends()
 
-    def trends(self, table: FlowTable, now_ns: int, began_ns: int) -> Trends:
-        """Of the translated flows, up to now."""
+    def trends(self, flows: Callable[[], Flows], now_ns: int, began_ns: int) -> Trends:
+        """Of the translated flows, up to now; they are asked for when a step has passed."""
         span_ns = max(now_ns - began_ns, 0) if began_ns else 0
         step_ns = min(max(span_ns // STEPS, _SHORTEST_NS), STEP_NS)
         now_step = now_ns // step_ns
         # Within a step only a growing share of the last value changes: not worth all columns.
         if self._made_at != (now_step, step_ns) or not self._trends.flows:
             self._made_at = now_step, step_ns
-            self._trends = trends_of(Gathered(table.flows, table.translated()), now_ns, step_ns)
+            self._trends = trends_of(flows(), now_ns, step_ns)
         return self._trends
 
 
