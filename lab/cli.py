@@ -26,7 +26,7 @@ from lab.proxying import Proxies, WrittenRules
 from lab.reach import COUNT, try_all
 from lab.real.access import load as load_access
 from lab.real.proxies import RealProxies
-from lab.real.releases import CURRENT, RELEASES
+from lab.real.releases import CURRENT, RELEASES, minor
 from lab.real.suite import run_beside, why_skipped
 from lab.record import record
 from lab.rules.apply import MODES, Mode
@@ -210,7 +210,7 @@ def record_scenarios(names: tuple[str, ...], output: Path, backend: str, proxy: 
     """
     require_root()
     proxies = proxies_of(proxy)
-    ending = "" if proxy == "written" else f"-kube-proxy-{proxy.rpartition('.')[0]}"
+    ending = "" if proxy == "written" else f"-kube-proxy-{minor(proxy)}"
     chosen_backend = "" if backend == "none" else backend
     for scenario in chosen(names):
         folder = output / f"{scenario.name}{ending}"

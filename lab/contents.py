@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from lab.real.releases import RELEASES, minor
 from lab.scenario import Scenario
 from lab.scenarios import SCENARIOS
 
@@ -26,7 +27,12 @@ viptrace replay pcaps/ipvs-external-ip-is-node-ip
 | `truth/` | what the clients saw, and the kernel's own tables afterwards |
 | `expected.json` | what the scenario says must be found; never taken from viptrace's output |
 
-Made by `python -m lab vm -- python -m lab record -o pcaps all`; this page by
+Rules and virtual servers are those that the lab writes, except in folders that end in
+`-kube-proxy-` and a release: there kube-proxy itself programmed the node, from a live API server,
+and `python -m lab compare-rules pcaps/*-kube-proxy-*` holds the lab's rules against its own.
+
+Made by `python -m lab vm -- python -m lab record -o pcaps all`, and with kube-proxy by
+`python -m lab with-api --vm -- python -m lab record -o … --proxy 1.34.2 NAME…`; this page by
 `python -m lab scenarios --table pcaps > pcaps/README.md`.
 
 | folder | mode | kernel | shows | translations | findings |
@@ -36,7 +42,11 @@ Made by `python -m lab vm -- python -m lab record -o pcaps all`; this page by
 
 def contents(pcaps: Path) -> str:
     """The whole page."""
-    rows = [_row(scenario, pcaps / scenario.name) for scenario in SCENARIOS]
+    rows = [
+        _row(scenario, pcaps / f"{scenario.name}{ending}")
+        for ending in ("", *(f"-kube-proxy-{minor(release)}" for release in RELEASES))
+        for scenario in SCENARIOS
+    ]
     return HEAD + "".join(row for row in rows if row)
 
 
@@ -48,7 +58,7 @@ def _row(scenario: Scenario, folder: Path) -> str:
     expected = json.loads(path.read_text())
     findings = ", ".join(f"`{cause}`" for cause in expected["findings"]) or "none"
     cells = (
-        f"`{scenario.name}`",
+        f"`{folder.name}`",
         expected["mode"],
         expected["kernel"],
         scenario.title,

@@ -85,13 +85,22 @@ def _recorded(scenario: Scenario, topology: Topology, folder: Path, backend: str
         + _connections(item for item in scenario.traffic if item.translated),
         "visible_in_packets": _connections(
             item for item in scenario.traffic if item.translated and item.sent_on
-        ),
+        )
+        - _taken_in(scenario, topology, exchanges),
         "findings": list(scenario.findings),
     }
     (folder / "expected.json").write_text(json.dumps(expected, indent=2) + "\n")
     lines = [json.dumps(exchange.to_json()) for exchange in exchanges]
     (folder / "truth" / "clients.ndjson").write_text("".join(line + "\n" for line in lines))
     return Recording(folder, tuple(exchanges), events.backend if events else "")
+
+
+def _taken_in(scenario: Scenario, topology: Topology, exchanges: Iterable[Exchange]) -> int:
+    """Connections that the node's own processes took: no packet leaves with another address."""
+    own = {
+        pod.name for pod in topology.cluster.pods if pod.host_network and pod.node == scenario.node
+    }
+    return sum(item.answered_by in own for item in exchanges)
 
 
 def _connections(traffic: Iterable[Traffic]) -> int:

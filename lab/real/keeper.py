@@ -115,7 +115,8 @@ def wanted_objects(cluster: Cluster) -> Iterator[tuple[str, Made]]:
     slices = Counter[str]()
     for part in ORDER:
         for rendered in parts[part]:
-            made = without_nothing(json.loads(json.dumps(rendered)))
+            whole = json.loads(json.dumps(rendered))
+            made = {**without_nothing(whole), "metadata": whole["metadata"]}
             if part == "pods":
                 _complete_pod(made)
             elif part == "services":

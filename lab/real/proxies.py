@@ -31,13 +31,16 @@ from tracer.errors import UnableError
 SYNC_TIMEOUT_S = 240.0
 """Under emulation a start takes many times what it takes elsewhere."""
 POLL_S = 0.5
-QUIET_S = 1.6
+QUIET_S = 2.5
 """Without a sync for longer than kube-proxy puts one off: all that was told is done."""
 METRICS_URL = "http://127.0.0.1:10249/metrics"
 FOLLOWED = frozenset({"Service", "EndpointSlice"})
 OUTSIDE = Path("/proc/self/ns/net")
 _METRIC = re.compile(r"^kubeproxy_sync_proxy_rules_(\w+?)(?:\{[^}]*\})? (\S+)$", re.MULTILINE)
 LAST, QUEUED = "last_timestamp_seconds", "last_queued_timestamp_seconds"
+COUNT = "duration_seconds_count"
+FAMILIES = 2
+"""Each has its first sync, whatever the node's addresses are; older releases count together."""
 PENDING = ("endpoint_changes_pending", "service_changes_pending")
 
 Sync = Mapping[str, tuple[float, ...]]
@@ -205,7 +208,8 @@ def figures(text: str) -> Sync:
 def settled(sync: Sync, since: float, now: float) -> bool:
     """Whether it synced after ``since`` (epoch seconds), wants no other, and is quiet."""
     synced, queued = sync.get(LAST, ()), sync.get(QUEUED, ())
-    if not synced or min(synced) <= 0 or max(synced) < since:
+    first = sum(sync.get(COUNT, ())) < FAMILIES
+    if first or not synced or min(synced) <= 0 or max(synced) < since:
         return False
     waiting = sum(sum(sync.get(name, ())) for name in PENDING)
     return not waiting and max(queued, default=0.0) <= max(synced) < now - QUIET_S

@@ -51,6 +51,11 @@ def cached(name: str, release: str) -> Path:
     return cache_root() / "kubernetes" / f"v{release}" / name
 
 
+def minor(release: str) -> str:
+    """``1.34`` of ``1.34.2``."""
+    return release.rpartition(".")[0]
+
+
 def why_not(wanted: tuple[tuple[str, str], ...]) -> str:
     """Why these (program, release) cannot be had on this machine; empty: they can."""
     missing = [(name, release) for name, release in wanted if not cached(name, release).exists()]
