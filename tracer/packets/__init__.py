@@ -4,7 +4,8 @@
 network header behind each link type; ``network`` reads IPv4 and IPv6 with their
 options, extension headers and fragments; ``tunnel`` looks into tunnels; ``transport``
 reads TCP, UDP, SCTP and ICMP; ``fingerprint`` hashes what translation leaves alone;
-``decode`` puts them together; ``queue`` keeps decoded packets in time order.
+``decode`` puts them together; ``strays`` finds damaged times; ``queue`` keeps decoded
+packets in time order.
 Every byte is hostile: whatever is not wholly inside its packet reads as zero or as
 absent, and nothing raises.
 """
@@ -15,5 +16,6 @@ from tracer.packets.decode import decode, decode_spans
 from tracer.packets.link import LinkType
 from tracer.packets.queue import PacketQueue
 from tracer.packets.ragged import Spans
+from tracer.packets.strays import Strays
 
-__all__ = ["LinkType", "PacketQueue", "Spans", "decode", "decode_spans"]
+__all__ = ["LinkType", "PacketQueue", "Spans", "Strays", "decode", "decode_spans"]

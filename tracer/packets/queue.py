@@ -59,7 +59,7 @@ class PacketQueue:
         later = deque([(records, packets)])
         while self._parts and int(self._parts[-1][0]["time_ns"][-1]) > first_ns:
             later.appendleft(self._parts.pop())
-        self._parts.append(in_time_order(*_united(later)))
+        self._parts.append(in_time_order(*united(later)))
 
     def take(self, count: int) -> Packets:
         """Take the ``count`` earliest rows out, or as many as there are."""
@@ -70,11 +70,11 @@ class PacketQueue:
             part = self._parts.popleft()
             size = len(part[0])
             if size > wanted:
-                self._parts.appendleft(_cut(part, wanted, size))
-                part = _cut(part, 0, wanted)
+                self._parts.appendleft(cut(part, wanted, size))
+                part = cut(part, 0, wanted)
             taken.append(part)
             wanted -= len(part[0])
-        return _united(taken) if taken else self._nothing()
+        return united(taken) if taken else self._nothing()
 
     def take_until(self, until_ns: int) -> Packets:
         """Take all rows of ``until_ns`` and earlier out."""
@@ -100,12 +100,13 @@ def in_time_order(records: Records, packets: PacketBytes | None) -> Packets:
     return picked(records, order), packets
 
 
-def _cut(part: Packets, first: int, last: int) -> Packets:
+def cut(part: Packets, first: int, last: int) -> Packets:
+    """Rows ``first`` to ``last - 1``, sharing memory."""
     records, packets = part
     return records[first:last], None if packets is None else sliced(packets, first, last)
 
 
-def _united(parts: Sequence[Packets]) -> Packets:
+def united(parts: Sequence[Packets]) -> Packets:
     """One after the other; a single one stays as it is."""
     if len(parts) == 1:
         return parts[0]

@@ -12,7 +12,8 @@ import numpy.typing as npt
 from tracer.capture_file import CaptureReader, CaptureStream, Chunk, Interface
 from tracer.errors import InputError
 from tracer.events import EventBatch, Flag, Loss, Origin
-from tracer.packets import PacketQueue, decode_spans
+from tracer.packets import PacketQueue, Strays, decode_spans
+from tracer.packets.queue import Packets, cut, united
 from tracer.sources import Problem
 
 BATCH_PACKETS = 32_768
@@ -141,6 +142,9 @@ class _CaptureFile:
             raise
         self._hold = 0 if self._stream.is_pipe else _HOLD_PACKETS
         self._ended = False
+        self._strays = Strays()
+        self._waiting: Packets | None = None
+        """Packets whose times cannot be judged yet."""
         self._told_damage = self._told_loss = 0
         self._points: list[tuple[int, int, int]] = []
         """(ifindex, netns, flags) of each interface of the reader."""
@@ -172,6 +176,8 @@ class _CaptureFile:
         if chunk is not None:
             self._take(chunk)
         elif self._reader.at_end:
+            if self._waiting is not None:
+                self._settle(self._waiting, final=True)
             self._ended = True
         elif self._stream.is_pipe and not self._has_input(timeout):
             return False
@@ -184,7 +190,7 @@ class _CaptureFile:
 
     def new_damage(self) -> int:
         """Damage since last asked."""
-        new = self._reader.damaged - self._told_damage
+        new = self._reader.damaged + self._strays.found - self._told_damage
         self._told_damage += new
         return new
 
@@ -211,7 +217,16 @@ class _CaptureFile:
         records["flags"] |= flags[keep]
         records["flags"] |= np.where(chunk.outgoing[keep], Flag.OUTGOING, 0).astype(np.uint16)
         packets = chunk.spans.rows(keep).packed() if self._keeps_bytes else None
-        self.queue.add(records, packets)
+        if self._waiting is not None:
+            records, packets = united([self._waiting, (records, packets)])
+        self._settle((records, packets), final=self._stream.is_pipe)
+
+    def _settle(self, part: Packets, *, final: bool) -> None:
+        """Queue packets whose times are believed; the others wait for what comes behind them."""
+        records, count = part[0], len(part[0])
+        held = self._strays.settle(records["time_ns"], records["ifindex"], final=final)
+        self._waiting = cut(part, count - held, count) if held else None
+        self.queue.add(*(cut(part, 0, count - held) if held else part))
 
     def _meet(self, interface: Interface) -> None:
         foreign = self._foreign + len(self._points)

@@ -146,7 +146,25 @@ def test_a_damaged_time_hides_nothing(tmp_path):
     times = [1, (1 << 63) - 1, 2, 1 << 63]
     packets = b"".join(enhanced(time, udp(n + 1)) for n, time in enumerate(times))
     path.write_bytes(section() + interface(options=options) + packets)
-    assert sorted(ports(batches_of(path))) == [1, 2, 3, 4]
+    batches = batches_of(path)
+    assert ports(batches) == [1, 2, 3, 4]
+    assert sum(batch.damaged for batch in batches) == 2
+    assert max(batch.until_ns for batch in batches) == 2
+
+
+def test_a_damaged_time_does_not_move_the_clock(tmp_path, monkeypatch):
+    monkeypatch.setattr("tracer.capture_file.reader._LEAST_WIDTH_BYTES", 1000)
+    monkeypatch.setattr("tracer.capture_file.reader._SEGMENT_BYTES", 1000)
+    day_us = 86_400 * 10**6
+    packets = b"".join(
+        enhanced(1000 * day_us + n + 10 * day_us * (n % 50 == 13), udp(n)) for n in range(1, 400)
+    )
+    path = tmp_path / "a"
+    path.write_bytes(section() + interface() + packets)
+    batches = batches_of(path, batch_packets=50)
+    assert ports(batches) == list(range(1, 400))
+    assert max(batch.until_ns for batch in batches) == (1000 * day_us + 399) * 1000
+    assert sum(batch.damaged for batch in batches) == 8
 
 
 def test_packets_without_ip_are_left_out(tmp_path):
