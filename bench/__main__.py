@@ -27,6 +27,7 @@ BENCHES = (
     Bench("bench.startup", (), ()),
     Bench("bench.overhead", (), ("--connections", "50", "--trips", "100", "--rounds", "1")),
     Bench("bench.pairing", (), ("300",)),
+    Bench("bench.replay", (), ("300", "2")),
     Bench("bench.cluster", (), ("200", "1")),
 )
 

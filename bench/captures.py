@@ -14,7 +14,16 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from bench.traffic import INTERFACES, Flows, Messages, Recipe, Sightings, Traffic, traffic
+from bench.traffic import (
+    INTERFACES,
+    SECOND,
+    Flows,
+    Messages,
+    Recipe,
+    Sightings,
+    Traffic,
+    traffic,
+)
 from tracer.capture_file.writer import CaptureWriter
 from tracer.events import (
     EventBatch,
@@ -29,6 +38,8 @@ from tracer.packets import LinkType, decode
 from tracer.packets.ragged import starts_of, windows
 
 _BATCH = 32_768
+_TAIL_S = 30
+"""The last flows go on for so long."""
 _ETHERNET_BYTES = 14
 _ETHERNET = np.dtype([("addresses", "u1", (12,)), ("type", ">u2")])
 _IP4 = np.dtype(
@@ -114,6 +125,17 @@ def write(path: Path, made: Traffic) -> None:
         for batch in batches(made):
             writer.write(batch)
     np.save(path.with_suffix(".npy"), made.flows)
+
+
+def write_long(path: Path, recipe: Recipe, parts: int) -> None:
+    """Such traffic several times in a row, each time other: more than memory need hold."""
+    with path.open("wb") as stream:
+        writer = CaptureWriter(stream)
+        for part in range(parts):
+            made = traffic(replace(recipe, seed=recipe.seed + part))
+            made.sightings["time_ns"] += part * int((recipe.seconds + _TAIL_S) * SECOND)
+            for batch in batches(made):
+                writer.write(batch)
 
 
 def _packets(flows: Flows, messages: Messages, seen: Sightings) -> PacketBytes:

@@ -77,6 +77,8 @@ class Recipe:
     version_6: float = 0.1
     direct: float = 0.1
     """Not translated at all."""
+    outside: float = 0.0
+    """From any of four million addresses outside the cluster; the others from 2,000 pods."""
     chained: float = 0.05
     """Translated twice."""
     unanswered: float = 0.02
@@ -187,6 +189,17 @@ def _address(recipe: Recipe, flows: Flows, random: np.random.Generator) -> None:
     legs["src_port"][:, 0], legs["dst_port"][:, 0] = client_port, port
     echo = np.isin(flows["protocol"], (Protocol.ICMP, Protocol.ICMPV6))
     legs["dst_port"][echo] = legs["src_port"][echo]
+    if recipe.outside:
+        _come_from_outside(recipe, flows, random)
+
+
+def _come_from_outside(recipe: Recipe, flows: Flows, random: np.random.Generator) -> None:
+    """Give some clients addresses that hardly any other has; on every leg that shows them."""
+    sources, count = flows["legs"]["src"], flows.size
+    chosen = random.random(count) < recipe.outside
+    strangers = _addresses(flows["family"], 0x64400000, random.integers(1, 1 << 22, count))
+    shown = (sources == sources[:, :1]).all(axis=2) & chosen[:, None]
+    sources[shown] = np.broadcast_to(strangers[:, None], sources.shape)[shown]
 
 
 def _addresses(
