@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 from tracer.node.xtables import NFT
 from tracer.path import ipvs
@@ -39,12 +40,18 @@ class Station:
     kind: str
     """``filter``, ``nat``, ``route``, ``conntrack`` or ``ipvs``."""
     run: _Run
+    owner: str = ""
+    """The table it belongs to; empty for the kernel's own."""
 
 
 class Hooks:
-    """Every station of one family, by hook."""
+    """Every station of one family, by hook.
 
-    def __init__(self, ground: Ground) -> None:
+    Of equal priorities the kernel takes the newest first (``nf_hook_entries_grow``), and tables
+    are listed by age; but of two listings nothing tells which is older: see ``ambiguous``.
+    """
+
+    def __init__(self, ground: Ground, *, newest_first: bool = True) -> None:
         self._stations: dict[str, list[Station]] = {name: [] for name in _TRANSLATES}
         self._stations[FORWARD] = []
         self._add_xtables(ground)
@@ -55,7 +62,19 @@ class Hooks:
             run = _ipvs(ground)
             self._stations[hook].append(Station(priority, "ipvs", run))
         for stations in self._stations.values():
+            if newest_first:
+                stations.reverse()
             stations.sort(key=lambda station: station.priority)
+
+    @property
+    def ambiguous(self) -> bool:
+        """Whether tables stand at equal priorities."""
+        return any(
+            first.priority == second.priority and first.owner != second.owner
+            for stations in self._stations.values()
+            for first, second in pairwise(stations)
+            if first.owner and second.owner
+        )
 
     def stations(self, hook: str) -> list[Station]:
         """In the order of their priorities."""
@@ -73,7 +92,8 @@ class Hooks:
                     if table.has(hook):
                         kind = "nat" if name == "nat" else "filter"
                         kind = "route" if (name, hook) == ("mangle", OUTPUT) else kind
-                        self._stations[hook].append(Station(priority, kind, _xt(table, hook)))
+                        run, owner = _xt(table, hook), f"{tables.variant} {name}"
+                        self._stations[hook].append(Station(priority, kind, run, owner))
 
     def _add_nft(self, ground: Ground) -> None:
         own = {"ip6" if ground.ipv6 else "ip", "inet"}
@@ -84,8 +104,8 @@ class Hooks:
                 hook = chain.hook.upper()
                 if hook in self._stations:
                     base = NftBase(ground, table, chain)
-                    station = Station(chain.priority, chain.kind or "filter", base.run)
-                    self._stations[hook].append(station)
+                    kind = chain.kind or "filter"
+                    self._stations[hook].append(Station(chain.priority, kind, base.run, base.name))
 
 
 def _shown_by_iptables(ground: Ground, family: str) -> bool:

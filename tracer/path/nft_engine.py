@@ -162,6 +162,7 @@ class NftBase:
         if chain is None or depth >= DEEPEST:
             yield UNKNOWN, stand.puzzled(flight, f"the chain {name}")
             return
+        flight.effort.spend()
         inner = stand.step(flight, f"{'goes' if kind == 'goto' else 'jumps'} to {name}")
         for verdict, after in self._chain(chain, inner, depth + 1):
             if kind == "goto" and verdict == NEXT:

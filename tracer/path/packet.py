@@ -12,6 +12,8 @@ ACCEPT, DROP, REJECT, NEXT, UNKNOWN = "accept", "drop", "reject", "next", "unkno
 LOOPBACK = "lo"
 UNTOLD = "?"
 """Stands for an incoming interface that nobody told."""
+MOST_EFFORT = 40_000
+"""More than the largest Service has endpoints, twice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,23 @@ class Step:
     effect: str
 
 
+class EndlessError(Exception):
+    """Rules part and jump again and again, as only damaged or hostile ones do."""
+
+
+class Effort:
+    """How often one walk may still part or jump: chains within chains double its ways."""
+
+    def __init__(self) -> None:
+        self._left = MOST_EFFORT
+
+    def spend(self) -> None:
+        """One more; EndlessError when that was the last."""
+        self._left -= 1
+        if self._left < 0:
+            raise EndlessError
+
+
 @dataclass(frozen=True, slots=True)
 class Flight:
     """One possible way of the packet so far."""
@@ -96,6 +115,8 @@ class Flight:
     how: str = ""
     """What the sender is told when it is refused."""
     masquerade: bool = field(default=False)
+    effort: Effort = field(default_factory=Effort, compare=False, repr=False)
+    """Shared by all ways of one walk."""
 
     def step(self, table: str, chain: str, rule: str, effect: str) -> Flight:
         """The same flight with one step more."""
@@ -103,11 +124,13 @@ class Flight:
 
     def share(self, chance: float | None) -> Flight:
         """One of several ways that are chosen by chance."""
+        self.effort.spend()
         known = self.probability is not None and chance is not None
         return replace(self, probability=self.probability * chance if known else None)  # type: ignore[operator]
 
     def parted(self, why: str) -> Flight:
         """One of the two ways that a match which is not known leaves open."""
+        self.effort.spend()
         return replace(self, doubts=self.doubts | {why})
 
     def doubted(self, why: str) -> Flight:

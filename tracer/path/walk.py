@@ -24,12 +24,20 @@ from tracer.path.hooks import (
 )
 from tracer.path.ipvs import SCHEDULED
 from tracer.path.networks import is_loopback
-from tracer.path.packet import DROP, LOOPBACK, REJECT, UNKNOWN, Doubt, Flight, Packet
+from tracer.path.packet import (
+    DROP,
+    LOOPBACK,
+    MOST_EFFORT,
+    REJECT,
+    UNKNOWN,
+    Doubt,
+    EndlessError,
+    Flight,
+    Packet,
+)
 from tracer.path.routing import Question, Way
 
 DELIVERED, LOCAL = "delivered", "local"
-MOST_ENDINGS = 20_000
-"""More ways than the largest Service has endpoints: rules that part again and again."""
 _NO_ROUTE = {"none": "net-unreachable", "unreachable": "host-unreachable",
              "prohibit": "net-prohibited"}  # fmt: skip
 
@@ -45,25 +53,31 @@ class Ending:
 class Walker:
     """One NodeState for one family: prepared once, walked by many packets."""
 
-    def __init__(self, state: NodeState, *, ipv6: bool) -> None:
+    def __init__(self, state: NodeState, *, ipv6: bool, newest_first: bool = True) -> None:
         self.ground = Ground(state, ipv6=ipv6)
-        self._hooks = Hooks(self.ground)
+        self._hooks = Hooks(self.ground, newest_first=newest_first)
+        self._other = None
+        if newest_first and self._hooks.ambiguous:
+            self._other = Walker(state, ipv6=ipv6, newest_first=False)
         family = "ip6" if ipv6 else "ip"
         self._knows_rules = bool({f"xtables.{family}", "nft"} & state.known)
 
     def walk(self, packet: Packet) -> list[Ending]:
         """Every ending, in no particular order; incoming packets name their interface."""
+        found = self._walked(packet)
+        return reconciled(found, self._other._walked(packet)) if self._other else found
+
+    def _walked(self, packet: Packet) -> list[Ending]:
         original = (packet.src, packet.sport, packet.dst, packet.dport)
         flight = Flight(replace(packet, original=original))
         if not self._knows_rules:
             flight = flight.doubted("the rules are not known (iptables-save.txt, nft.json)")
-        found = []
-        for ending in self._arriving(flight) if packet.incoming else self._leaving(flight):
-            found.append(self._answered(ending))
-            if len(found) > MOST_ENDINGS:
-                why = f"there are more than {MOST_ENDINGS} ways"
-                return [Ending(UNKNOWN, flight.doubted(why))]
-        return found
+        way = self._arriving if packet.incoming else self._leaving
+        try:
+            return [self._answered(ending) for ending in way(flight)]
+        except EndlessError:
+            why = f"the rules part and jump more than {MOST_EFFORT} times"
+            return [Ending(UNKNOWN, flight.doubted(why))]
 
     def _answered(self, ending: Ending) -> Ending:
         """A refusal whose answer finds no way to the sender is a silent drop."""
@@ -268,6 +282,26 @@ class Walker:
                 yield from self._at(hook, here, then, rest)
             else:
                 yield from self._at(OUTPUT, routed, self._sent)
+
+
+def reconciled(first: list[Ending], second: list[Ending]) -> list[Ending]:
+    """The endings of two orders of rules: both with a doubt, unless they come to the same."""
+    if {_result(ending) for ending in first} == {_result(ending) for ending in second}:
+        return first
+    why = "which of several tables with the same priority comes first"
+    both = (*first, *second)
+    return [
+        replace(e, flight=replace(e.flight, doubts=e.flight.doubts | {why}, probability=None))
+        for e in both
+    ]
+
+
+def _result(ending: Ending) -> tuple[object, ...]:
+    packet = ending.flight.packet
+    if ending.verdict in (DROP, REJECT):
+        return ending.verdict, ending.flight.how
+    return (ending.verdict, packet.src, packet.sport, packet.dst, packet.dport, packet.mark,
+            packet.outgoing)  # fmt: skip
 
 
 def _later(flight: Flight, device: str) -> Flight:

@@ -91,6 +91,7 @@ class XtTable:
                 yield UNKNOWN, flight.doubted(f"chains that jump in a circle ({chain.name})")
                 return
             effect = f"{'goes' if rule.is_goto else 'jumps'} to {rule.target}"
+            flight.effort.spend()
             inner = place.step(flight, rule.text, effect)
             for verdict, after in self._chain(self._chains[rule.target], inner, depth + 1):
                 ends = rule.is_goto and verdict == NEXT

@@ -265,8 +265,11 @@ def test_the_old_way_to_negate_is_understood():
     assert end(replace(state(), xtables=(tables,)), target="10.244.1.9:80").startswith("dropped")
 
 
-def test_rules_that_double_the_ways_again_and_again_end_in_not_known():
-    doubling = [f"-A C{i} -m odd --kind {n} -j C{i + 1}" for i in range(40) for n in "ab"]
+@pytest.mark.parametrize(
+    "match", ["-m odd --kind x", "", "-m statistic --mode random --probability 0.5"]
+)
+def test_chains_that_double_the_ways_again_and_again_end_in_not_known(match):
+    doubling = [f"-A C{i} {match} -j C{i + 1}" for i in range(40) for _ in "ab"]
     chains = tuple(f"C{i}" for i in range(41))
     verdict = end(state(rules("-A FORWARD -j C0", *doubling, chains=chains)))
     assert verdict.startswith("unknown")
