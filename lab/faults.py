@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from lab.objects import Change, read, to_cluster
-from lab.rules.apply import Mode
+from lab.rules.apply import Mode, apply
 from lab.shell import run, run_in
 from lab.topology import LAN, ROUTER_ADDRESSES, Topology, texts, veth_name
 from lab.traffic import Load
@@ -14,11 +14,15 @@ Fault = Callable[[Topology], None]
 
 
 def commands(name: str, *lines: str) -> Fault:
-    """Commands in a node, a pod, the client or the LAN, one after the other."""
+    """Commands in a node, a pod, the client or the LAN, one after the other.
+
+    ``{pod}`` stands for the node's end of that pod's link.
+    """
 
     def work(topology: Topology) -> None:
+        devices = {"{" + pod.name + "}": veth_name(pod) for pod in topology.cluster.pods}
         for line in lines:
-            topology.run(name, *line.split())
+            topology.run(name, *(devices.get(part, part) for part in line.split()))
 
     return work
 
@@ -115,6 +119,56 @@ def mapped_before_the_rules(source: str, node: str, load: Load) -> Fault:
         topology.run(node, "iptables", "-t", "nat", "-F", "PREROUTING")
         topology.traffic(source, load)
         restore(topology, node, listing)
+
+    return work
+
+
+def named_otherwise(node: str, name: str, mode: Mode, change: Change) -> Fault:
+    """kube-proxy runs under another name than its node's."""
+
+    def work(topology: Topology) -> None:
+        apply(to_cluster(change(read("default"))), name, mode, topology.namespace(node))
+
+    return work
+
+
+def also_in_mode(node: str, mode: Mode, change: Change) -> Fault:
+    """Another mode's rules are there as well, as they were for another cluster."""
+
+    def work(topology: Topology) -> None:
+        apply(to_cluster(change(read("default"))), node, mode, topology.namespace(node))
+
+    return work
+
+
+def in_legacy_too(node: str) -> Fault:
+    """What iptables-nft holds is in iptables-legacy as well."""
+
+    def work(topology: Topology) -> None:
+        rules = topology.run(node, "iptables-save")
+        run_in(topology.namespace(node), ("iptables-legacy-restore",), rules)
+
+    return work
+
+
+def pods_on_a_bridge(node: str) -> Fault:
+    """The node's pods hang on a bridge and see each other there, as with a bridge plug-in."""
+
+    def work(topology: Topology) -> None:
+        pods = [pod for pod in topology.cluster.pods if pod.node == node and not pod.host_network]
+        (owner,) = (item for item in topology.cluster.nodes if item.name == node)
+        lines = [
+            "link add cbr0 type bridge",
+            "link set cbr0 up",
+            "addr add 169.254.1.1/32 dev cbr0",
+        ]
+        for pod in pods:
+            name, ip = veth_name(pod), texts(pod.ips)[0]
+            lines += [f"link set {name} master cbr0", f"addr del 169.254.1.1/32 dev {name}"]
+            lines += [f"route replace {ip}/32 dev cbr0 src {texts(owner.addresses)[0]}"]
+            topology.run(pod.name, *f"ip addr add {ip}/24 dev eth0".split())
+            topology.run(pod.name, *["ip", "neigh", "flush", "all"])
+        run(["ip", "-n", topology.namespace(node), "-batch", "-"], "\n".join(lines) + "\n")
 
     return work
 

@@ -92,6 +92,84 @@ def with_source_ranges(namespace: str, name: str, *ranges: str) -> Change:
     return change
 
 
+def with_spec(namespace: str, name: str, **fields: object) -> Change:
+    """The Service's spec has these fields."""
+
+    def change(objects: Objects) -> Objects:
+        changed = copy.deepcopy(objects)
+        for item in changed:
+            if _is(item, "Service", namespace, name):
+                item["spec"].update(fields)
+        return changed
+
+    return change
+
+
+def without_slices(namespace: str, name: str, family: str) -> Change:
+    """The Service has no EndpointSlice of this address type."""
+
+    def change(objects: Objects) -> Objects:
+        return [
+            item
+            for item in copy.deepcopy(objects)
+            if not (_slice_of(item, namespace, name) and item["addressType"] == family)
+        ]
+
+    return change
+
+
+def terminating(namespace: str, name: str, pod: str) -> Change:
+    """The pod goes and serves no more: still in the Service's slices, but not ready."""
+
+    def change(objects: Objects) -> Objects:
+        changed = copy.deepcopy(objects)
+        for item in changed:
+            for entry in item["endpoints"] if _slice_of(item, namespace, name) else ():
+                if entry["targetRef"]["name"] == pod:
+                    entry["conditions"] = {"ready": False, "serving": False, "terminating": True}
+        return changed
+
+    return change
+
+
+def with_zones(namespace: str, name: str, hint: str, **zones: str) -> Change:
+    """Endpoints kept for a zone, and nodes (``_`` for a dash) with their zones' labels."""
+
+    def change(objects: Objects) -> Objects:
+        changed = copy.deepcopy(objects)
+        for item in changed:
+            if item["kind"] == "Node":
+                zone = zones.get(item["metadata"]["name"].replace("-", "_"), "")
+                item["metadata"]["labels"]["topology.kubernetes.io/zone"] = zone
+            for entry in item["endpoints"] if _slice_of(item, namespace, name) else ():
+                entry["hints"] = {"forZones": [{"name": hint}]}
+        return changed
+
+    return change
+
+
+def and_objects(*added: dict[str, Any]) -> Change:
+    """These objects exist as well."""
+
+    def change(objects: Objects) -> Objects:
+        return [*copy.deepcopy(objects), *copy.deepcopy(added)]
+
+    return change
+
+
+def renamed_node(name: str, by: str) -> Change:
+    """The Node object is called otherwise; EndpointSlices and pods still say the old name."""
+
+    def change(objects: Objects) -> Objects:
+        changed = copy.deepcopy(objects)
+        for item in changed:
+            if _is(item, "Node", "", name):
+                item["metadata"]["name"] = by
+        return changed
+
+    return change
+
+
 def all_of(*changes: Change) -> Change:
     """One change after the other."""
 
@@ -105,4 +183,12 @@ def all_of(*changes: Change) -> Change:
 
 def _is(item: dict[str, Any], kind: str, namespace: str, name: str) -> bool:
     metadata = item["metadata"]
-    return (item["kind"], metadata.get("namespace"), metadata["name"]) == (kind, namespace, name)
+    where = metadata.get("namespace") or ""
+    return (item["kind"], where, metadata["name"]) == (kind, namespace, name)
+
+
+def _slice_of(item: dict[str, Any], namespace: str, name: str) -> bool:
+    """Whether an object is an EndpointSlice of that Service."""
+    metadata = item["metadata"]
+    mine = metadata.get("labels", {}).get("kubernetes.io/service-name") == name
+    return bool(item["kind"] == "EndpointSlice" and metadata["namespace"] == namespace and mine)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from lab.cause_scenarios import CAUSE_SCENARIOS
+from lab.host_scenarios import HOST_SCENARIOS
+from lab.ipvs_scenarios import IPVS_SCENARIOS
 from lab.objects import without_pod
+from lab.policy_scenarios import POLICY_SCENARIOS
 from lab.scenario import Scenario, Traffic
 from lab.service_scenarios import SERVICE_SCENARIOS
 from lab.topology import Topology
@@ -187,6 +190,9 @@ SCENARIOS: tuple[Scenario, ...] = (
         fault=stop_echo_3,
     ),
     *CAUSE_SCENARIOS,
+    *POLICY_SCENARIOS,
+    *HOST_SCENARIOS,
+    *IPVS_SCENARIOS,
     *SERVICE_SCENARIOS,
 )
 

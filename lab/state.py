@@ -27,7 +27,7 @@ BY_MODE: dict[Mode, dict[str, tuple[tuple[str, ...], ...]]] = {
         "ipvsadm-conn.txt": (("ipvsadm", "-Lnc"),),
     },
     "iptables": {
-        "iptables-save.txt": (("iptables-save", "-c"),),
+        "iptables-save.txt": (("iptables-save", "-c"), ("iptables-legacy-save", "-c")),
         "ip6tables-save.txt": (("ip6tables-save", "-c"),),
     },
     "nftables": {"nft.json": (("nft", "-j", "list", "ruleset"),)},

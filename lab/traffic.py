@@ -61,7 +61,11 @@ class Load:
     pause_s: float = 0.0
     """Between two connections."""
     source_port: int = 0
-    """The client's port for UDP, then one exchange at a time; 0: any."""
+    """The client's port, then one exchange at a time; 0: any."""
+    payload: int = 0
+    """Bytes that TCP connections send after their first answer, and want answered."""
+    idle_s: float = 0.0
+    """Pause of TCP connections before they ask once more."""
 
 
 def drive(load: Load) -> list[Exchange]:
@@ -76,7 +80,9 @@ def drive(load: Load) -> list[Exchange]:
     with contextlib.ExitStack() as still_open:
         for _ in range(load.tcp):
             with socket.socket(family, socket.SOCK_STREAM) as client:
-                _bind(client, ports)
+                if load.source_port:
+                    client.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                _bind(client, iter([load.source_port]) if load.source_port else ports)
                 found.append(_exchange(client, load, load.port))
             time.sleep(load.pause_s)
         for _ in range(load.udp):
@@ -105,6 +111,10 @@ def _exchange(client: socket.socket, load: Load, port: int) -> Exchange:
         client.connect((load.ip, port))
         client.sendall(b"?\n")
         answer = client.recv(4096).decode()
+        if protocol == "tcp" and (load.payload or load.idle_s):
+            time.sleep(load.idle_s)
+            client.sendall(b"." * load.payload + b"?\n")
+            failure = "" if client.recv(4096) else "closed"
     except TimeoutError:
         failure = "timeout"
     except OSError as error:

@@ -6,7 +6,7 @@ import pytest
 
 from lab.objects import dump, read, to_cluster
 from lab.scenarios import SCENARIOS
-from lab.topology import CLIENT
+from lab.topology import CLIENT, LAN
 from tracer.diagnosis.causes import CAUSES_BY_ID
 
 
@@ -15,7 +15,7 @@ def test_scenario(scenario):
     cluster = scenario.programmed()
     assert cluster.unparsed == ()
     places = {CLIENT} | {node.name for node in cluster.nodes} | {pod.name for pod in cluster.pods}
-    assert scenario.node in {node.name for node in cluster.nodes}
+    assert scenario.node in {LAN} | {node.name for node in cluster.nodes}
     assert {item.source for item in scenario.traffic} <= places
     assert set(scenario.findings) <= set(CAUSES_BY_ID)
     assert scenario.kernel_only or scenario.mode != "ipvs"

@@ -53,7 +53,7 @@ def explain_cause(identifier: str | None, json_lines: bool) -> None:
         elif identifier:
             click.echo("\n".join(_lines(explanation)))
         else:
-            click.echo(f"{name:<32}{explanation.cause.title}")
+            click.echo(f"{name:<34}{explanation.cause.title}")
 
 
 def as_json(explanation: Explanation) -> dict[str, object]:

@@ -3,7 +3,8 @@
 Claims: the pod reaches itself through its Service nowhere but over the bridge, which
 throws the packet away.
 Evidence: a translation whose backend is the client itself, with a rewritten source, not
-answered, on a node whose pods are ports of a bridge.
+answered, on a node whose pods are ports of a bridge; or, where netfilter sees bridged
+packets, a pod's unanswered request to itself there, which is never masqueraded at all.
 Cannot know: the port's setting. Without a bridge nothing is claimed; with an unchanged
 source it is ``hairpin-no-masquerade``.
 """
@@ -41,9 +42,11 @@ class HairpinModeOff:
         if not bridges:
             return
         flows = scene.table.flows
-        lost = signs.has(flows, rows, Seen.TRANSLATED) & ~signs.answered(flows, rows)
+        moved = signs.has(flows, rows, Seen.TRANSLATED)
+        kept = signs.same(flows["source"][rows], flows["client"][rows])
+        bridged = ~moved & signs.has(flows, rows, Seen.RETRANSMITTED)
+        lost = ((moved & ~kept) | bridged) & ~signs.answered(flows, rows)
         lost &= signs.same(flows["backend"][rows], flows["client"][rows])
-        lost &= ~signs.same(flows["source"][rows], flows["client"][rows])
         lost &= ~signs.has(flows, rows, signs.REFUSED)
         lost &= signs.has(flows, rows, Seen.DROPPED) | signs.silent(scene, rows)
         nodes = scene.cluster.node_by_address.keys() | places.own(scene)
@@ -72,7 +75,7 @@ def _finding(scene: Scene, group: Group, bridges: list[str]) -> Finding:
         ),
         evidence=(
             Evidence("rule", f"pods are ports of bridge {plain(', '.join(bridges[:3]))}"),
-            *flow_lines(scene, group.rows, "conntrack", "source rewritten, no answer"),
+            *flow_lines(scene, group.rows, "packet", "to itself, no answer"),
         ),
         remedy=CAUSE.steps(device=f"<port of {text(pod)}>"),
     )

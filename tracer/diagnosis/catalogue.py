@@ -15,7 +15,7 @@ from tracer.diagnosis.dropped_unexplained import DroppedUnexplained
 from tracer.diagnosis.endpoint_removal_lag import EndpointRemovalLag
 from tracer.diagnosis.endpoint_unreachable_underlay import EndpointUnreachable
 from tracer.diagnosis.etp_local_ipvs_wrong_source import WrongSource
-from tracer.diagnosis.etp_local_nodename_mismatch import NodeNameMismatch
+from tracer.diagnosis.etp_local_nodename_mismatch import EndpointDenied, NodeNameMismatch
 from tracer.diagnosis.etp_local_rollout_gap import RolloutGap
 from tracer.diagnosis.external_ip_hijack import ExternalIpHijack
 from tracer.diagnosis.foreign_firewall_order import ForeignFirewall
@@ -63,6 +63,7 @@ from tracer.diagnosis.stale_rules_mode_switch import StaleMode
 from tracer.diagnosis.stale_tcp_sctp_conntrack import StaleTcpSctp
 from tracer.diagnosis.stale_udp_conntrack import StaleUdpConntrack
 from tracer.diagnosis.svc_no_endpoints import NoEndpoints
+from tracer.diagnosis.topology_hints_mismatch import TopologyHints
 from tracer.diagnosis.unanswered_unexplained import UnansweredUnexplained
 from tracer.diagnosis.unserved_vip_routing_loop import RoutingLoop
 from tracer.diagnosis.vip_chosen_as_node_address import VipIsNodeAddress, VipIsSource
@@ -91,6 +92,7 @@ RULES = Rules(
         Defense(),
         ConnReuseDelay(),
         ArpFlux(),
+        TopologyHints(),
         FamilyWithoutEndpoints(),
         Discovery(),
     ),
@@ -118,6 +120,7 @@ RULES = Rules(
         SourceRangesNode(),
         SourceRangesDrop(),
         NodePortOnLoopback(),
+        EndpointDenied(),
         RolloutGap(),
         NftLocalPodDrop(),
         NoLocalEndpoint(),

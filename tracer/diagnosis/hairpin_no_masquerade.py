@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import numpy as np
+
 from tracer.address import packed_at, text
 from tracer.diagnosis import places, signs
 from tracer.diagnosis.causes.nat import HAIRPIN_NO_MASQUERADE as CAUSE
@@ -25,7 +27,7 @@ from tracer.diagnosis.subjects import (
     flow_finding,
 )
 from tracer.diagnosis.wording import drop_text, flow_lines
-from tracer.flow import Rows, Seen
+from tracer.flow import Leg, Rows, Seen
 
 QUIET_NS = 30_000_000_000
 
@@ -41,7 +43,7 @@ class HairpinNoMasquerade:
         moved = signs.has(flows, rows, Seen.TRANSLATED)
         to_itself = moved & signs.same(flows["backend"][rows], flows["client"][rows])
         to_itself &= signs.same(flows["source"][rows], flows["client"][rows])
-        refused = signs.has(flows, rows, signs.REFUSED)
+        refused = signs.has(flows, rows, signs.REFUSED) | _over_a_bridge(flows, rows)
         lost = to_itself & ~refused & ~signs.answered(flows, rows)
         lost &= signs.has(flows, rows, Seen.DROPPED) | signs.silent(scene, rows)
         if not lost.any():
@@ -55,6 +57,12 @@ class HairpinNoMasquerade:
     def holds(self, scene: Scene, finding: Finding) -> bool:
         """Until the Service answers again and no pod failed to reach itself for a while."""
         return not answered_since(scene, finding, QUIET_NS)
+
+
+def _over_a_bridge(flows: signs.Flows, rows: Rows) -> signs.Mask:
+    """Read from packets alone, and not sent back by the interface it came in by: a bridge's."""
+    sent, back = (flows["leg_ifindex"][rows, leg] for leg in (Leg.CLIENT_OUT, Leg.BACKEND_OUT))
+    return np.asarray(signs.has(flows, rows, Seen.PAIRED) & (sent != back))
 
 
 def _finding(scene: Scene, group: Group) -> Finding:

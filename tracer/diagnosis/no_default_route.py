@@ -35,6 +35,8 @@ class NoDefaultRoute:
         known = "routes" in scene.node.known and scene.node.routes
         if not known or scene.node.proxy_mode not in RULE_MODES:
             return
+        if scene.cluster.nodes and not this_node(scene):
+            return  # a machine that is no node needs no way to Services
         for ipv6 in (False, True):
             lost = [
                 (ip, service.key)

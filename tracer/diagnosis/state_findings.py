@@ -12,7 +12,7 @@ from tracer.diagnosis.rule import Scene
 from tracer.node.model import IPVS_DEVICE
 from tracer.node.nft_ruleset import NftTable
 from tracer.node.proxy_mode import NFT_TABLE
-from tracer.node.xtables import XtChain
+from tracer.node.xtables import NFT, XtChain
 
 DISPATCH = ("KUBE-SVC-", "KUBE-SEP-")
 """Chains that only iptables mode makes."""
@@ -54,11 +54,16 @@ def chains(scene: Scene, table: str) -> Iterator[tuple[str, XtChain]]:
 
 def dispatch_variants(scene: Scene) -> set[str]:
     """Variants of iptables in which kube-proxy's chains for Services hold rules."""
-    return {
+    found = {
         variant
         for variant, chain in chains(scene, "nat")
         if chain.name.startswith(DISPATCH) and chain.lines
     }
+    in_nft = (table for (_, name), table in scene.node.nft.tables.items() if name == "nat")
+    made = (chain for table in in_nft for chain in table.chains.values())
+    if any(chain.name.startswith(DISPATCH) and chain.rules for chain in made):
+        found.add(NFT)
+    return found
 
 
 def proxy_tables(scene: Scene) -> list[NftTable]:

@@ -72,6 +72,7 @@ from tracer.diagnosis.causes.policies import (
     NODE_NAME_MISMATCH,
     ROLLOUT_GAP,
     SOURCE_RANGES_NODE,
+    TOPOLOGY_HINTS,
 )
 from tracer.diagnosis.causes.servers import (
     CONN_REUSE_DELAY,
@@ -118,6 +119,7 @@ CAUSES: tuple[Cause, ...] = (
     SOURCE_RANGES_NODE,
     SOURCE_RANGES_DROP,
     NODE_PORT_ON_LOOPBACK,
+    NODE_NAME_MISMATCH,
     ROLLOUT_GAP,
     NFT_LOCAL_POD_DROP,
     NO_LOCAL_ENDPOINT,
@@ -149,7 +151,6 @@ CAUSES: tuple[Cause, ...] = (
 STATE_CAUSES: tuple[Cause, ...] = (
     EXTERNAL_IP_HIJACK,
     NO_DEFAULT_ROUTE,
-    NODE_NAME_MISMATCH,
     FILTER_REJECTS_LEGIT,
     WEIGHT_ZERO,
     FOREIGN_SERVER,
@@ -161,6 +162,7 @@ STATE_CAUSES: tuple[Cause, ...] = (
     DEFENSE,
     CONN_REUSE_DELAY,
     ARP_FLUX,
+    TOPOLOGY_HINTS,
     DISCOVERY,
     RULES_NOT_SYNCED,
     HIDDEN_LISTENER,

@@ -24,7 +24,12 @@ NODE_NAME_MISMATCH = Cause(
         "API's spec.nodeName",
         "kubectl -n kube-system rollout restart daemonset kube-proxy",
     ),
-    sight=Sight(state="rules for 'no local endpoints' of Services with endpoints on this node"),
+    sight=Sight(
+        bpf="a drop of a request for a Service with a local endpoint, which the rules deny",
+        conntrack="silence for such a request",
+        capture="the same, with the state directory",
+        state="rules for 'no local endpoints' of Services with endpoints on this node",
+    ),
     sources=(ISSUE + "48437", "https://github.com/heptio/aws-quickstart/issues/173"),
 )
 
@@ -66,8 +71,6 @@ SOURCE_RANGES_NODE = Cause(
     remedy=SOURCE_RANGES_DROP.remedy,
     sight=Sight(
         bpf="a drop by netfilter of the node's own request, its address in none of the ranges",
-        conntrack="silence for the node's own request, its address in none of the ranges",
-        capture="the same",
     ),
     sources=(ISSUE + "119656", ISSUE + "88698"),
 )
