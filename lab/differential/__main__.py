@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from itertools import product
 
-from lab.differential.run import NATIVE as ENGINES, run_differential
+from lab.differential.run import ENGINES, NATIVE, run_differential
 from lab.differential.universe import FAMILIES
 
 
@@ -17,10 +18,11 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=250, help="rule sets for each engine")
     parser.add_argument("--engine", choices=ENGINES, action="append")
     parser.add_argument("--family", type=int, choices=FAMILIES, action="append")
+    parser.add_argument("--seconds", type=float, default=math.inf, help="of each, at most")
     options = parser.parse_args()
     failed = False
-    for engine, family in product(options.engine or ENGINES, options.family or FAMILIES):
-        report = run_differential(engine, family, options.seed, options.count)
+    for engine, family in product(options.engine or NATIVE, options.family or FAMILIES):
+        report = run_differential(engine, family, options.seed, options.count, options.seconds)
         print(report.text(), flush=True)
         failed |= bool(report.differences)
     return int(failed)

@@ -66,18 +66,17 @@ class _Table:
 
 
 def ruleset(chance: random.Random, universe: Universe) -> str:
-    """Two tables beside each other, at different priorities; sometimes of both families."""
+    """Two tables beside each other, sometimes at equal priorities or of both families."""
     own = "ip6" if universe.ipv6 else "ip"
-    tables = (
-        _Table(chance, universe, chance.choice((own, own, "inet")), shift) for shift in (0, 5)
-    )
+    shifts = (0, chance.choice((5, 5, 0)))
+    tables = (_Table(chance, universe, chance.choice((own, own, "inet")), each) for each in shifts)
     return "".join(_table(t, name) for t, name in zip(tables, ("first", "second"), strict=True))
 
 
 def _table(table: _Table, name: str) -> str:
     lines = [f"table {table.family} {name} {{", *_sets(table)]
     for base, kind, hook, priority in BASES:
-        if table.chance.random() < (0.75 if table.shift == 0 else 0.3):
+        if table.chance.random() < (0.75 if name == "first" else 0.3):
             lines += _base(table, base, kind, hook, priority + table.shift)
     return "\n".join([*lines, "}", ""])
 

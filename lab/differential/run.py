@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import random
+import time
 from dataclasses import dataclass, field, replace
+from itertools import takewhile
 
-from lab.differential import nft_rules, scenery, services, xt_rules
+from lab.differential import ipvs_rules, nft_rules, scenery, services, xt_rules
 from lab.differential.observer import LEAVING, RECEIVED, TABLE, Observer, Seen
 from lab.differential.universe import PROTOCOLS, UNIVERSES, Sent, Universe, packets
 from lab.differential.world import World, namespaces, unique_prefix
 from lab.netns import call
 from lab.shell import run
 from tracer import address
-from tracer.node import iproute, ipset, iptables, nft_json, nft_text, routes
+from tracer.node import iproute, ipset, iptables, ipvs_servers, nft_json, nft_text, routes
 from tracer.node.lines import Unread
 from tracer.node.model import NodeState
 from tracer.path.answer import homeless
@@ -21,12 +24,20 @@ from tracer.path.networks import is_loopback
 from tracer.path.packet import DROP, REJECT, UNKNOWN, Packet
 from tracer.path.walk import DELIVERED, LOCAL, Ending, Walker
 
-NATIVE = ("iptables", "legacy", "nft", "services-iptables", "services-nft")
-"""The last two: kube-proxy's own rules for random Services."""
+NATIVE = ("iptables", "legacy", "mixed", "nft", "services-iptables", "services-nft")
+ENGINES = (*NATIVE, "ipvs")
+"""``services-…`` and ``ipvs``: what kube-proxy itself programs for random Services."""
 PACKETS = 40
 """For each rule set."""
 FIRST_PORT = 10_000
-_VARIANTS = {"iptables": "nft", "legacy": "legacy", "services-iptables": "legacy"}
+MOST_PORTS = 50_000
+_VARIANTS = {
+    "iptables": ("nft",),
+    "legacy": ("legacy",),
+    "mixed": ("legacy", "nft"),
+    "services-iptables": ("legacy",),
+    "ipvs": ("legacy",),
+}
 Result = tuple[str, str, int | None, str, int, int, str]
 """Verdict, source, destination, mark and interface; only the verdict of what is lost."""
 
@@ -59,18 +70,27 @@ class Report:
         return "\n".join(lines + self.differences[:5])
 
 
-def run_differential(engine: str, family: int, seed: int, count: int) -> Report:
-    """``count`` rule sets of one engine and family, in namespaces of their own."""
+def run_differential(
+    engine: str, family: int, seed: int, count: int, seconds: float = math.inf
+) -> Report:
+    """``count`` rule sets of one engine and family, in namespaces of their own.
+
+    After so many seconds no further one is begun.
+    """
     with namespaces(unique_prefix()) as (node, outside):
-        return call(node, _inside, Report(engine, family, seed), count, node, outside)
+        report = Report(engine, family, seed)
+        return call(node, _inside, report, count, seconds, node, outside)
 
 
-def _inside(report: Report, count: int, node: str, outside: str) -> Report:
+def _inside(report: Report, count: int, seconds: float, node: str, outside: str) -> Report:
+    deadline = time.monotonic() + seconds
     world = World(node, outside)
     run(["nft", "-f", "-"], TABLE)
+    if report.engine == "ipvs":
+        ipvs_rules.begin()
     observer = Observer()
     try:
-        for number in range(count):
+        for number in takewhile(lambda _: time.monotonic() < deadline, range(count)):
             seed = f"{report.engine} {report.family} {report.seed} {number}"
             _one(random.Random(seed), world, observer, report, number)
     finally:
@@ -87,7 +107,8 @@ def _one(
     ways = scenery.change(chance, universe)
     rules = _program(report.engine, universe, chance)
     states = _states(report.engine, universe)
-    sent = packets(chance, universe, PACKETS, FIRST_PORT)
+    # IPVS keeps connections of rule sets that are gone: every packet has a port of its own.
+    sent = packets(chance, universe, PACKETS, FIRST_PORT + number * PACKETS % MOST_PORTS)
     run(["conntrack", "-F"], check=False)
     for packet in sent:
         world.send(packet)
@@ -101,26 +122,50 @@ def _one(
 
 
 def _program(engine: str, universe: Universe, chance: random.Random) -> str:
+    if engine == "ipvs":
+        return ipvs_rules.program(chance, universe)
+    if engine == "mixed":
+        return _mixed(universe, chance)
     if engine == "services-nft":
-        rules = services.ruleset(chance, "nftables", ipv6=universe.ipv6)
-        run(["nft", "-f", "-"], rules)
-        return rules
+        return _nft(services.ruleset(chance, "nftables", ipv6=universe.ipv6))
     if engine == "nft":
         rules = nft_rules.ruleset(chance, universe)
-        run(["nft", "-f", "-"], nft_rules.CLEARED + rules)
-        return rules
+        return _nft(nft_rules.CLEARED + rules)
     by_proxy = engine == "services-iptables"
     rules = (
         services.ruleset(chance, "iptables", ipv6=universe.ipv6)
         if by_proxy
         else xt_rules.ruleset(chance, universe)
     )
-    run([_tool(engine, universe, "restore")], rules)
+    (variant,) = _VARIANTS[engine]
+    return _xtables(universe, variant, rules)
+
+
+def _mixed(universe: Universe, chance: random.Random) -> str:
+    """Both variants of iptables in use; or one, and what nftables mode left behind."""
+    stale = f"table {'ip6' if universe.ipv6 else 'ip'} kube-proxy"
+    _nft(f"{stale}\ndelete {stale}\n")
+    if chance.random() < 0.5:
+        other = _xtables(universe, "nft", xt_rules.ruleset(chance, universe))
+        return other + _xtables(universe, "legacy", xt_rules.ruleset(chance, universe))
+    _xtables(universe, "nft", xt_rules.EMPTY)
+    other = _nft(services.ruleset(chance, "nftables", ipv6=universe.ipv6))
+    rules = services.ruleset(chance, "iptables", ipv6=universe.ipv6)
+    return other + _xtables(universe, "legacy", rules)
+
+
+def _nft(rules: str) -> str:
+    run(["nft", "-f", "-"], rules)
     return rules
 
 
-def _tool(engine: str, universe: Universe, action: str) -> str:
-    return f"ip{'6' if universe.ipv6 else ''}tables-{_VARIANTS[engine]}-{action}"
+def _xtables(universe: Universe, variant: str, rules: str) -> str:
+    run([_tool(universe, variant, "restore")], rules)
+    return rules
+
+
+def _tool(universe: Universe, variant: str, action: str) -> str:
+    return f"ip{'6' if universe.ipv6 else ''}tables-{variant}-{action}"
 
 
 def _states(engine: str, universe: Universe) -> list[NodeState]:
@@ -147,8 +192,11 @@ def _states(engine: str, universe: Universe) -> list[NodeState]:
         text = nft_text.parse(run(["nft", "list", "ruleset"]), unread)
         states = [base, replace(base, nft=text)]
     else:
-        saved = run([_tool(engine, universe, "save")])
+        saved = "".join(run([_tool(universe, each, "save")]) for each in _VARIANTS[engine])
         states = [replace(base, xtables=iptables.parse(saved, unread, ipv6=universe.ipv6))]
+    if engine == "ipvs":
+        virtual, marked = ipvs_servers.parse(run(["ipvsadm", "-Sn"]), unread)
+        states = [replace(s, virtual_servers=virtual, mark_servers=marked) for s in states]
     if unread.count:
         raise ValueError("\n".join(unread.listed()))
     return states

@@ -62,11 +62,11 @@ def _each(place: int) -> tuple[bytes, ...]:
 
 
 def _endpoints(chance: random.Random, service: Service) -> list[Endpoint]:
-    """The same pods in both families; some of them beyond the uplink."""
-    places = chance.sample(range(5), chance.choice((0, 1, 2, 3)))
+    """The same pods in both families: here, beyond the uplink, and in the node's own network."""
+    places = chance.sample(range(6), chance.choice((0, 1, 2, 3)))
     return [
         Endpoint(service.key, "p", service.ports[0].protocol, parse(ip), 8080,
-                 HERE if ip in universe.pods else "there")
+                 "there" if ip in universe.outside else HERE)
         for universe in UNIVERSES.values()
-        for ip in ((*universe.pods, *universe.outside[:2])[place] for place in places)
+        for ip in ((*universe.pods, *universe.outside[:2], universe.nodes[0])[n] for n in places)
     ]  # fmt: skip

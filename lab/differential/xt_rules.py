@@ -12,6 +12,11 @@ HOOKS = {
     "nat": ("PREROUTING", "INPUT", "OUTPUT", "POSTROUTING"),
     "filter": ("INPUT", "FORWARD", "OUTPUT"),
 }
+EMPTY = "".join(
+    "\n".join([f"*{table}", *(f":{hook} ACCEPT [0:0]" for hook in hooks), "COMMIT", ""])
+    for table, hooks in HOOKS.items()
+)
+"""Input that takes back every earlier rule set."""
 OWN_CHAINS = ("ALPHA", "BETA", "GAMMA")
 """Each may jump to the later ones only: the kernel refuses loops."""
 _ARRIVING = {"PREROUTING", "INPUT", "FORWARD"}
