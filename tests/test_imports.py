@@ -34,8 +34,8 @@ LAYERS = (
     ("tracer.tunnels",),
     ("tracer.tuples", "tracer.cells", "tracer.packets", "tracer.cluster"),
     (
-        *("tracer.flows", "tracer.enrich", "tracer.orders", "tracer.tunnel_cells"),
-        *("tracer.capture_file", "tracer.node"),
+        *("tracer.flows", "tracer.enrich", "tracer.orders", "tracer.departed"),
+        *("tracer.tunnel_cells", "tracer.capture_file", "tracer.node"),
     ),
     ("tracer.pairing", "tracer.recording", "tracer.path", "tracer.drift"),
     ("tracer.columns", "tracer.filters", "tracer.lag"),

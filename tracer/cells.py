@@ -87,6 +87,8 @@ class Naming:
     """Record time from which ages are counted."""
     finding: Callable[[int], Finding | None]
     """The finding behind the ``explained`` column."""
+    departed_s: Callable[[Flows], Sequence[float | None]]
+    """How long before it began each flow's backend had left its Service's slices."""
 
 
 Texts = Callable[[Flows, Naming], list[str]]
@@ -357,6 +359,16 @@ def causes(flows: Flows, naming: Naming) -> list[str]:
 def causes_json(flows: Flows, naming: Naming) -> list[str | None]:
     """Cause id of the finding that explains each flow, or null."""
     return [cause or None for cause in causes(flows, naming)]
+
+
+def departed(flows: Flows, naming: Naming) -> list[str]:
+    """For how long a flow's backend had been out of the slices when the flow began."""
+    return ["" if s is None else duration_text(int(s * 1e9)) for s in naming.departed_s(flows)]
+
+
+def departed_json(flows: Flows, naming: Naming) -> Sequence[float | None]:
+    """The same in seconds; null where it was in the slices, or nobody watched."""
+    return naming.departed_s(flows)
 
 
 def flows_by_cause(flows: Flows, naming: Naming) -> dict[str, npt.NDArray[np.uint64]]:

@@ -191,6 +191,13 @@ COLUMNS: tuple[Column, ...] = (
         right=True,
     ),
     Column(
+        "departed_s",
+        "Departed",
+        "Seconds by which the backend had left the Service's slices when the flow began",
+        text=cells.departed,
+        json=cells.departed_json,
+    ),
+    Column(
         "drop",
         "Drop reason",
         "The kernel's reason for dropping a packet of it",

@@ -143,11 +143,13 @@ def _cells(flow: npt.NDArray[np.void], naming: Naming) -> dict[str, str]:
 
 def _endpoints(cell: dict[str, str]) -> list[tuple[str, str]]:
     told = cell["backend"] and cell["engine"] != cells.engine_name(Engine.UNKNOWN)
+    gone = cell["departed_s"]
     state = f"{cell['state']}, by {cell['engine']}" if told else cell["state"]
     return [
         ("State", state),
         ("Client", _with_name(cell["client"], cell["client_name"])),
         ("Backend", _with_name(cell["backend"], cell["backend_name"])),
+        ("Backend left", f"its Service's slices {gone} before this began" if gone else ""),
         ("Backend sees", cell["source_nat"] or cell["client"]),
     ]
 

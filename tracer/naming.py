@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tracer import address
 from tracer.cells import Naming
+from tracer.departed import departed_s
 from tracer.pipeline import Pipeline
 from tracer.tunnels import TunnelEnds
 
@@ -18,6 +19,7 @@ def naming_of(pipeline: Pipeline) -> Naming:
         node=pipeline.node.node_name,
         now_ns=pipeline.now_ns,
         # The lowest bit of the column is the engine's own.
+        departed_s=lambda flows: departed_s(flows, pipeline.cluster, pipeline.enricher.hit),
         finding=lambda mark: pipeline.findings.by_serial(mark >> 1) if mark else None,
     )
 

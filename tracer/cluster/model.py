@@ -167,6 +167,7 @@ class Handover:
     """``namespace/name``; empty while nobody has it."""
 
 
+FOR_EVER = (1 << 63) - 1
 EndpointKey = tuple[str, int, bytes, int]
 """Service, protocol, address and port."""
 
@@ -274,6 +275,23 @@ class Cluster:
                     left.pop(key, None)
         return left
 
+    @cached_property
+    def absences(self) -> Mapping[EndpointKey, tuple[tuple[int, int], ...]]:
+        """From when to when endpoints were away that had left, wall clock in nanoseconds.
+
+        One that has not come back is away for ever.
+        """
+        found: dict[EndpointKey, list[tuple[int, int]]] = {}
+        for change in self.changes:
+            if change.endpoint is None:
+                continue
+            spans = found.setdefault(endpoint_key(change.endpoint), [])
+            if change.turn is Turn.LEFT:
+                spans.append((change.at_ns, FOR_EVER))
+            elif spans:
+                spans[-1] = spans[-1][0], change.at_ns
+        return {key: tuple(spans) for key, spans in found.items() if spans}
+
     def usable_endpoints(self, service: str, port_name: str | None = None) -> tuple[Endpoint, ...]:
         """The endpoints kube-proxy would use; see ``usable``."""
         return usable(
@@ -312,6 +330,7 @@ _DERIVED = {
     "pod_by_address": ("pods", "pods_of", "endpoints", "nodes"),
     "read_pod_by_address": ("pods",),
     "departures": ("changes",),
+    "absences": ("changes",),
 }
 """The parts of a ``Cluster`` that each cached property is made from."""
 

@@ -68,6 +68,7 @@ def test_a_translation_line_is_as_the_contract_says():
         "packets": None,
         "bytes": None,
         "retransmits": 0,
+        "departed_s": None,
         "drop": None,
         "cause": None,
         "tunnel": None,
