@@ -36,7 +36,7 @@ HOST_SCENARIOS: tuple[Scenario, ...] = (
         cluster="default",
         mode="iptables",
         node="worker-1",
-        traffic=(Traffic("shell", Load(VIP, 80, tcp=2), UNREACHABLE, sent_on=False),),
+        traffic=(Traffic("shell", Load(VIP, 80, tcp=2), UNREACHABLE, translated=False),),
         findings=("foreign-firewall-order",),
         fault=commands(
             "worker-1", "iptables -I FORWARD -j REJECT --reject-with icmp-host-prohibited"
@@ -90,6 +90,7 @@ HOST_SCENARIOS: tuple[Scenario, ...] = (
             Traffic("shell", Load(VIP, 80, tcp=1, timeout_s=5, source_port=45000), TIMEOUT),
         ),
         findings=("stale-tcp-sctp-conntrack",),
+        from_packets=("endpoint-removal-lag",),
         change=HERE_ONLY,
         fault=both(
             commands(

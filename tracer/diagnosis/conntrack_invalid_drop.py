@@ -39,6 +39,7 @@ class InvalidDrop:
         flows = scene.table.flows
         lost = drops.by_netfilter(scene, rows) & drops.on_this_node(scene, rows)
         lost &= (flows["protocol"][rows] == Protocol.TCP) & places.forwarded(scene, rows)
+        lost &= signs.has(flows, rows, Seen.PACKETS)  # of which none was a request:
         lost &= ~signs.has(flows, rows, Seen.SYN | Seen.MAPPED | Seen.TRANSLATED | Seen.IPVS_NEW)
         for subject, where in by_node(scene, rows[lost]):
             client = text(packed_at(flows["client"], int(where[0])))

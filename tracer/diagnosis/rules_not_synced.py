@@ -62,7 +62,7 @@ def _of_node(scene: Scene, found: list[Difference], services: int, programmed: i
     elif services:
         told = f"{where} does not serve {services} of {programmed} Services as the cluster says"
     else:
-        told = f"{where} has rules that no Service needs: {_counted(found)}"
+        told = f"rules on {where} differ from what kube-proxy keeps: {_counted(found)}"
     severity = Severity.CRITICAL if grave else _severity(found)
     return _finding(scene, Subject(node=node or None), told, found, severity)
 
