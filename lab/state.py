@@ -30,7 +30,11 @@ BY_MODE: dict[Mode, dict[str, tuple[tuple[str, ...], ...]]] = {
         "iptables-save.txt": (("iptables-save", "-c"), ("iptables-legacy-save", "-c")),
         "ip6tables-save.txt": (("ip6tables-save", "-c"),),
     },
-    "nftables": {"nft.json": (("nft", "-j", "list", "ruleset"),)},
+    "nftables": {
+        "nft.json": (("nft", "-j", "list", "ruleset"),),
+        "iptables-save.txt": (("iptables-save", "-c"), ("iptables-legacy-save", "-c")),
+        "ip6tables-save.txt": (("ip6tables-save", "-c"),),
+    },
 }
 
 
