@@ -251,6 +251,8 @@ class EventBatch:
     """Names of interface indexes, as far as new in this batch."""
     packets: PacketBytes | None = None
     """Bytes of the PACKET records; then records are all PACKET rows in the same order."""
+    pairs: Records | None = None
+    """Translations that the packets up to here tell; None where nobody has looked yet."""
 
 
 def merged(batches: Sequence[EventBatch]) -> EventBatch:

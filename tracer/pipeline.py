@@ -7,7 +7,7 @@ so a replay judges exactly as the live run did.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -99,12 +99,23 @@ class Pipeline:
         """Open and closed findings."""
         return self._diagnosis.ledger
 
+    def prepared(self, batch: EventBatch) -> EventBatch:
+        """The batch with the translations that packets alone tell, if they are looked for.
+
+        ``feed`` does this too. A thread of its own may do it before, batch by batch in their
+        order: nothing else of the pipeline is touched.
+        """
+        if self._pairer is None or batch.origin != Origin.PACKETS or batch.pairs is not None:
+            return batch
+        return replace(batch, pairs=self._pairer.feed(batch.records, batch.until_ns))
+
     def feed(self, batch: EventBatch) -> Update:
         """Take one batch: correlate, name, diagnose."""
         self._account(batch)
         changed = self.table.update(batch.records, batch.origin)
-        if self._pairer is not None and batch.origin == Origin.PACKETS:
-            changed = self._paired(changed, self._pairer.feed(batch.records, batch.until_ns))
+        told = self.prepared(batch).pairs
+        if told is not None:
+            changed = self._paired(changed, told)
         self.enricher.annotate(self.table.flows, changed)
         changes = self._diagnosis.on_flows(self._scene(), changed)
         return self._update(batch, changed, changes, batch)

@@ -191,7 +191,7 @@ class Session:
                 batch = source.read(READ_TIMEOUT_S)
                 if batch is None:
                     break
-                self._inbox.put(batch)
+                self._inbox.put(self._prepared(batch))
                 few = isinstance(batch, EventBatch) and len(batch.records) < SMALL_BATCH
                 if self._live and few:
                     self._stopping.wait(GATHER_S)
@@ -199,6 +199,15 @@ class Session:
         except BaseException as error:
             self._inbox.put(error)
         self._inbox.put(None)
+
+    def _prepared(self, item: EventBatch | StateAt) -> EventBatch | StateAt:
+        """Half of the work is done here, so that a replay keeps two processors busy.
+
+        Several readers would do it in any order, and live input must be fetched, not pondered.
+        """
+        if self._live or len(self._sources) > 1 or isinstance(item, StateAt):
+            return item
+        return self.pipeline.prepared(item)
 
     def _read_rest(self, source: Source) -> None:
         """What arrived before the stop still counts; a file's rest was not asked for."""

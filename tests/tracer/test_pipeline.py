@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
 
+from bench.captures import batches
+from bench.traffic import Recipe, traffic
 from tests.builders import at, batch, mapping, packet, record
 from tracer import address
 from tracer.cluster.model import Cluster, Endpoint, Node, Pod, Service, ServiceKind, ServicePort
@@ -168,3 +170,20 @@ def test_records_that_were_asked_for_do_not_hold_time_back():
     pipeline.feed(EventBatch(mapping(1, CLIENT, VIP, POD), Origin.CONNTRACK, until_ns=0))
     pipeline.feed(batch(until=9))
     assert pipeline.now_ns == at(9)
+
+
+def test_translations_may_be_looked_for_before_the_batch_is_fed():
+    told = []
+    for ahead in (False, True):
+        pipeline = Pipeline(pair=True)
+        given = list(batches(traffic(Recipe(connections=40, seconds=2.0)), size=500))
+        for each in map(pipeline.prepared, given) if ahead else given:
+            assert (each.pairs is not None) == ahead
+            pipeline.feed(each)
+        pipeline.finish()
+        flows = pipeline.table.flows[pipeline.table.translated()]
+        told.append(
+            sorted(flows[["client", "client_port", "backend", "pairing"]].tolist(), key=str)
+        )
+    assert len(told[0]) > 30
+    assert str(told[0]) == str(told[1])
