@@ -17,9 +17,11 @@ import click
 from lab.churn import churn
 from lab.contents import contents
 from lab.docs import write as write_docs
+from lab.error_pages import page as error_page
 from lab.image import MIB, image_folder, size_bytes
 from lab.image import build as build_image
 from lab.image_suite import suite as run_image
+from lab.incidents import pages as incident_pages
 from lab.kernels import SUITES, ensure_kernel
 from lab.playground import play
 from lab.proxying import Proxies, WrittenRules
@@ -29,6 +31,7 @@ from lab.real.proxies import RealProxies
 from lab.real.releases import CURRENT, RELEASES, minor
 from lab.real.suite import run_beside, why_skipped
 from lab.record import record
+from lab.rolling import roll
 from lab.rules.apply import MODES, Mode
 from lab.rules.differences import compared, listed_by_kernel
 from lab.scenario import Scenario
@@ -190,6 +193,14 @@ def docs(output: Path) -> None:
     write_docs(output)
 
 
+@cli.command()
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="folder")
+def pages(output: Path) -> None:
+    """Write the walks through incidents, and the list of error messages."""
+    write_docs(output / "incidents", incident_pages())
+    (output / "errors.md").write_text(error_page())
+
+
 @cli.command("record")
 @click.argument("names", nargs=-1, required=True)
 @click.option(
@@ -301,6 +312,18 @@ def churn_command(mode: Mode, backend: str, duration: float, max_flows: int, out
     sys.exit(1 if outcome.faults() else 0)
 
 
+@cli.command("rollout")
+@MODE
+@PROXY
+@click.option("--backend", default="auto", show_default=True)
+def rollout(mode: Mode, proxy: str, backend: str) -> None:
+    """Scale to nothing and back under load; every translation is held against the slices."""
+    require_root()
+    outcome = roll(mode, backend, results_folder(), unique_prefix(), proxies_of(proxy), say)
+    print("\n".join(outcome.lines()))
+    sys.exit(1 if outcome.faults else 0)
+
+
 @cli.command("kernel-suite")
 @click.option("--mode", "modes", multiple=True, type=click.Choice(list(MODES)))
 @click.option("--family", "families", multiple=True, type=click.Choice([4, 6]))
@@ -320,7 +343,7 @@ def kernel_suite(
 ) -> None:
     """The acceptance, on this kernel: flows counted and compared with the kernel's own tables."""
     require_root()
-    folder = Path(os.environ.get("LAB_RESULTS") or tempfile.mkdtemp(prefix="viptrace-lab-"))
+    folder = results_folder()
     good, proxies = True, proxies_of(proxy)
     for case in cases(modes or MODES, families or (4, 6), backends or BACKENDS):
         counted = replace(case, tcp=tcp, udp=udp)
@@ -364,6 +387,11 @@ def require_root() -> None:
     """Namespaces need it."""
     if os.geteuid() != 0:
         raise UnableError("the lab makes network namespaces", "that needs root", "run it as root")
+
+
+def results_folder() -> Path:
+    """Where a run leaves its files: the folder shared with the machine, inside the VM."""
+    return Path(os.environ.get("LAB_RESULTS") or tempfile.mkdtemp(prefix="viptrace-lab-"))
 
 
 def unique_prefix() -> str:

@@ -20,10 +20,10 @@ def pages() -> dict[str, str]:
     return {"README.md": "\n".join(_index()) + "\n", **found}
 
 
-def write(folder: Path) -> None:
-    """Write every page; pages of causes that are no more are removed."""
+def write(folder: Path, wanted: dict[str, str] | None = None) -> None:
+    """Write every page; pages of what is no more are removed."""
     folder.mkdir(parents=True, exist_ok=True)
-    wanted = pages()
+    wanted = pages() if wanted is None else wanted
     for old in folder.glob("*.md"):
         if old.name not in wanted:
             old.unlink()

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
+from lab.incidents import INCIDENTS
 from tracer.commands.replay_run import Replay, prepared
 from tracer.session import Session
 from tracer.tui.app import TracerApp
@@ -41,6 +42,7 @@ PICTURES_WANTED = (
     Picture("node", "ipvs-external-ip-is-node-ip", ("6",)),
     Picture("light", "svc-no-endpoints", ("t", "2"), (100, 30)),
     Picture("small", "ipvs-external-ip-is-node-ip", (), (80, 24)),
+    *(Picture(item.picture, item.scenario, item.keys) for item in INCIDENTS),
 )
 
 
