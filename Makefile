@@ -47,8 +47,11 @@ format: install ## let ruff rewrite what it can
 test-native: install ## tests that need root: namespaces and netfilter of this kernel
 	@$(PY) -m pytest -m root
 
-test-differential: install ## explain against this kernel (root): SEED=1 COUNT=250 rule sets each
-	@$(PY) -m lab.differential --seed $(or $(SEED),1) --count $(or $(COUNT),250)
+test-differential: install ## explain against the kernel (root): SEED= COUNT= ENGINE= FAMILY=
+	@$(if $(filter ipvs,$(ENGINE)),$(PY) -m lab vm --timeout 7200 -- python,$(PY)) \
+		-m lab.differential --seed $(or $(SEED),1) --count $(or $(COUNT),250) \
+		$(patsubst %,--engine %,$(filter iptables legacy mixed nft services-% ipvs,$(ENGINE))) \
+		$(FAMILY:%=--family %)
 
 test-kernel: install ## probes, IPVS and every proxy mode on a Debian kernel in a VM
 	@$(PY) -m lab vm --timeout 900 -- python -m pytest -p no:cacheprovider -m kernel tests/kernel
