@@ -72,6 +72,8 @@ LAYERS = (
     ("tracer.tui",),
     ("tracer.commands.facts", "tracer.commands.output", "tracer.commands.reel"),
     ("tracer.commands.screen",),
+    ("tracer.commands.clock_option",),
+    ("tracer.commands.clocks",),
     ("tracer.commands.captures", "tracer.commands.recorder", "tracer.commands.record_options"),
     ("tracer.commands.progress", "tracer.commands.node_input"),
     ("tracer.commands.play", "tracer.commands.live_cluster"),

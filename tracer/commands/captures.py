@@ -8,11 +8,14 @@ from itertools import groupby
 from pathlib import Path
 
 from tracer.capture_file import CaptureStream
+from tracer.commands.clock_option import ClockChoice
+from tracer.commands.clocks import Clock, clocks_of
 from tracer.recording import Header, is_recording
 from tracer.recording.header import HEAD_BYTES
 from tracer.sources import Source
 from tracer.sources.capture import CaptureSource
 from tracer.sources.recording import RecordingParts, RecordingSource
+from tracer.sources.shifted import ShiftedSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +25,8 @@ class Captures:
     streams: tuple[CaptureStream, ...]
     recordings: tuple[RecordingSource, ...]
     sources: tuple[Source, ...]
+    clocks: tuple[Clock, ...] = ()
+    """In no order; one for each plain file, and one for the files of each recording."""
 
     @property
     def header(self) -> Header | None:
@@ -40,11 +45,13 @@ def open_captures(
     keep_node: bool = True,
     keep_cluster: bool = True,
     keep_bytes: bool = True,
+    choice: ClockChoice | None = None,
 ) -> Captures:
     """Open the files; those of one rotated recording follow each other.
 
     ``keep_node`` and ``keep_cluster``: whether the states in recordings are wanted;
-    ``keep_bytes``: whether the packets of plain captures are, beside what is read from them.
+    ``keep_bytes``: whether the packets of plain captures are, beside what is read from them;
+    ``choice``: how their clocks are compared.
     """
     streams: list[CaptureStream] = []
     try:
@@ -54,9 +61,9 @@ def open_captures(
             RecordingSource(stream, keep_node=keep_node, keep_cluster=keep_cluster)
             for stream in recorded
         ]
-        plain = [stream for stream in streams if stream not in recorded]
-        sources: list[Source] = [CaptureSource(plain, keeps_bytes=keep_bytes)] if plain else []
-        return _opened(streams, recordings, sources)
+        for recording in recordings:
+            recording.open()
+        return _opened(dict(zip(streams, paths, strict=True)), recordings, keep_bytes, choice)
     except BaseException:
         for stream in streams:
             stream.close()
@@ -64,12 +71,24 @@ def open_captures(
 
 
 def _opened(
-    streams: list[CaptureStream], recordings: list[RecordingSource], sources: list[Source]
+    paths: dict[CaptureStream, Path],
+    recordings: list[RecordingSource],
+    keep_bytes: bool,
+    choice: ClockChoice | None,
 ) -> Captures:
-    for recording in recordings:
-        recording.open()
+    plain = [stream for stream in paths if not any(stream is r.stream for r in recordings)]
     by_run = sorted(recordings, key=lambda recording: recording.header.run)
-    for _, parts in groupby(by_run, key=lambda recording: recording.header.run):
-        members = list(parts)
-        sources.append(members[0] if len(members) == 1 else RecordingParts(members))
-    return Captures(tuple(streams), tuple(recordings), tuple(sources))
+    runs = [list(parts) for _, parts in groupby(by_run, key=lambda one: one.header.run)]
+    groups = [[paths[stream]] for stream in plain]
+    groups += [[paths[part.stream] for part in parts] for parts in runs]
+    first = next(iter(paths.values()), None)
+    clocks = clocks_of(groups, choice or ClockChoice(estimate=False), first)
+    ahead_ns = [clock.ahead_ns for clock in clocks]
+    sources: list[Source] = []
+    if plain:
+        own = ahead_ns[: len(plain)]
+        sources.append(CaptureSource(plain, keeps_bytes=keep_bytes, ahead_ns=own))
+    for parts, shift_ns in zip(runs, ahead_ns[len(plain) :], strict=True):
+        source: Source = parts[0] if len(parts) == 1 else RecordingParts(parts)
+        sources.append(ShiftedSource(source, shift_ns) if shift_ns else source)
+    return Captures(tuple(paths), tuple(recordings), tuple(sources), tuple(clocks))

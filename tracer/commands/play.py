@@ -6,9 +6,9 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import TextIOWrapper
 from types import FrameType
 
@@ -55,6 +55,8 @@ class Run:
     problems: Callable[[], list[Problem]] = list
     """What is missing beside what the sources say, as it is at the moment."""
     recorder: RecordSink | None = None
+    told: Mapping[str, object] = field(default_factory=dict)
+    """Further members of the summary."""
     names: Callable[[], str] = str
     """Where names are from, and how old they are."""
     progress: Callable[[], float] | None = None
@@ -190,7 +192,7 @@ class _Chronicle:
             "duration_s": round(span_ns / 1e9, 3) if pipeline.started_ns else 0.0,
             "backend": self._run.backend(),
             "degraded": [*lasting, *map(str, ended)],
-        } | _lag(pipeline)
+        } | _lag(pipeline) | dict(self._run.told)
 
     def _begin(self) -> None:
         assert self._session is not None

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from tracer.commands.clock_option import clock_choice, clock_option
 from tracer.commands.output import chosen_output, output_options
 from tracer.errors import InputError
 
@@ -29,6 +30,7 @@ _CAPTURE_SUFFIXES = (".pcap", ".pcapng", ".cap", ".gz", ".zst", ".npy")
     metavar="DIR",
     help="State directory of the node, instead of the one beside the capture.",
 )
+@clock_option
 @click.option(
     "--speed",
     default="max",
@@ -52,6 +54,7 @@ def replay(
     cluster: Path | None,
     no_cluster: bool,
     state: Path | None,
+    clock_offsets: tuple[str, ...],
     speed: str,
     report: Path | None,
 ) -> int:
@@ -59,8 +62,8 @@ def replay(
 
     FILE is a pcap or pcapng (also .gz or .zst), or a folder with capture.pcapng,
     cluster.yaml, state/ and events.npy. Files beside a capture are used, which is
-    said. Several files are merged by time. A last argument that is no file is the
-    FILTER.
+    said. Several files are merged by time, their clocks put right by the packets that
+    they share. A last argument that is no file is the FILTER.
     """
     paths, chosen = _split(files)
     output = chosen_output(json_lines, text, updates, all_flows, fail_on, chosen)
@@ -75,10 +78,11 @@ def replay(
             f"Its name ends in none of {', '.join(_REPORTS)}.",
             "For example: --report incident.html",
         )
+    clocks = clock_choice(clock_offsets)
     # NumPy and all sources hang on this: help and mistakes in options must not wait for them.
     from tracer.commands.replay_run import Replay, replay_files
 
-    return replay_files(Replay(paths, cluster, no_cluster, state, pace, report), output)
+    return replay_files(Replay(paths, cluster, no_cluster, state, pace, report, clocks), output)
 
 
 def _split(files: tuple[str, ...]) -> tuple[tuple[Path, ...], str]:

@@ -12,7 +12,8 @@ import numpy as np
 
 from tracer.cluster.file import load as load_cluster
 from tracer.cluster.model import Cluster
-from tracer.commands.captures import open_captures
+from tracer.commands.captures import Captures, open_captures
+from tracer.commands.clock_option import ClockChoice
 from tracer.commands.output import Output
 from tracer.commands.play import Run, filter_of, play
 from tracer.errors import InputError
@@ -33,6 +34,7 @@ from tracer.sources.events_file import EventsSource
 from tracer.sources.hidden import HiddenSource
 from tracer.sources.merge import MergedSource
 from tracer.sources.paced import Paced
+from tracer.sources.shifted import ShiftedSource
 from tracer.tempo import Tempo
 
 HTML_SUFFIXES = (".html", ".htm")
@@ -55,6 +57,8 @@ class Replay:
     pace: float = 0.0
     """Seconds of the recording in one second; 0 as fast as possible."""
     report: Path | None = None
+    clocks: ClockChoice = field(default_factory=ClockChoice)
+    """How clocks of several files are compared."""
     privacy: Privacy = field(default_factory=Privacy)
     """What is concluded and shown only from inputs as they may be seen."""
 
@@ -108,6 +112,7 @@ def prepared(
         keep_node=request.state is None,
         keep_cluster=request.cluster is None and not request.no_cluster,
         keep_bytes=keep_bytes,
+        choice=request.clocks,
     )
     beside = [] if captures.recordings else sets
     cluster_file = (
@@ -117,7 +122,7 @@ def prepared(
     if not quiet:
         _say_what_was_found(request, cluster_file, state, sets)
     privacy = request.privacy
-    start = _Primed(HiddenSource(_source(captures.sources, sets, tempo), privacy))
+    start = _Primed(HiddenSource(_source(captures, sets, tempo), privacy))
     cluster = load_cluster(cluster_file) if cluster_file else Cluster()
     pipeline = _pipeline(captures.header, sets)
 
@@ -137,6 +142,12 @@ def prepared(
     titles = ", ".join(path.name or str(path) for path in request.paths)
     title = f"replay {harmless(titles)}"
     run = Run([start], pipeline, False, title, begin, lambda: "replay", notes)
+    clocks = captures.clocks
+    run = replace(
+        run,
+        problems=lambda: [clock.problem for clock in clocks if clock.problem],
+        told={"clocks": [clock.json() for clock in clocks]} if len(clocks) > 1 else {},
+    )
     names = "none" if unnamed else "file" if cluster_file else "recorded"
     return replace(run, names=lambda: names, progress=captures.progress)
 
@@ -199,12 +210,15 @@ def _first(paths: Iterable[Path | None]) -> Path | None:
     return next((path for path in paths if path is not None), None)
 
 
-def _source(captures: Iterable[Source], sets: list[_FileSet], tempo: Tempo | None) -> Source:
-    sources = list(captures)
+def _source(captures: Captures, sets: list[_FileSet], tempo: Tempo | None) -> Source:
+    sources = list(captures.sources)
+    ahead_ns = {name: clock.ahead_ns for clock in captures.clocks for name in clock.files}
     for files in sets:
         if files.events:
             texts = files.events.with_name("texts.json")
-            sources.append(EventsSource(files.events, texts if texts.is_file() else None))
+            events = EventsSource(files.events, texts if texts.is_file() else None)
+            shift_ns = ahead_ns.get(str(files.capture), 0)
+            sources.append(ShiftedSource(events, shift_ns) if shift_ns else events)
     source = sources[0] if len(sources) == 1 else MergedSource(sources)
     return Paced(source, tempo) if tempo else source
 

@@ -42,12 +42,17 @@ class CaptureSource:
         batch_packets: int = 0,
         *,
         keeps_bytes: bool = True,
+        ahead_ns: Sequence[int] = (),
     ) -> None:
-        """``batch_packets``: the most in one batch; 0 chooses."""
+        """``batch_packets``: the most in one batch; 0 chooses.
+
+        ``ahead_ns``: by how much the clock of each file was ahead; none was, without.
+        """
         usual = BATCH_PACKETS if keeps_bytes else BULK_PACKETS
         self._paths, self._batch_packets = tuple(paths), batch_packets or usual
         self._files: list[_CaptureFile] = []
         self._keeps_bytes = keeps_bytes
+        self._ahead_ns = tuple(ahead_ns) or (0,) * len(self._paths)
         self._ready = PacketQueue(keeps_bytes=keeps_bytes)
         self._until_ns = 0
         self._frontier_ns = 0
@@ -61,10 +66,12 @@ class CaptureSource:
         if not self._paths:
             raise InputError("no capture file given", "", "name at least one file")
         try:
-            for number, path in enumerate(self._paths):
-                self._files.append(
-                    _CaptureFile(path, _FOREIGN_IFINDEX * (number + 1), self._keeps_bytes)
-                )
+            for number, (path, ahead_ns) in enumerate(
+                zip(self._paths, self._ahead_ns, strict=True), start=1
+            ):
+                file = _CaptureFile(path, _FOREIGN_IFINDEX * number, self._keeps_bytes)
+                file.ahead_ns = ahead_ns
+                self._files.append(file)
         except InputError:
             self.close()
             raise
@@ -132,6 +139,8 @@ class _CaptureFile:
 
     def __init__(self, path: Path | CaptureStream, foreign_ifindex: int, keeps_bytes: bool) -> None:
         self.queue = PacketQueue(keeps_bytes=keeps_bytes)
+        self.ahead_ns = 0
+        """How much too late its times are."""
         self._keeps_bytes = keeps_bytes
         self._foreign = foreign_ifindex
         self._stream = stream = path if isinstance(path, CaptureStream) else CaptureStream(path)
@@ -213,7 +222,7 @@ class _CaptureFile:
         for interface in self._reader.interfaces[len(self._points) :]:
             self._meet(interface)
         ifindexes, netns, flags = self._columns(chunk.interfaces)
-        records, keep = decode_spans(chunk.spans, chunk.times_ns, ifindexes, netns)
+        records, keep = decode_spans(chunk.spans, chunk.times_ns - self.ahead_ns, ifindexes, netns)
         records["flags"] |= flags[keep]
         records["flags"] |= np.where(chunk.outgoing[keep], Flag.OUTGOING, 0).astype(np.uint16)
         packets = chunk.spans.rows(keep).packed() if self._keeps_bytes else None

@@ -41,7 +41,7 @@ class RecordingSource:
         keep_node: bool = True,
         keep_cluster: bool = True,
     ) -> None:
-        self._stream = stream
+        self.stream = stream
         self.continues = False
         """The file before this one was read too, so what it tells again is known."""
         self._repeats = True
@@ -74,7 +74,7 @@ class RecordingSource:
         """Read up to the header; InputError if this version cannot read the file."""
         if self._reader is not None:
             return
-        stream = self._stream
+        stream = self.stream
         self._reader = CaptureReader(stream.bytes, stream.name, prompt=stream.is_pipe)
         while self._content.header is None and not self._reader.at_end:
             self._advance(self._reader)
@@ -102,12 +102,12 @@ class RecordingSource:
 
     def close(self) -> None:
         """Give the file back; safe to call twice."""
-        self._stream.close()
+        self.stream.close()
 
     def _must_wait(self, timeout: float) -> bool:
-        if not self._stream.is_pipe:
+        if not self.stream.is_pipe:
             return False
-        return not select.select([self._stream.fileno()], [], [], timeout)[0]
+        return not select.select([self.stream.fileno()], [], [], timeout)[0]
 
     def _advance(self, reader: CaptureReader) -> None:
         chunk = reader.parse()
