@@ -24,6 +24,8 @@ RUN /opt/pip/bin/pip --python /opt/viptrace/bin/python install --no-cache-dir --
 COPY pyproject.toml README.md LICENSE ./
 COPY probes ./probes
 COPY tracer ./tracer
+COPY man ./man
+COPY completions ./completions
 RUN /opt/pip/bin/pip wheel --no-cache-dir --no-deps --wheel-dir /dist . \
     && /opt/pip/bin/pip --python /opt/viptrace/bin/python install --no-cache-dir --no-deps \
         /dist/viptrace-*.whl \

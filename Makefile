@@ -7,13 +7,13 @@ MAKEFLAGS += --no-print-directory
 
 PY := .venv/bin/python
 STAMP := .venv/.installed
-SHELL_SCRIPTS := scripts/bootstrap .ci/run
+SHELL_SCRIPTS := scripts/bootstrap scripts/test-package .ci/run deploy/plugin/kubectl-viptrace
 IMAGE ?= viptrace:$(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 ENGINE ?= $(firstword $(foreach engine,docker podman buildah,$(shell command -v $(engine))))
 LOCK := .venv/bin/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 
-.PHONY: help install demo test lint format test-native test-differential test-kernel \
+.PHONY: help install demo test lint format test-package test-image plugin site test-native test-differential test-kernel \
 	fuzz playground bench bench-smoke image docs lock screenshots clean
 
 help: ## this list
@@ -77,8 +77,27 @@ image: ## the container image, with an engine of this machine
 			"another one: make image ENGINE=podman" >&2; exit 3; fi
 	@$(ENGINE) build --tag $(IMAGE) .
 
-docs: install ## docs/causes: a page for each cause, from its rule and its scenarios
+test-package: install ## wheel and sdist, each in a fresh virtual environment
+	@scripts/test-package
+
+test-image: install ## the image as a node debug pod, in the VM: check, live, explain, state
+	@$(PY) -m lab image
+	@$(PY) -m lab vm --timeout 1500 --hide /usr/src -- python -m lab image-suite
+
+plugin: ## dist/kubectl-viptrace.tar.gz for krew, and its checksum in the manifest
+	@mkdir -p dist
+	@tar -czf dist/kubectl-viptrace.tar.gz --sort=name --owner=0 --group=0 --mtime=@0 \
+		-C deploy/plugin kubectl-viptrace -C ../.. LICENSE
+	@sum=$$(sha256sum dist/kubectl-viptrace.tar.gz | cut -d' ' -f1); \
+		sed -i "s/sha256: .*/sha256: \"$$sum\"/" deploy/plugin/viptrace.yaml; echo "sha256 $$sum"
+
+docs: install ## pages made from code and recordings: causes, incidents, errors, commands, man pages
 	@$(PY) -m lab docs -o docs/causes
+	@$(PY) -m lab pages -o docs
+	@$(PY) -m scripts.manual
+
+site: install ## the documentation as a site in build/site
+	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --quiet
 
 screenshots: install ## pictures of the screen in docs/pictures, from recorded incidents
 	@$(PY) -m scripts.screenshots

@@ -50,7 +50,17 @@ def test_the_wheel_holds_code_c_sources_styles_and_type_markers(built):
 def test_the_wheel_holds_nothing_but_the_two_packages(built):
     (wheel,) = built.glob("*.whl")
     tops = {name.partition("/")[0] for name in zipfile.ZipFile(wheel).namelist()}
-    assert {top for top in tops if not top.endswith(".dist-info")} == {"tracer", "probes"}
+    code = {top for top in tops if not top.endswith((".dist-info", ".data"))}
+    assert code == {"tracer", "probes"}
+
+
+def test_the_wheel_brings_man_pages_and_completions(built):
+    (wheel,) = built.glob("*.whl")
+    shared = {name.partition(".data/data/")[2] for name in zipfile.ZipFile(wheel).namelist()}
+    assert {
+        *("share/man/man1/viptrace.1", "share/man/man1/viptrace-live.1"),
+        *("share/bash-completion/completions/viptrace", "share/zsh/site-functions/_viptrace"),
+    } <= shared
 
 
 def test_the_sdist_can_be_built_and_tested_from(built):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
 from lab import error_pages, incidents
 from lab.docs import pages as cause_pages
 from lab.error_pages import ROOT, Message, messages
@@ -16,11 +18,11 @@ DOCS = ROOT / "docs"
 def test_every_kind_of_message_is_found_with_its_three_parts():
     found = messages()
     assert all(found.values())
-    try:
+    with pytest.raises(InputError) as raised:
         place_of("nowhere")
-    except InputError as error:
-        what = error.what.replace("'nowhere'", "…")
-        assert Message(what, error.why, error.remedy) in found["InputError"]
+    told = raised.value
+    what = told.what.replace("'nowhere'", "…")
+    assert Message(what, told.why, told.remedy) in found["InputError"]
 
 
 def test_the_stored_list_of_messages_is_what_the_code_says():
