@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 import tempfile
 import time
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import click
@@ -22,53 +20,34 @@ from lab.image import MIB, image_folder, size_bytes
 from lab.image import build as build_image
 from lab.image_suite import suite as run_image
 from lab.incidents import pages as incident_pages
-from lab.kernels import SUITES, ensure_kernel
+from lab.kernels import ensure_kernel
+from lab.options import (
+    CLUSTER,
+    KERNEL,
+    MODE,
+    PROXY,
+    compile_checkout,
+    proxies_of,
+    require_root,
+    results_folder,
+    say,
+    unique_prefix,
+)
 from lab.playground import play
-from lab.proxying import Proxies, WrittenRules
+from lab.proxying import Proxies
 from lab.reach import COUNT, try_all
-from lab.real.access import load as load_access
-from lab.real.proxies import RealProxies
-from lab.real.releases import CURRENT, RELEASES, minor
-from lab.real.suite import run_beside, why_skipped
+from lab.real.commands import CLUSTER_COMMANDS
+from lab.real.releases import minor
 from lab.record import record
-from lab.rolling import roll
 from lab.rules.apply import MODES, Mode
-from lab.rules.differences import compared, listed_by_kernel
 from lab.scenario import Scenario
 from lab.scenarios import BY_NAME, SCENARIOS
 from lab.suite import BACKENDS, cases, run_blackhole, run_case
 from lab.tools import ensure_tools
 from lab.topology import Topology
-from lab.vm import CHECKOUT, VmSettings, run_in_vm
+from lab.vm import VmSettings, run_in_vm
 from tracer.cluster.file import load
 from tracer.errors import InputError, TracerError, UnableError
-
-CLUSTERS = Path(__file__).parent / "clusters"
-KERNEL = click.option(
-    "--kernel", envvar="KERNEL", default="6.1", show_default=True, type=click.Choice(list(SUITES))
-)
-
-CLUSTER = click.option(
-    "--cluster",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    default=CLUSTERS / "default.yaml",
-    help="cluster file; default: three nodes, three echo pods",
-)
-MODE = click.option("--mode", default="iptables", show_default=True, type=click.Choice(list(MODES)))
-PROXY = click.option(
-    "--proxy",
-    default="written",
-    show_default=True,
-    type=click.Choice(["written", *RELEASES]),
-    help="the lab's own rules, or kube-proxy of that release (see with-api)",
-)
-ACCESS = "LAB_ACCESS"
-"""Names the file that tells how to reach the API server of ``with-api``."""
-
-
-def say(text: str) -> None:
-    """Progress goes to standard error, so that a command's own output stays clean."""
-    print(f"lab: {text}", file=sys.stderr, flush=True)
 
 
 @click.group()
@@ -105,48 +84,13 @@ def vm(
     ensure_tools()
     image = ensure_kernel(kernel, say)
     shared = results or Path(tempfile.mkdtemp(prefix="viptrace-lab-"))
-    _compile_checkout()
+    compile_checkout()
     say(f"booting {image.version}; results in {shared}")
     started = time.monotonic()
     settings = VmSettings(cpus, memory, timeout_s, append)
     status = run_in_vm(image, command, shared.resolve(), settings, hide)
     say(f"guest ran {time.monotonic() - started:.1f} s, status {status}")
     sys.exit(status)
-
-
-@cli.command("with-api", context_settings={"ignore_unknown_options": True})
-@KERNEL
-@click.option("--vm/--native", "in_vm", default=False, help="where COMMAND runs")
-@click.option("--proxy", "releases", multiple=True, default=[CURRENT], type=click.Choice(RELEASES))
-@click.option("--results", type=click.Path(path_type=Path), help="directory shared with the guest")
-@click.option("--memory", default="3G", show_default=True)
-@click.option("--timeout", "timeout_s", default=3600.0, show_default=True, help="seconds")
-@click.option("--skip/--no-skip", default=False, help="where it cannot be built: say why, succeed")
-@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
-def with_api(
-    kernel: str,
-    in_vm: bool,
-    releases: tuple[str, ...],
-    results: Path | None,
-    memory: str,
-    timeout_s: float,
-    skip: bool,
-    command: tuple[str, ...],
-) -> None:
-    """Run COMMAND beside an API server, with kube-proxy at hand: built from Go modules, cached."""
-    require_root()
-    why = why_skipped(releases)
-    if why and skip:
-        print(f"skipped: {why}")
-        return
-    shared = (results or Path(tempfile.mkdtemp(prefix="viptrace-lab-"))).resolve()
-    image = None
-    if in_vm:
-        ensure_tools()
-        image = ensure_kernel(kernel, say)
-        _compile_checkout()
-    settings = VmSettings(2, memory, timeout_s)
-    sys.exit(run_beside(command, releases, shared, image, settings, ACCESS, say))
 
 
 @cli.command()
@@ -240,22 +184,6 @@ def chosen(names: tuple[str, ...]) -> list[Scenario]:
     return [BY_NAME[name] for name in names]
 
 
-@cli.command("compare-rules")
-@click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
-def compare_rules(folders: tuple[Path, ...]) -> None:
-    """Compare the rules that the lab writes with those of recordings of kube-proxy itself.
-
-    nftables mode needs root: the kernel lists the lab's rules in kube-proxy's spelling.
-    """
-    good = True
-    for folder in folders:
-        found = list(compared(folder, partial(listed_by_kernel, f"{unique_prefix()}-rules")))
-        good = good and not found
-        print(f"{'FAIL' if found else 'ok  '} {folder.name}: {len(found)} differences", flush=True)
-        print("".join(f"  {line}\n" for line in found), end="")
-    sys.exit(0 if good else 1)
-
-
 @cli.command(context_settings={"ignore_unknown_options": True})
 @MODE
 @CLUSTER
@@ -312,18 +240,6 @@ def churn_command(mode: Mode, backend: str, duration: float, max_flows: int, out
     sys.exit(1 if outcome.faults() else 0)
 
 
-@cli.command("rollout")
-@MODE
-@PROXY
-@click.option("--backend", default="auto", show_default=True)
-def rollout(mode: Mode, proxy: str, backend: str) -> None:
-    """Scale to nothing and back under load; every translation is held against the slices."""
-    require_root()
-    outcome = roll(mode, backend, results_folder(), unique_prefix(), proxies_of(proxy), say)
-    print("\n".join(outcome.lines()))
-    sys.exit(1 if outcome.faults else 0)
-
-
 @cli.command("kernel-suite")
 @click.option("--mode", "modes", multiple=True, type=click.Choice(list(MODES)))
 @click.option("--family", "families", multiple=True, type=click.Choice([4, 6]))
@@ -369,41 +285,8 @@ def blackhole_line(backend: str, folder: Path, proxies: Proxies) -> bool:
     return True
 
 
-def proxies_of(release: str) -> Proxies:
-    """Who programs the nodes; InputError without the API server that kube-proxy needs."""
-    if release == "written":
-        return WrittenRules()
-    path = os.environ.get(ACCESS)
-    if not path:
-        raise InputError(
-            f"kube-proxy {release} needs an API server",
-            f"{ACCESS} is not set",
-            f"python -m lab with-api --proxy {release} -- python -m lab …",
-        )
-    return RealProxies(load_access(Path(path)), release, say)
-
-
-def require_root() -> None:
-    """Namespaces need it."""
-    if os.geteuid() != 0:
-        raise UnableError("the lab makes network namespaces", "that needs root", "run it as root")
-
-
-def results_folder() -> Path:
-    """Where a run leaves its files: the folder shared with the machine, inside the VM."""
-    return Path(os.environ.get("LAB_RESULTS") or tempfile.mkdtemp(prefix="viptrace-lab-"))
-
-
-def unique_prefix() -> str:
-    """The beginning of this run's namespace names."""
-    return f"lab{os.getpid()}"
-
-
-def _compile_checkout() -> None:
-    """Byte-compile on the host: under emulation it would cost seconds on every start."""
-    folders = [str(CHECKOUT / name) for name in ("lab", "tracer", "probes", "tests")]
-    command = [sys.executable, "-m", "compileall", "-qq", *folders]
-    subprocess.run(command, capture_output=True, check=False)
+for _command in CLUSTER_COMMANDS:
+    cli.add_command(_command)
 
 
 def main() -> None:

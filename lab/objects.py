@@ -58,6 +58,21 @@ def without_pod(namespace: str, name: str) -> Change:
     return change
 
 
+def with_readiness(namespace: str, name: str, ready: bool) -> Change:
+    """The pod's readiness probe says so: it stays in its slices, usable or not."""
+
+    def change(objects: Objects) -> Objects:
+        changed = copy.deepcopy(objects)
+        for item in changed:
+            for entry in item.get("endpoints", ()):
+                target = entry["targetRef"]
+                if (target["namespace"], target["name"]) == (namespace, name):
+                    entry["conditions"] |= {"ready": ready, "serving": ready}
+        return changed
+
+    return change
+
+
 def with_target_port(namespace: str, name: str, port_name: str, port: int) -> Change:
     """The Service's targetPort is edited: its slices name another port of the same pods."""
 
