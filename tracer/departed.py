@@ -8,7 +8,7 @@ import numpy as np
 
 from tracer.cells import Flows, Hit
 from tracer.cluster.lookup import KeyTable, rest, rest_of
-from tracer.cluster.model import Cluster
+from tracer.cluster.model import AHEAD_NS, Cluster
 from tracer.flow import Seen
 
 
@@ -17,8 +17,8 @@ def departed_s(
 ) -> Sequence[float | None]:
     """Seconds between an endpoint's departure and the flow's begin, row by row.
 
-    None where the endpoint was in the slices, where its departure was not watched, and where
-    the flow is older than this run.
+    None where the endpoint was in the slices or about to return to them, where its departure
+    was not watched, and where the flow is older than this run.
     """
     found: list[float | None] = [None] * len(flows)
     if not cluster.absences:
@@ -43,6 +43,6 @@ def _since(
     key = f"{service.namespace}/{service.name}", int(flows["protocol"][row]), *where
     began = int(flows["first_ns"][row])
     for left, back in cluster.absences.get(key, ()):
-        if left < began < back:
+        if left < began < back - AHEAD_NS:
             return round((began - left) / 1e9, 3)
     return None

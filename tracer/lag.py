@@ -14,12 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from tracer.cluster.lookup import KeyTable, rest, rest_of
-from tracer.cluster.model import ClusterChange, EndpointKey, Turn, endpoint_key
+from tracer.cluster.model import AHEAD_NS, ClusterChange, EndpointKey, Turn, endpoint_key
 from tracer.enrich import Enricher
 from tracer.flow import Rows, Seen
 
-AHEAD_NS = 1_000_000_000
-"""kube-proxy may hear of a change before we do, by about so much."""
 _SERVICE_SHIFT = 32
 """Above port and protocol, which take 24 bits of a key's second word."""
 _FOR_EVER = np.iinfo(np.int64).max
@@ -136,7 +134,7 @@ def _first(times: Times, begin: int, end: int) -> int | None:
 
 
 def _last(times: Times, begin: int, end: int) -> int | None:
-    at = int(np.searchsorted(times, end)) - 1
+    at = int(np.searchsorted(times, end - AHEAD_NS)) - 1  # about to return: not late, but early
     return int(times[at]) - begin if at >= 0 and times[at] > begin else None
 
 

@@ -52,6 +52,13 @@ def measured(changes, flows):
         ([change(10, Turn.LEFT)], connections(9, 10.4, 11.2), (0, 0, None), (1, 1, 1.2)),
         # Or not at all.
         ([change(10, Turn.LEFT)], connections(9), (0, 0, None), (1, 0, None)),
+        # It is used again before we have heard that it is back.
+        (
+            [change(10, Turn.LEFT), change(20, Turn.JOINED)],
+            connections(10.5, 19.8, 20.3),
+            (1, 1, -0.2),
+            (1, 1, 0.5),
+        ),
         # It leaves and comes back: what is after that is no lag.
         (
             [change(10, Turn.LEFT), change(20, Turn.JOINED)],

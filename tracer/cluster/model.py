@@ -167,6 +167,8 @@ class Handover:
     """``namespace/name``; empty while nobody has it."""
 
 
+AHEAD_NS = 1_000_000_000
+"""kube-proxy may hear of a change before we do, by about so much."""
 FOR_EVER = (1 << 63) - 1
 EndpointKey = tuple[str, int, bytes, int]
 """Service, protocol, address and port."""
