@@ -35,7 +35,10 @@ ROOT_DEVICE = (
     f"-device virtio-9p-pci,fsdev={ROOT_TAG},mount_tag={ROOT_TAG}"
 )
 """The root file system once more, mounted with a cache: warm imports take a third of the time."""
-CACHED = (CHECKOUT, Path(sys.base_prefix), Path("/usr/bin"), Path("/usr/lib/x86_64-linux-gnu"))
+CACHED = (
+    *(CHECKOUT, Path(sys.base_prefix), Path("/usr/bin"), Path("/usr/sbin")),
+    Path("/usr/lib/x86_64-linux-gnu"),
+)
 STATUS = ".status"
 OUTPUT = "output.log"
 

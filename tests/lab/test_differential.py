@@ -8,14 +8,15 @@ import pytest
 
 from lab.differential import nft_rules, xt_rules
 from lab.differential.frames import ip_packet
-from lab.differential.run import NATIVE, asked, run_differential
+from lab.differential.observe import Observation, lost, read, write
+from lab.differential.program import NATIVE
+from lab.differential.run import asked, run_differential
 from lab.differential.universe import UNIVERSES, V4, V6, packets
 from lab.differential.world import unique_prefix
 from lab.shell import run
 from tracer.node import nft_text
 from tracer.node.iptables import parse
 from tracer.node.lines import Unread
-
 
 FAMILIES = pytest.mark.parametrize("universe", [V4, V6], ids=["ipv4", "ipv6"])
 
@@ -34,8 +35,8 @@ def test_the_walk_ends_as_this_kernel_does(engine, family):
 
 @FAMILIES
 def test_a_seed_says_it_all(universe):
-    for write in (xt_rules.ruleset, nft_rules.ruleset):
-        assert write(random.Random(5), universe) == write(random.Random(5), universe)
+    for ruleset in (xt_rules.ruleset, nft_rules.ruleset):
+        assert ruleset(random.Random(5), universe) == ruleset(random.Random(5), universe)
     sent = packets(random.Random(5), universe, 9, 1000)
     assert sent == packets(random.Random(5), universe, 9, 1000)
 
@@ -67,3 +68,11 @@ def test_packets_on_the_wire_are_those_that_are_asked_about(universe):
         assert int.from_bytes(wire[body : body + 2], "big") == packet.sport
         number = wire[2:4] if universe.ipv6 else wire[4:6]
         assert int.from_bytes(number, "big") == sent.number
+
+
+def test_what_is_observed_can_be_walked_later(tmp_path):
+    sent = packets(random.Random(3), V6, 3, 2000)
+    results = tuple((each, lost("drop")) for each in sent)
+    kept = [Observation(7, "rules", {"sets": "none"}, results)]
+    write(kept, tmp_path / "kept")
+    assert read(tmp_path / "kept") == kept
