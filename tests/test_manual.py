@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from scripts.manual import SHELLS, commands, write
 from tracer.cli import viptrace
 
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+"""click-man 0.6 asks click for what click 8.2 renames."""
 ROOT = Path(__file__).resolve().parent.parent
 
 
