@@ -270,7 +270,7 @@ class Walker:
         """IPVS sends it on as if a process of this node did, but for backends on this node.
 
         Source: ``ip_vs_nat_xmit``: a local route lets the hook go on, else the packet passes
-        LOCAL_OUT again.
+        LOCAL_OUT again, unless it comes from a loopback address.
         """
         device = flight.packet.outgoing
         settled_flight = settled(PREROUTING, flight).changed(rerouted=None)
@@ -280,6 +280,11 @@ class Walker:
             elif routed.packet.outgoing == LOOPBACK:
                 here = routed.changed(outgoing="") if hook == INPUT else _later(routed, device)
                 yield from self._at(hook, here, then, rest)
+            elif is_loopback(routed.packet.src):
+                why = f"IPVS lets no packet of {text(routed.packet.src)} out"
+                yield Ending(
+                    DROP, routed.step("ipvs", "", why, "dropped").lost("nodeport-localhost")
+                )
             else:
                 yield from self._at(OUTPUT, routed, self._sent)
 

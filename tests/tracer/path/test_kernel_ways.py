@@ -184,3 +184,19 @@ def test_equal_priorities_matter_only_where_the_order_decides():
 def test_a_local_way_of_lo_is_no_way_for_what_came_in_by_a_link():
     found = state6(extra=[replace(route("::1/128", "lo", kind="local"), hops=(NextHop("lo"),))])
     assert Ground(found, ipv6=True).kind_of(address.parse("::1")) == "local"
+
+
+@pytest.mark.parametrize("localnet", ["0", "1"])
+def test_ipvs_lets_no_loopback_address_out(localnet):
+    addresses = interface("cni0", "10.244.1.1/24") + interface("kube-ipvs0", "10.96.0.10/32")
+    servers = f"-A -t 10.96.0.10:80 -s rr\n-a -t 10.96.0.10:80 -r {POD}:80 -m -w 1\n"
+    found = node(
+        addresses,
+        [route("10.244.1.0/24", "cni0")],
+        servers=servers,
+        sysctls={"net.ipv4.conf.all.route_localnet": localnet},
+    )
+    assert walked(found, packet("10.96.0.10", "10.96.0.10:80")).verdict == "delivered"
+    assert told(walked(found, packet("127.0.0.1", "10.96.0.10:80"))) == (
+        "dropped: nodeport-localhost"
+    )
