@@ -7,19 +7,23 @@ Run with ``python -m bench.screen [flows]``.
 
 from __future__ import annotations
 
-import asyncio
+import os
+import resource
+import subprocess
 import sys
 import time
 
 from bench.flows import connections
+from bench.screen_pty import COLUMNS, ROWS, key_ms, measure, refresh_ms
 from tracer.cluster.model import Cluster, Endpoint, Service, ServicePort
-from tracer.events import EventBatch, Hook, Origin
+from tracer.events import EventBatch, Hook, Origin, no_records
 from tracer.node.model import NodeState
 from tracer.pipeline import Pipeline
 from tracer.tui.app import TracerApp
-from tracer.view import Page, View, ViewQuery
+from tracer.view import Page, Snapshot, View, ViewQuery
 
-REFRESHES = 20
+KEYS = 10
+REFRESHES = 24
 CHANGES = 5000
 """Records between two refreshes: 20,000 a second at four refreshes a second."""
 
@@ -30,6 +34,9 @@ def filled(flows: int) -> tuple[Pipeline, View]:
     events = connections(flows)
     living = events[events["hook"] != Hook.CT_END]
     until = int(living["time_ns"].max())
+    # A run that is older than what the sparklines show, as most are.
+    began = int(living["time_ns"].min()) - 60_000_000_000
+    pipeline.feed(EventBatch(no_records(), Origin.KERNEL, began))
     pipeline.set_node(NodeState(proxy_mode="ipvs"), until)
     pipeline.set_cluster(_cluster(pipeline, living), until)
     view.observe(pipeline, pipeline.feed(EventBatch(living, Origin.KERNEL, until)))
@@ -50,43 +57,62 @@ def _address(high: int, low: int) -> bytes:
     return high.to_bytes(8, "little") + low.to_bytes(8, "little")
 
 
-def answer_ms(pipeline: Pipeline, view: View, query: ViewQuery, flows: int) -> float:
-    """Milliseconds of one answer, while flows change between two."""
-    changes = connections(flows)
-    changes = changes[changes["hook"] == Hook.CT_NEW]
-    spent, latest = 0.0, pipeline.now_ns
-    for turn in range(REFRESHES):
-        begin = turn * CHANGES % max(len(changes) - CHANGES, 1)
-        part = changes[begin : begin + CHANGES].copy()
+class Changing:
+    """Answers queries while flows change between two, and tells what the answer took."""
+
+    def __init__(self, flows: int) -> None:
+        self.pipeline, self._view = filled(flows)
+        changes = connections(flows)
+        self._changes = changes[changes["hook"] == Hook.CT_NEW]
+        self._turn = 0
+
+    def __call__(self, query: ViewQuery) -> tuple[Snapshot, float]:
+        """The answer, and the seconds of processor it took without the changes."""
+        self._turn += 1
+        begin = self._turn * CHANGES % max(len(self._changes) - CHANGES, 1)
+        part = self._changes[begin : begin + CHANGES].copy()
         part["hook"] = Hook.CT_UPDATE
-        part["time_ns"] = latest + 250_000_000 * (turn + 1)
-        until = int(part["time_ns"].max())
-        view.observe(pipeline, pipeline.feed(EventBatch(part, Origin.KERNEL, until)))
+        part["time_ns"] = until = self.pipeline.now_ns + 250_000_000
+        update = self.pipeline.feed(EventBatch(part, Origin.KERNEL, until))
+        self._view.observe(self.pipeline, update)
         start = time.process_time()
-        view.answer(pipeline, query)
-        spent += time.process_time() - start
-    return spent * 1000 / REFRESHES
+        shot = self._view.answer(self.pipeline, query)
+        return shot, time.process_time() - start
+
+    def answer_ms(self, query: ViewQuery) -> float:
+        """Mean milliseconds of one answer: some are dearer than others by design."""
+        return sum(self(query)[1] for _ in range(REFRESHES)) * 1000 / REFRESHES
 
 
-async def drawing_ms(pipeline: Pipeline, view: View, page: Page) -> float:
-    """Milliseconds of the app for one refresh, with the terminal's encoding left out."""
-    spent = 0.0
-    app = TracerApp(lambda _: None, "bench", ViewQuery(page=page))
-    async with app.run_test(size=(160, 45)) as pilot:
-        for turn in range(REFRESHES):
-            shot = view.answer(pipeline, ViewQuery(page=page, start=turn, height=120))
-            start = time.process_time()
-            app.show(shot)
-            await pilot.pause()
-            spent += time.process_time() - start
-    return spent * 1000 / REFRESHES
+def bytes_per_flow(flows: int) -> float:
+    """By how much a process grows for each flow, everything that is kept of it included."""
+    connections(flows)
+    few, _ = filled(1000)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    many, view = filled(flows)
+    view.answer(many, ViewQuery())
+    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return (after - before) * 1024 / (len(many.table) - len(few.table))
 
 
 def main() -> None:
-    """Print the cost of a refresh for every page."""
-    flows = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
-    pipeline, view = filled(flows)
-    print(f"{len(pipeline.table)} flows, {CHANGES} changes between two refreshes; ms of processor")
+    """Print the cost of a refresh for every page; the parts in processes of their own too."""
+    match sys.argv[1:]:
+        case ["--refresh", flows, writer]:
+            measure(Changing(int(flows)), REFRESHES, int(writer))
+        case ["--keys", flows]:
+            changing = Changing(int(flows))
+            app = TracerApp(lambda query: app.show(changing(query)[0]), "bench")
+            app.run()
+        case ["--memory", flows]:
+            print(f"{bytes_per_flow(int(flows)):.0f} bytes a flow at most")
+        case given:
+            _all(given[0] if given else "100000")
+
+
+def _all(flows: str) -> None:
+    changing = Changing(int(flows))
+    print(f"{len(changing.pipeline.table)} flows, {CHANGES} changes between two refreshes")
     for name, query in {
         "translations": ViewQuery(),
         "… by client": ViewQuery(order="client"),
@@ -97,9 +123,15 @@ def main() -> None:
         "events": ViewQuery(page=Page.EVENTS),
         "node": ViewQuery(page=Page.NODE),
     }.items():
-        print(f"  answer {name:<18} {answer_ms(pipeline, view, query, flows):7.1f}")
-    for page in (Page.TRANSLATIONS, Page.SERVICES, Page.EVENTS):
-        print(f"  draw   {page.value:<18} {asyncio.run(drawing_ms(pipeline, view, page)):7.1f}")
+        print(f"  answer {name:<18} {changing.answer_ms(query):7.1f} ms of processor")
+    answered, drawn = refresh_ms(["--refresh", flows])
+    print(f"on a terminal of {COLUMNS}x{ROWS}: answer {answered:.1f} + drawing {drawn:.1f} ms")
+    passed, spent = key_ms(["--keys", flows], KEYS)
+    print(
+        f"key to screen {passed:.0f} ms, {spent:.0f} of processor (load {os.getloadavg()[0]:.0f})"
+    )
+    sys.stdout.flush()
+    subprocess.run([sys.executable, "-m", "bench.screen", "--memory", flows], check=True)
 
 
 if __name__ == "__main__":

@@ -91,6 +91,7 @@ def _trace(
         verifier=verifier,
         state_readers=(reader, *cluster.readers, *beside.readers),
         problems=lambda: cluster.problems() + beside.problems(),
+        names=cluster.told,
         sinks=(*_status(recorder, output), *_interest(decisions, cluster), *beside.sinks),
         recorder=recorder,
     )
