@@ -1,24 +1,31 @@
-"""A large node's state: how long it takes to read, how much memory, and the first ``explain``.
+"""A large node's state: how long it takes to read, the first ``explain``, and an audit of it.
 
 5,000 Services with 28 endpoints each and client affinity make about 700,000 lines of
-iptables-save; the same Services as virtual servers and as nftables JSON follow.
+iptables-save; the same Services as virtual servers and as nftables JSON follow. Each engine
+has a process of its own, so that its peak of memory is its own.
 ``python -m bench.state [SERVICES]``.
 """
 
 from __future__ import annotations
 
 import json
+import multiprocessing
 import resource
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from tracer.address import parse
+from tracer.cluster.model import Cluster, Endpoint, Node, Service, ServicePort
+from tracer.diagnosis.audit import audit
+from tracer.events import EventBatch, Origin, no_records
 from tracer.node import iptables, nft_json
 from tracer.node.chain_names import iptables_hash, nft_endpoint, nft_port
 from tracer.node.ipvs_servers import parse_servers
 from tracer.node.lines import Unread
-from tracer.node.model import InterfaceAddress, NodeState
+from tracer.node.model import IPVS_DEVICE, InterfaceAddress, NodeState, VirtualServer
 from tracer.node.routing import NextHop, Route
 from tracer.path.networks import network
 from tracer.path.packet import Packet
@@ -68,9 +75,13 @@ def iptables_text(services: int) -> str:
             rules.append(f"-A {chain} -p tcp {said} {recent} --set -m tcp "
                          f"-j DNAT --to-destination {endpoint}:8080")  # fmt: skip
     bases = [f":{hook} ACCEPT [0:0]" for hook in ("PREROUTING", "OUTPUT", "POSTROUTING")]
-    head = ["*nat", *bases, ":KUBE-SERVICES - [0:0]", ":KUBE-MARK-MASQ - [0:0]"]
+    own = [f":KUBE-{name} - [0:0]" for name in ("SERVICES", "MARK-MASQ", "POSTROUTING")]
+    head = ["*nat", *bases, *own]
     glue = ["-A PREROUTING -j KUBE-SERVICES", "-A OUTPUT -j KUBE-SERVICES",
-            "-A KUBE-MARK-MASQ -j MARK --set-xmark 0x4000/0x4000"]  # fmt: skip
+            "-A POSTROUTING -j KUBE-POSTROUTING",
+            "-A KUBE-MARK-MASQ -j MARK --set-xmark 0x4000/0x4000",
+            "-A KUBE-POSTROUTING -m mark ! --mark 0x4000/0x4000 -j RETURN",
+            "-A KUBE-POSTROUTING -j MASQUERADE --random-fully"]  # fmt: skip
     return "\n".join([*head, *declared, *glue, *rules, "COMMIT", ""])
 
 
@@ -96,8 +107,10 @@ def _nft_objects(services: int) -> Iterator[dict[str, object]]:
            {"payload": {"protocol": "th", "field": "dport"}}]  # fmt: skip
     elements = []
     yield {"table": {"family": "ip", "name": "kube-proxy"}}
-    yield {"chain": home | {"name": "nat-prerouting", "type": "nat", "hook": "prerouting",
-                            "prio": -100, "policy": "accept"}}  # fmt: skip
+    for hook, priority in (("prerouting", -100), ("output", -100), ("postrouting", 100)):
+        yield {"chain": home | {"name": f"nat-{hook}", "type": "nat", "hook": hook,
+                                "prio": priority, "policy": "accept"}}  # fmt: skip
+    yield {"map": home | {"name": "service-nodeports", "map": "verdict", "elem": []}}
     yield {"rule": home | {"chain": "nat-prerouting", "expr": [
         {"vmap": {"key": {"concat": key}, "data": "@service-ips"}}]}}  # fmt: skip
     for number in range(services):
@@ -110,20 +123,26 @@ def _nft_objects(services: int) -> Iterator[dict[str, object]]:
         yield {"rule": home | {"chain": chain, "expr": [
             {"vmap": {"key": draw, "data": {"set": choices}}}]}}  # fmt: skip
         for ip, end in ends.items():
+            source = {"payload": {"protocol": "ip", "field": "saddr"}}
+            mine = {"match": {"op": "==", "left": source, "right": ip}}
+            mark = {"jump": {"target": "mark-for-masquerade"}}
+            yield {"rule": home | {"chain": end, "expr": [mine, mark]}}
             yield {"rule": home | {"chain": end, "expr": [{"dnat": {"addr": ip, "port": 8080}}]}}
     yield {"map": home | {"name": "service-ips", "map": "verdict", "elem": elements}}
 
 
-def state(**parts: object) -> NodeState:
+def state(*, virtual_servers: tuple[VirtualServer, ...] = (), **parts: object) -> NodeState:
     """A node with one link."""
     value, _ = network("0.0.0.0/0")
     route = Route("main", "unicast", value.to_bytes(16, "big"), 96, False,
                   hops=(NextHop("eth0"),))  # fmt: skip
+    bound = (InterfaceAddress(IPVS_DEVICE, server.ip, 32) for server in virtual_servers)
     return NodeState(
-        addresses=(InterfaceAddress("eth0", parse("172.18.0.2"), 16),),
+        addresses=(InterfaceAddress("eth0", parse("172.18.0.2"), 16), *bound),
         routes=(route,),
         sysctls={"net.ipv4.ip_forward": "1", "net.ipv4.vs.conntrack": "1"},
-        known=KNOWN,
+        known=KNOWN if not virtual_servers else KNOWN - {"address_sets"},
+        virtual_servers=virtual_servers,
         **parts,  # type: ignore[arg-type]
     )
 
@@ -140,37 +159,85 @@ def load_nft(text: str, unread: Unread) -> NodeState:
     return state(nft=nft_json.parse(text, unread))
 
 
-def measure(name: str, text: str, load: Callable[[str, Unread], NodeState]) -> None:
-    """Print reading time, memory and the time of the first and the second walk."""
-    unread = Unread(name)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    started = time.perf_counter()
-    loaded = load(text, unread)
-    read_s = time.perf_counter() - started
-    assert not unread.count, unread.listed()
-    walks = []
-    local = name.startswith("ipvs")
-    for number in (17, 18):
-        source, device = ("172.18.0.2", "") if local else ("203.0.113.9", "eth0")
-        packet = Packet(6, parse(source), parse(service_ip(number)), 1234, 80, incoming=device)
-        started = time.perf_counter()
-        path = summed(Walker(loaded, ipv6=False).walk(packet))
-        walks.append((time.perf_counter() - started) * 1e3)
-        assert len(path.choices) == ENDPOINTS, (name, path.verdict, path.unknown)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(
-        f"{name:<10} {text.count(chr(10)) + 1:>8} lines {len(text) / 1e6:7.1f} MB: read "
-        f"{read_s:6.2f} s, first explain {walks[0]:7.1f} ms, next {walks[1]:6.1f} ms, "
-        f"peak {peak / 1024:.0f} MB (before: {before / 1024:.0f} MB)"
+def cluster(services: int) -> Cluster:
+    """What kube-proxy would have made these rules from."""
+    port = (ServicePort("http", 6, 80, "8080"),)
+    keys = [(f"team-{number % 97}", f"service-{number}") for number in range(services)]
+    made = (
+        Service(
+            namespace, name, "ClusterIP", port, (parse(service_ip(number)),), affinity_seconds=10800
+        )
+        for number, (namespace, name) in enumerate(keys)
     )
+    behind = (
+        Endpoint(f"{namespace}/{name}", "http", 6, parse(ip), 8080, f"node-{at}")
+        for number, (namespace, name) in enumerate(keys)
+        for at, ip in enumerate(endpoints(number))
+    )
+    nodes = (Node("node-0", (parse("172.18.0.2"),), ("10.128.0.0/9",)),)
+    return Cluster(tuple(made), tuple(behind), (), nodes)
+
+
+def measure(
+    name: str, make: Callable[[int], str], load: Callable[[str, Unread], NodeState], services: int
+) -> None:
+    """Print processor time of reading, of two walks and of an audit, and memory."""
+    text = make(services)
+    unread = Unread(name)
+    before = _peak_mb()
+    started, wall = time.process_time(), time.perf_counter()
+    loaded = load(text, unread)
+    read_s, read_wall = time.process_time() - started, time.perf_counter() - wall
+    assert not unread.count, unread.listed()
+    read_mb = _peak_mb()
+    first, second = _walks(loaded, name)
+    told = replace(loaded, proxy_mode=name, node_name="node-0")
+    world = cluster(services)
+    started = time.process_time()
+    found = audit(told, world, EventBatch(no_records(), Origin.CONNTRACK, 0)).findings
+    audit_s = time.process_time() - started
+    causes = ", ".join(f"{cause} {n}" for cause, n in Counter(f.cause for f in found).items())
+    print(
+        f"{name:<10} {text.count(chr(10)) + 1:>8} lines {len(text) / 1e6:6.1f} MB: read "
+        f"{read_s:5.2f} s ({read_wall:.2f} s on the clock), first explain {first:5.1f} ms, next "
+        f"{second:5.1f} ms, audit {audit_s:5.2f} s; peak {read_mb:.0f} MB read (text alone "
+        f"{before:.0f}), {_peak_mb():.0f} MB with cluster and audit; found: {causes or 'nothing'}",
+        flush=True,
+    )
+
+
+def _walks(loaded: NodeState, name: str) -> list[float]:
+    """Milliseconds of processor time of the first two walks."""
+    walks = []
+    for number in (17, 18):
+        source, device = ("172.18.0.2", "") if name == "ipvs" else ("203.0.113.9", "eth0")
+        packet = Packet(6, parse(source), parse(service_ip(number)), 1234, 80, incoming=device)
+        started = time.process_time()
+        path = summed(Walker(loaded, ipv6=False).walk(packet))
+        walks.append((time.process_time() - started) * 1e3)
+        assert len(path.choices) == ENDPOINTS, (name, path.verdict, path.unknown)
+    return walks
+
+
+def _peak_mb() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def main() -> None:
     """All three engines, one after the other."""
     services = int(sys.argv[1]) if len(sys.argv) > 1 else 5000
-    measure("iptables", iptables_text(services), load_iptables)
-    measure("ipvs", ipvs_text(services), load_ipvs)
-    measure("nftables", nft_text(services), load_nft)
+    for name, make, load in (
+        ("iptables", iptables_text, load_iptables),
+        ("ipvs", ipvs_text, load_ipvs),
+        ("nftables", nft_text, load_nft),
+    ):
+        alone = multiprocessing.get_context("spawn").Process(
+            target=measure, args=(name, make, load, services)
+        )
+        alone.start()
+        alone.join()
+        if alone.exitcode:
+            sys.exit(f"{name}: failed")
 
 
 if __name__ == "__main__":

@@ -20,7 +20,8 @@ _PARTS = {"iptables": ("xtables.ip", "xtables.ip6"), "nftables": ("nft", "nft")}
 def compared(node: NodeState, cluster: Cluster, node_name: str) -> tuple[Difference, ...]:
     """All differences; none where rules, Services or endpoints were not read.
 
-    ``node_name`` is this node's in the cluster; without it nothing is said of locality.
+    ``node_name`` is this node's in the cluster; without it nothing is said of locality, and a
+    machine without rules is taken for one that is no node.
     """
     if not {"services", "endpoints"} <= cluster.known or not cluster.services:
         return ()
@@ -39,7 +40,7 @@ def _compared(node: NodeState, cluster: Cluster, node_name: str) -> Iterator[Dif
             if rules is not None:
                 yield from _unmet(rules)
                 yield from differences(rules, demand, node_known=bool(node_name))
-            elif not ipv6:  # kube-proxy may well be there for one family only
+            elif node_name and not ipv6:  # kube-proxy may well be there for one family only
                 yield _flushed(node)
 
 
@@ -62,7 +63,7 @@ def _ipvs(
         node_ports = {port for _, ip, port in demand if not ip}
         rules = ipvs_services.served(node, node_ports, ipv6=ipv6)
         if not rules.places and demand:
-            if not ipv6:
+            if node_name and not ipv6:
                 yield _flushed(node)
             return
         yield from differences(rules, demand, node_known=bool(node_name))
@@ -74,10 +75,13 @@ def _ipvs(
 
 
 def _unmet(rules: Rules) -> Iterator[Difference]:
+    """Chains and jumps without which rules do nothing."""
     for what in rules.missing:
-        yield Difference(
-            Turn.UNREACHED, what, "no packet meets kube-proxy's rules", by=rules.engine
-        )
+        told = "no packet meets kube-proxy's rules"
+        yield Difference(Turn.UNREACHED, what, told, by=rules.engine)
+    for what in rules.unmet:
+        told = "it has rules, and no rule jumps to it"
+        yield Difference(Turn.UNMET, what, told, by=rules.engine)
 
 
 def _flushed(node: NodeState) -> Difference:

@@ -12,6 +12,7 @@ class Turn(Enum):
     """In which way they differ; the value is how a sentence about it begins."""
 
     FLUSHED = "kube-proxy's rules are gone"
+    UNMET = "rules that no packet meets"
     UNREACHED = "no packet meets kube-proxy's rules"
     NOT_PROGRAMMED = "not programmed"
     LEFT = "programmed, but no Service has it"

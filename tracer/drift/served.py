@@ -37,6 +37,8 @@ class Rules:
     places: Mapping[Place, Served] = field(default_factory=dict)
     missing: tuple[str, ...] = ()
     """What must be there for any place to be reached and is not: jumps, chains, maps."""
+    unmet: tuple[str, ...] = ()
+    """Chains with rules to which nothing leads."""
 
 
 def unevenness(shares: Mapping[str, float]) -> str:

@@ -21,6 +21,8 @@ GLUE = (
     ("POSTROUTING", "KUBE-POSTROUTING"),
 )
 """Jumps of the nat table without which kube-proxy's chains meet no packet."""
+FILTER_CHAINS = ("KUBE-SERVICES", "KUBE-EXTERNAL-SERVICES", "KUBE-FORWARD", "KUBE-PROXY-FIREWALL")
+"""Those that refuse and accept for Services."""
 _COMMENT = re.compile(r'-m comment|--comment (?:"(?:[^"\\]|\\.)*"|\S+)')
 _DESTINATION = re.compile(r"(?<!!) -d ([0-9A-Fa-f.:]+)(?:/32|/128)?(?= )")
 _PROTOCOL = re.compile(r" -p (tcp|udp|sctp)(?= )")
@@ -48,7 +50,7 @@ def served(tables: XtTables) -> Rules:
             if target in (REJECT, DROP):
                 known = places.get(place, Served(by=f"filter {name}"))
                 places[place] = Served(known.backends, target, known.uneven, known.by)
-    return Rules("iptables", tables.ipv6, places, tuple(_missing(nat)))
+    return Rules("iptables", tables.ipv6, places, tuple(_missing(nat)), tuple(_unmet(filters)))
 
 
 def size(tables: XtTables) -> int:
@@ -64,6 +66,14 @@ def _missing(nat: Chains) -> Iterator[str]:
             yield f"chain {chain} of the nat table is empty or gone"
         elif base in nat and not any(_target_of(line) == chain for line in nat[base].lines):
             yield f"no rule of {base} jumps to {chain}"
+
+
+def _unmet(filters: Chains) -> Iterator[str]:
+    """kube-proxy's chains of the filter table that have rules and no jump to them."""
+    names = [name for name in FILTER_CHAINS if name in filters and filters[name].lines]
+    if names:
+        targets = {_target_of(line) for chain in filters.values() for line in chain.lines}
+        yield from (f"chain {name} of the filter table" for name in names if name not in targets)
 
 
 def _target_of(line: str) -> str:

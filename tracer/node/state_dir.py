@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,9 +26,6 @@ from tracer.node.nft_ruleset import NftRuleset
 from tracer.node.routing import Neighbour, PolicyRule, Route
 from tracer.node.sets import AddressSet
 from tracer.node.xtables import XtTables
-
-_NAT_CHAIN = re.compile(rf"^(?::|-N ){proxy_mode.NAT_CHAIN}(?!\S)", re.MULTILINE)
-_NFT_TABLE = re.compile(rf"^table (?:ip6?|inet) {proxy_mode.NFT_TABLE}(?!\S)", re.MULTILINE)
 
 
 def load(path: Path, at_ns: int | None = None) -> tuple[NodeState, EventBatch]:
@@ -112,7 +107,7 @@ def _state(directory: _Directory, at_ns: int) -> NodeState:
     ways = _ways(directory)
     known |= rules.known | ways.known
     bound = any(entry.interface == IPVS_DEVICE for entry in interfaces.addresses)
-    mode = _mode(directory, ipvs_programmed=bound and bool(servers))
+    mode = _mode(directory, rules, ipvs_programmed=bound and bool(servers))
     known |= {"proxy_mode"} if mode else set()
     return NodeState(
         addresses=interfaces.addresses,
@@ -184,32 +179,14 @@ def _ways(directory: _Directory) -> _Ways:
     return found
 
 
-def _mode(directory: _Directory, *, ipvs_programmed: bool) -> str:
+def _mode(directory: _Directory, rules: _Rules, *, ipvs_programmed: bool) -> str:
     """What kube-proxy said, else what its traces say."""
     found = directory.text("proxy-mode.txt")
     said = proxy_mode.parse(*found) if found else ""
     return said or proxy_mode.deduce(
         ipvs=ipvs_programmed,
-        nft_table=_has_nft_table(directory.path),
-        nat_chain=_contains(directory.path / "iptables-save.txt", _NAT_CHAIN)
-        or _contains(directory.path / "ip6tables-save.txt", _NAT_CHAIN),
+        nft_table=any(name == proxy_mode.NFT_TABLE for _, name in rules.nft.tables),
+        nat_chain=any(
+            proxy_mode.NAT_CHAIN in tables.tables.get("nat", {}) for tables in rules.xtables
+        ),
     )
-
-
-def _contains(path: Path, pattern: re.Pattern[str]) -> bool:
-    try:
-        return bool(pattern.search(path.read_text("utf-8", "replace")))
-    except OSError:
-        return False
-
-
-def _has_nft_table(path: Path) -> bool:
-    if _contains(path / "nft.txt", _NFT_TABLE):
-        return True
-    try:
-        ruleset = json.loads((path / "nft.json").read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return False
-    objects = ruleset.get("nftables") if isinstance(ruleset, dict) else None
-    tables = (entry.get("table") for entry in objects or () if isinstance(entry, dict))
-    return any(isinstance(t, dict) and t.get("name") == proxy_mode.NFT_TABLE for t in tables)

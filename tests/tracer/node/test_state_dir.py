@@ -76,7 +76,11 @@ def test_a_file_that_cannot_be_read_is_unknown_and_named(tmp_path):
     [
         ("proxy-mode.txt", "iptables\n", "iptables"),
         ("iptables-save.txt", "*nat\n:KUBE-SERVICES - [0:0]\n", "iptables"),
-        ("iptables-save.txt", "-P INPUT ACCEPT\n-N KUBE-SERVICES\n", "iptables"),
+        (
+            "iptables-save.txt",
+            "-P PREROUTING ACCEPT\n-P OUTPUT ACCEPT\n-P POSTROUTING ACCEPT\n-N KUBE-SERVICES\n",
+            "iptables",
+        ),
         ("nft.txt", "table ip kube-proxy {\n}\n", "nftables"),
         ("nft.json", '{"nftables":[{"table":{"family":"ip","name":"kube-proxy"}}]}', "nftables"),
         ("nft.json", '{"nftables":[', ""),
