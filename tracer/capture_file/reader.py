@@ -102,6 +102,7 @@ class CaptureReader:
         if classic.known_magic(head):
             return ClassicFormat()
         why = "it is neither pcap nor pcapng" if head else "it is empty"
+        why = "its packed content breaks off at the beginning" if self.damaged else why
         raise InputError(f"cannot read {self._name}", why, "give a capture by tcpdump or Wireshark")
 
     def fill(self) -> None:

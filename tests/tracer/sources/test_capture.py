@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
+import importlib
 import itertools
 import os
 import random
@@ -133,6 +135,35 @@ def test_zstd_is_read_where_python_can(tmp_path):
     plain = capture(tmp_path, "plain", range(1, 200))
     (tmp_path / "a.zst").write_bytes(zstd.compress(plain.read_bytes()))
     assert ports(batches_of(tmp_path / "a.zst")) == list(range(1, 200))
+
+
+def packed_files(folder):
+    """(suffix, bytes) of a small capture, packed in every way that is read."""
+    plain = capture(folder, "plain", range(1, 6)).read_bytes()
+    yield ".gz", gzip.compress(plain[:200]) + gzip.compress(plain[200:])
+    with contextlib.suppress(ImportError):
+        name = "compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd"
+        zstd = importlib.import_module(name)
+        yield ".zst", zstd.compress(plain[:200]) + zstd.compress(plain[200:])
+
+
+def test_a_packed_file_cut_at_any_byte_gives_what_is_whole(tmp_path):
+    for suffix, raw in packed_files(tmp_path):
+        path = tmp_path / f"cut{suffix}"
+        for size in range(len(raw)):
+            path.write_bytes(raw[:size])
+            try:
+                batches = batches_of(path)
+            except InputError as error:  # too little of it is there to know what it is
+                if size > 120 or (size >= 4 and "breaks off" not in str(error)):
+                    raise
+                continue
+            found = ports(batches)
+            assert found == list(range(1, len(found) + 1))
+            if len(found) < 5:
+                assert sum(batch.damaged for batch in batches) in (1, 2)
+        path.write_bytes(raw)
+        assert ports(batches_of(path)) == [1, 2, 3, 4, 5]
 
 
 def test_damage_behind_the_last_packet_is_told(tmp_path):
