@@ -124,6 +124,29 @@ class ModernFormat:
         if not starts.size:
             return None, 0
         head = gather(data, starts, _head_layout(self._order))
+        usual = self._usual_packets(data, starts, head)
+        return (usual, 0) if usual else self._mixed_packets(data, starts, head)
+
+    def _usual_packets(
+        self, data: Bytes, starts: Offsets, head: npt.NDArray[np.void]
+    ) -> Chunk | None:
+        """Enhanced packet blocks, all of them sound; None if there are others."""
+        interfaces, captured = head["id"].astype(np.int64), head["captured"].astype(np.int64)
+        room = head["length"].astype(np.int64) - (_PACKET_HEAD_BYTES + _TRAILER_BYTES)
+        sound = (interfaces < len(self.interfaces) - self._base) & (captured <= room)
+        if not (sound & (head["kind"] == blocks.ENHANCED)).all():
+            return None
+        begins, ids = starts + _PACKET_HEAD_BYTES, interfaces + self._base
+        spans = Spans(data, begins, captured, head["wire"].astype(np.uint32), self._link_types(ids))
+        outgoing = self._outgoing(data, begins + (captured + 3 & ~3), begins + room)
+        times = self._times(head, ids)
+        self._last_ns = int(times[-1])
+        return Chunk(spans, times, ids, outgoing)
+
+    def _mixed_packets(
+        self, data: Bytes, starts: Offsets, head: npt.NDArray[np.void]
+    ) -> tuple[Chunk | None, int]:
+        """The same where blocks are of several kinds, or some unsound."""
         simple = head["kind"] == blocks.SIMPLE
         interfaces = np.where(head["kind"] == blocks.OBSOLETE, head["short_id"], head["id"])
         interfaces = np.where(simple, 0, interfaces).astype(np.int64)
@@ -147,7 +170,12 @@ class ModernFormat:
             self._link_types(ids),
         )
         outgoing = self._outgoing(data, starts + (captured + 3 & ~3), starts + room) & ~simple
-        return Chunk(spans, self._times(head, ids, simple), ids, outgoing), bad
+        times = self._times(head, ids)
+        if simple.any():
+            latest = np.maximum.accumulate(np.where(simple, -1, np.arange(ids.size)))
+            times = np.where(latest < 0, self._last_ns, times[np.maximum(latest, 0)])
+        self._last_ns = int(times[-1])
+        return Chunk(spans, times, ids, outgoing), bad
 
     def _snapped(self, captured: Offsets, ids: Offsets, simple: Mask) -> Offsets:
         """A simple block states no captured length: it is what its interface allows."""
@@ -167,19 +195,17 @@ class ModernFormat:
         marked[rows] = flagged & (option["value"] & 3 == _OUTBOUND)
         return marked
 
-    def _times(
-        self, head: npt.NDArray[np.void], ids: Offsets, simple: Mask
-    ) -> npt.NDArray[np.int64]:
-        """By each interface's own clock; a simple block has the time of the packet before it."""
+    def _times(self, head: npt.NDArray[np.void], ids: Offsets) -> npt.NDArray[np.int64]:
+        """By each interface's own clock; a simple block has none."""
         ticks = head["high"].astype(np.uint64) << np.uint64(32) | head["low"].astype(np.uint64)
+        used = (np.flatnonzero(np.bincount(ids - self._base)) + self._base).tolist()
+        clocks = {(self.interfaces[at].resolution, self.interfaces[at].offset_s) for at in used}
+        if len(clocks) == 1:
+            return self.interfaces[used[0]].times_ns(ticks)
         times = np.zeros(ids.size, dtype=np.int64)
-        for number in np.flatnonzero(np.bincount(ids - self._base)).tolist():
-            rows = np.flatnonzero(ids == number + self._base)
-            times[rows] = self.interfaces[number + self._base].times_ns(ticks[rows])
-        if simple.any():
-            latest = np.maximum.accumulate(np.where(simple, -1, np.arange(ids.size)))
-            times = np.where(latest < 0, self._last_ns, times[np.maximum(latest, 0)])
-        self._last_ns = int(times[-1])
+        for number in used:
+            rows = np.flatnonzero(ids == number)
+            times[rows] = self.interfaces[number].times_ns(ticks[rows])
         return times
 
 

@@ -25,6 +25,9 @@ class ReadsPieces(Protocol):
     def read1(self, size: int, /) -> bytes:
         """At most ``size`` bytes, with at most one wait for them; none at the end."""
 
+    def readinto1(self, buffer: memoryview, /) -> int:
+        """Read what fits, and say how much; 0 at the end. It may wait twice."""
+
 
 class CaptureReader:
     """Reads pcap and pcapng; damage is counted and stepped over, never raised.
@@ -112,17 +115,20 @@ class CaptureReader:
         self._begin, self._end = 0, rest
         goal = min(rest + _SEGMENT_BYTES, _BUFFER_BYTES)
         while self._end < goal and not self._final:
-            piece = self._read(goal - self._end)
-            self._data[self._end : self._end + len(piece)] = np.frombuffer(piece, dtype=np.uint8)
-            self._end += len(piece)
-            self._final = not piece
+            count = self._read(self._data[self._end : goal].data)
+            self._end += count
+            self._final = not count
             if self._prompt:
                 return
 
-    def _read(self, limit: int) -> bytes:
+    def _read(self, buffer: memoryview) -> int:
         """Some bytes, none at the end; compressed input that breaks off is damage, and the end."""
         try:
-            return self._stream.read1(limit)
+            if not self._prompt:
+                return self._stream.readinto1(buffer)
+            piece = self._stream.read1(len(buffer))
+            buffer[: len(piece)] = piece
+            return len(piece)
         except (EOFError, zlib.error, OSError):
             self.damaged += 1
-            return b""
+            return 0

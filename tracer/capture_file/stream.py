@@ -28,6 +28,9 @@ class Peekable(Protocol):
     def read1(self, size: int, /) -> bytes:
         """At most ``size`` bytes, with at most one wait for them; none at the end."""
 
+    def readinto1(self, buffer: memoryview, /) -> int:
+        """Read what fits, and say how much; 0 at the end. It may wait twice."""
+
     def close(self) -> None:
         """Give it back."""
 
@@ -104,6 +107,13 @@ class _Zstd:
         """At most ``size`` bytes; none at the end."""
         try:
             return self._file.read1(size)
+        except self._fault as error:
+            raise OSError(str(error)) from error
+
+    def readinto1(self, buffer: memoryview, /) -> int:
+        """Read what fits, and say how much; 0 at the end."""
+        try:
+            return self._file.readinto1(buffer)
         except self._fault as error:
             raise OSError(str(error)) from error
 
