@@ -13,8 +13,8 @@ ENGINE ?= $(firstword $(foreach engine,docker podman buildah,$(shell command -v 
 LOCK := .venv/bin/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 
-.PHONY: help install demo test lint format test-package test-image plugin site test-native test-differential test-kernel \
-	fuzz playground bench bench-smoke image docs lock screenshots clean
+.PHONY: help install demo test lint format test-package test-image plugin site test-native test-differential test-kernel kernel-matrix \
+	fuzz playground bench bench-smoke image docs causes lock screenshots clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | \
@@ -60,6 +60,9 @@ test-kernel: install ## probes, IPVS and every proxy mode on a Debian kernel in 
 fuzz: install ## coverage-guided fuzzing of every reader: TARGET= one of them, SECONDS_EACH=600
 	@$(PY) -m fuzz $(TARGET) --seconds $(or $(SECONDS_EACH),600)
 
+kernel-matrix: install ## a bounded suite on each of KERNELS="5.10 6.1 6.12 newest"; docs/kernels.md
+	@$(PY) -m lab matrix $(KERNELS:%=--kernel %)
+
 playground: install ## a small cluster of namespaces on this kernel, traced live (root)
 	@$(PY) -m lab playground
 
@@ -90,6 +93,9 @@ plugin: ## dist/kubectl-viptrace.tar.gz for krew, and its checksum in the manife
 		-C deploy/plugin kubectl-viptrace -C ../.. LICENSE
 	@sum=$$(sha256sum dist/kubectl-viptrace.tar.gz | cut -d' ' -f1); \
 		sed -i "s/sha256: .*/sha256: \"$$sum\"/" deploy/plugin/viptrace.yaml; echo "sha256 $$sum"
+
+causes: install ## which input shows which cause, confusion matrix, times: from the recordings
+	@$(PY) -m lab causes -o docs/causes/seen.md
 
 docs: install ## pages made from code and recordings: causes, incidents, errors, commands, man pages
 	@$(PY) -m lab docs -o docs/causes

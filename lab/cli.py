@@ -12,6 +12,7 @@ from pathlib import Path
 
 import click
 
+from lab.causes import page as causes_page
 from lab.churn import churn
 from lab.contents import contents
 from lab.docs import write as write_docs
@@ -21,6 +22,8 @@ from lab.image import build as build_image
 from lab.image_suite import suite as run_image
 from lab.incidents import pages as incident_pages
 from lab.kernels import ensure_kernel
+from lab.matrix import write_results
+from lab.matrix_command import matrix
 from lab.options import (
     CLUSTER,
     KERNEL,
@@ -45,6 +48,8 @@ from lab.scenarios import BY_NAME, SCENARIOS
 from lab.suite import BACKENDS, cases, run_blackhole, run_case
 from lab.tools import ensure_tools
 from lab.topology import Topology
+from lab.verdicts import collect as collect_verdicts
+from lab.verdicts import write as write_verdicts
 from lab.vm import VmSettings, run_in_vm
 from tracer.cluster.file import load
 from tracer.errors import InputError, TracerError, UnableError
@@ -143,6 +148,27 @@ def pages(output: Path) -> None:
     """Write the walks through incidents, and the list of error messages."""
     write_docs(output / "incidents", incident_pages())
     (output / "errors.md").write_text(error_page())
+
+
+@cli.command()
+@click.option("--pcaps", type=click.Path(path_type=Path, exists=True), default=Path("pcaps"))
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), help="write the page here, and print it"
+)
+def causes(pcaps: Path, output: Path | None) -> None:
+    """What shows which cause: judge every recording from each input, and print the tables."""
+    verdicts = []
+    for verdict in collect_verdicts(pcaps):
+        say(f"{verdict.scenario}: {', '.join(verdict.found['bpf']) or 'nothing'}")
+        verdicts.append(verdict)
+    write_verdicts(pcaps / "verdicts.ndjson", verdicts)
+    text = causes_page(verdicts)
+    if output:
+        output.write_text(text)
+    print(text, end="")
+    wrong = [v.scenario for v in verdicts if v.false_alarms]
+    if wrong:
+        raise UnableError("causes were named that were not there", ", ".join(wrong))
 
 
 @cli.command("record")
@@ -260,14 +286,16 @@ def kernel_suite(
     """The acceptance, on this kernel: flows counted and compared with the kernel's own tables."""
     require_root()
     folder = results_folder()
-    good, proxies = True, proxies_of(proxy)
+    results, proxies = [], proxies_of(proxy)
     for case in cases(modes or MODES, families or (4, 6), backends or BACKENDS):
         counted = replace(case, tcp=tcp, udp=udp)
         result = run_case(counted, folder / case.name, unique_prefix(), proxies)
+        results.append(result)
+        write_results(results, folder)
         print(result.line(), flush=True)
         if not result.good:
             print(result.comparison.report() if result.comparison else result.failure, flush=True)
-        good = good and result.good
+    good = all(result.good for result in results)
     if blackhole and (not modes or "ipvs" in modes):
         for backend in backends or BACKENDS:
             good = blackhole_line(backend, folder, proxies) and good
@@ -285,7 +313,7 @@ def blackhole_line(backend: str, folder: Path, proxies: Proxies) -> bool:
     return True
 
 
-for _command in CLUSTER_COMMANDS:
+for _command in (*CLUSTER_COMMANDS, matrix):
     cli.add_command(_command)
 
 

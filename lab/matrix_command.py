@@ -1,0 +1,76 @@
+"""``python -m lab matrix``: runs on several kernels, and the page about them."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from lab.kernels import SUITES, KernelImage, ensure_kernel
+from lab.matrix import PROBES_FILE, KernelFacts, load, page, save, with_results
+from lab.options import say
+from lab.tools import ensure_tools
+from lab.vm import CHECKOUT, VmSettings, run_in_vm
+from tracer.errors import UnableError
+
+FACTS = CHECKOUT / "docs" / "kernels"
+PAGE = CHECKOUT / "docs" / "kernels.md"
+PARTS = {
+    "probes": ("python", "-m", "pytest", "-p", "no:cacheprovider", "-q", "-m", "kernel",
+               "tests/kernel/test_probes.py", "-o", "junit_logging=no"),
+    "suite": ("python", "-m", "lab", "kernel-suite", "--backend", "bpf", "--no-blackhole",
+              "--tcp", "29", "--udp", "13"),
+}  # fmt: skip
+"""What is run, each in a boot of its own; fewer connections than in ``make test-kernel``."""
+
+
+@click.command("matrix")
+@click.option("--kernel", "kernels", multiple=True, type=click.Choice(list(SUITES)))
+@click.option("--part", "parts", multiple=True, type=click.Choice(list(PARTS)))
+@click.option("--timeout", "timeout_s", default=900.0, show_default=True, help="of each boot")
+def matrix(kernels: tuple[str, ...], parts: tuple[str, ...], timeout_s: float) -> None:
+    """Run a bounded live suite on Debian's kernels; write docs/kernels.md from what came out.
+
+    Without --kernel nothing is run, and the page is made from the facts that are there.
+    """
+    good = True
+    for series in kernels:
+        ensure_tools()
+        image = ensure_kernel(series, say)
+        for part in parts or PARTS:
+            good = _run(series, image, part, timeout_s) and good
+    PAGE.write_text(page(load(FACTS)))
+    sys.exit(0 if good else 1)
+
+
+def _run(series: str, image: KernelImage, part: str, timeout_s: float) -> bool:
+    """One boot; its facts are kept whatever came out."""
+    results = Path(tempfile.mkdtemp(prefix=f"viptrace-lab-{series}-"))
+    say(f"{part} on {image.version}; results in {results}")
+    started = time.monotonic()
+    try:
+        status = run_in_vm(image, _command(part, results), results, _settings(series, timeout_s))
+    except UnableError as error:
+        say(str(error))
+        status = 1
+    say(f"{part} on {image.version}: status {status}, {time.monotonic() - started:.0f} s")
+    known = {facts.series: facts for facts in load(FACTS)}
+    facts = known.get(series)
+    if facts is None or facts.version != image.version:
+        facts = KernelFacts(series, image.version)
+    save(with_results(facts, results), FACTS)
+    return status == 0
+
+
+def _command(part: str, results: Path) -> Sequence[str]:
+    extra = [f"--junitxml={results / PROBES_FILE}"] if part == "probes" else []
+    return [*PARTS[part], *extra]
+
+
+def _settings(series: str, timeout_s: float) -> VmSettings:
+    """One processor for the newest: emulation trips over its patching of running code."""
+    return VmSettings(cpus=1 if series == "newest" else 2, timeout_s=timeout_s)

@@ -1,0 +1,82 @@
+"""The page about kernels says what runs left, nothing else."""
+
+from __future__ import annotations
+
+import pytest
+
+from lab.compare import Comparison
+from lab.matrix import (
+    PROBES_FILE,
+    CaseFacts,
+    KernelFacts,
+    load,
+    page,
+    save,
+    with_results,
+    write_results,
+)
+from lab.matrix_command import FACTS, PAGE
+from lab.suite import Case, Result
+
+REPORT = """<testsuites><testsuite>
+<testcase name="test_a"/><testcase name="test_b"/>
+<testcase name="test_c"><failure message="no"/></testcase>
+<testcase name="test_d"><error message="no"/></testcase>
+<testcase name="test_e"><skipped message="no"/></testcase>
+</testsuite></testsuites>"""
+EQUAL = Comparison(42, 42, 42, (), (), (), (), ())
+
+
+def test_the_page_in_the_checkout_is_made_of_the_facts_in_it():
+    """If this fails: python -m lab matrix."""
+    assert PAGE.read_text() == page(load(FACTS))
+
+
+def test_what_a_run_left_becomes_facts(tmp_path):
+    results = [
+        Result(Case("ipvs", 4, "bpf"), EQUAL, ready_s=8.26),
+        Result(Case("ipvs", 6, "bpf"), None, failure="viptrace stopped\nlong story"),
+    ]
+    write_results(results, tmp_path)
+    (tmp_path / PROBES_FILE).write_text(REPORT)
+    facts = with_results(KernelFacts("6.1", "6.1.0-9-amd64"), tmp_path)
+    assert facts == KernelFacts(
+        "6.1",
+        "6.1.0-9-amd64",
+        passed=2,
+        failed=("test_c", "test_d"),
+        skipped=("test_e",),
+        cases=(
+            CaseFacts("ipvs", 4, True, 42, 42, 8.3),
+            CaseFacts("ipvs", 6, False, failure="viptrace stopped"),
+        ),
+    )
+
+
+def test_facts_are_kept_by_series(tmp_path):
+    kept = [
+        KernelFacts("5.10", "5.10.0-1", passed=3),
+        KernelFacts("6.12", "6.12.1", failed=("test_x",), cases=(CaseFacts("ipvs", 4, True),)),
+    ]
+    for facts in reversed(kept):
+        save(facts, tmp_path)
+    assert load(tmp_path) == kept
+
+
+@pytest.mark.parametrize(
+    ("facts", "says"),
+    [
+        (KernelFacts("6.1", "6.1.0"), "| 6.1 | 6.1.0 | not run |"),
+        (KernelFacts("6.1", "6.1.0", 28, ("test_x",)), "- 6.1: `test_x` failed."),
+        (
+            KernelFacts("6.1", "6.1.0", 29, cases=(CaseFacts("ipvs", 4, True, 42, 42),)),
+            "| 6.1 | 6.1.0 | 29 of 29 | 42 of 42 |",
+        ),
+        (
+            KernelFacts("6.1", "6.1.0", cases=(CaseFacts("ipvs", 6, False, failure="why"),)),
+            "- 6.1, ipvs IPv6: why",
+        ),
+    ],
+)
+def test_the_page_tells_what_did_not_work(facts, says):
+    assert says in page([facts])
