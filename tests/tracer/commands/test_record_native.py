@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -165,3 +165,43 @@ def test_rotated_files_say_together_what_one_would(netns, tmp_path, capsys):
     assert len(keys) == len(set(keys)) > 50
     for part in parts:
         assert len(lines_of(capsys, part)) > 5
+
+
+@pytest.fixture
+def small_disk(tmp_path) -> Iterator[Path]:
+    """A file system with little room."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300k", "none", disk], check=True)
+    try:
+        yield disk
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
+def test_a_full_disk_ends_the_recording_while_tracing_goes_on(netns, tmp_path, small_disk, capsys):
+    path, said, shown = small_disk / "run.pcapng", tmp_path / "said", tmp_path / "shown"
+    options = ("--json", "--backend", "conntrack", "--no-cluster", "--record", str(path))
+    with said.open("wb") as errors, shown.open("wb") as output:
+        streams = {"stdout": output, "stderr": errors}
+        with started(netns, "-m", "tracer", "live", *options, **streams) as process:
+            wait_until(lambda: b"has stopped" in said.read_bytes(), process)
+            printed = shown.stat().st_size
+            wait_until(lambda: shown.stat().st_size > printed + 4000, process)
+            process.send_signal(signal.SIGINT)
+            assert process.wait(20) == 130
+    assert "No space left on device" in said.read_text()
+    summary = json.loads(shown.read_text().splitlines()[-1])
+    assert any("run.pcapng has stopped" in told for told in summary["degraded"])
+    *flows, again = lines_of(capsys, path)
+    assert len(flows) > 5
+    assert again["damaged"] == 0
+    assert again["translations"] < summary["translations"]
+
+
+def wait_until(reached: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 30
+    while not reached():
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
