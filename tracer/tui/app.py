@@ -14,7 +14,7 @@ from textual.app import App, ComposeResult
 from textual.binding import BindingType
 from textual.containers import Container
 from textual.screen import Screen
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 
 from tracer.columns import SCREEN_COLUMNS
 from tracer.plain import harmless
@@ -39,6 +39,7 @@ from tracer.tui.widgets.blackholes import FINDING_PAGES, Blackholes
 from tracer.tui.widgets.detail_pane import DetailPane, Subject
 from tracer.tui.widgets.filter_bar import FilterBar, FilterInput, complaint
 from tracer.tui.widgets.find_bar import FindBar
+from tracer.tui.widgets.key_line import KeyLine
 from tracer.tui.widgets.page_tabs import PageTabs
 from tracer.tui.widgets.sheet_list import SheetList
 from tracer.tui.widgets.status_line import StatusLine
@@ -119,7 +120,7 @@ class TracerApp(App[int]):
                 yield TimeBar(id="time")
             yield DetailPane(id="detail")
         yield TapeLine(id="tape")
-        yield Footer()
+        yield KeyLine(id="keys")
 
     def on_mount(self) -> None:
         """Begin to ask."""
