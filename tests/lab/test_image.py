@@ -1,0 +1,102 @@
+"""The Dockerfile as the lab reads it: the same steps, nothing passed over."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lab.dockerfile import allowed, expanded, read
+from lab.image import Root, _copy, _mounts, size_bytes, wanted
+from lab.image_suite import CAPABILITIES
+from tests.test_deploy import container
+from tracer.errors import InputError
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+SMALL = """# a comment
+ARG BASE=debian:12-slim
+FROM ${BASE} AS build
+RUN one \\
+    # inside
+    && two
+FROM ${BASE} AS aside
+FROM ${BASE}
+COPY --from=build /opt /opt
+ENV PATH=/opt/bin:$PATH LANG=C
+ENTRYPOINT ["tool", "run"]
+"""
+
+
+def made(tmp_path: Path, text: str = SMALL) -> Path:
+    path = tmp_path / "Dockerfile"
+    path.write_text(text)
+    return path
+
+
+def test_stages_steps_and_continued_lines(tmp_path):
+    build, aside, last = read(made(tmp_path))
+    assert (build.name, build.base, aside.name, last.name) == (
+        *("build", "debian:12-slim", "aside"),
+        "",
+    )
+    assert [(step.word, " ".join(step.text.split())) for step in build.steps] == [
+        ("RUN", "one && two")
+    ]
+    assert last.steps[-1].items == ["tool", "run"]
+
+
+def test_only_stages_that_are_copied_from_are_built(tmp_path):
+    stages = read(made(tmp_path))
+    assert [stage.name for stage in wanted(stages)] == ["build", ""]
+    assert [stage.name for stage in wanted(stages, "aside")] == ["aside"]
+    with pytest.raises(InputError, match="no stage x"):
+        wanted(stages, "x")
+
+
+@pytest.mark.parametrize("line", ["ADD http://x /x", "VOLUME /x", "ONBUILD RUN x"])
+def test_what_is_not_understood_is_an_error(tmp_path, line):
+    with pytest.raises(InputError, match=r"Dockerfile:2: .* is not understood"):
+        read(made(tmp_path, f"FROM debian:12-slim\n{line}\n"))
+
+
+def test_variables_that_are_not_known_stay():
+    assert expanded("$A ${B} $C", {"A": "1", "B": "2"}) == "1 2 $C"
+
+
+def test_the_real_one_is_understood_and_copies_only_what_may_pass():
+    passing = allowed((ROOT / ".dockerignore").read_text())
+    stages = read(ROOT / "Dockerfile")
+    assert [stage.name for stage in stages] == ["build", "replay", "node"]
+    for step in (step for stage in stages for step in stage.steps if step.word == "COPY"):
+        if "--from=" not in step.text:
+            assert {Path(item).parts[0] for item in step.items[:-1]} <= passing
+    with pytest.raises(InputError, match="must begin"):
+        allowed("!all")
+
+
+def test_files_are_copied_as_docker_would(tmp_path):
+    context, root = tmp_path / "context", Root(tmp_path / "root", workdir="/src")
+    (context / "code/__pycache__").mkdir(parents=True)
+    (context / "code/a.py").write_text("a")
+    (context / "README").write_text("r")
+    passing = frozenset({"code", "README"})
+    _copy(["code", "./code"], root, {}, context, passing)
+    _copy(["README", "./"], root, {}, context, passing)
+    found = {str(path.relative_to(root.path)) for path in root.path.rglob("*") if path.is_file()}
+    assert found == {"src/code/a.py", "src/README"}
+    assert size_bytes(root.path) == 2
+    with pytest.raises(InputError, match="keeps it out"):
+        _copy(["secret", "./"], root, {}, context, passing)
+
+
+def test_steps_cannot_write_to_what_they_are_shown(monkeypatch):
+    monkeypatch.setenv("PIP_CERT", "/etc/hostname")
+    lines = _mounts(Path("/r"))
+    shown = [line.split()[-1] for line in lines if "--bind /etc" in line]
+    assert shown
+    assert all(f"mount -o remount,bind,ro {place}" in lines for place in shown)
+
+
+def test_the_suite_grants_what_the_daemonset_asks_for():
+    asked = container()["securityContext"]["capabilities"]["add"]
+    assert sorted(name.lower() for name in asked) == sorted(CAPABILITIES)
