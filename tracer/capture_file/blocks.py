@@ -83,13 +83,17 @@ def index(data: Bytes, begin: int, end: int, order: str) -> Run:
 
 
 def _block_words(words: npt.NDArray[np.uint32], at: int) -> int:
-    """Size of the block at ``at``; 0 if it is cut off, ``_UNSOUND`` if it is none."""
+    """Size of the block at ``at``; 0 if it is cut off, ``_UNSOUND`` if it is none.
+
+    Early writers stated lengths that are no multiple of four, and padded all the same.
+    """
     length = int(words[at + 1])
-    if length & 3 or not _MIN_BLOCK_BYTES <= length <= MAX_BLOCK_BYTES:
+    if not _MIN_BLOCK_BYTES <= length <= MAX_BLOCK_BYTES:
         return _UNSOUND
-    if at + length // 4 > words.size:
+    size = (length + 3) // 4
+    if at + size > words.size:
         return 0
-    return length // 4 if words[at + length // 4 - 1] == length else _UNSOUND
+    return size if words[at + size - 1] == length else _UNSOUND
 
 
 class _Chains:

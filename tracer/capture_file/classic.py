@@ -190,7 +190,7 @@ class ClassicFormat:
             return self._search(data, begin - 1, end, final)
         run = index(data, end, self._header, begin)
         lost = run.faulty or (final and run.stop < end)
-        if lost:
+        if run.faulty or (final and run.stop + self._header.record_bytes <= end):
             run = _trusted(run, self._header)
         chunk = self._chunk(data, run, self._header) if run.starts.size else None
         if lost:

@@ -187,6 +187,25 @@ def test_lengths_that_stand_the_other_way_round(order, version):
     assert reader.damaged == 0
 
 
+@ORDERS
+def test_a_block_whose_length_leaves_out_its_padding(order):
+    body = pack(f"{order}HHIIII", 0, 0, 0, 2_000_000, 5, 5) + b"early"
+    odd = pack(f"{order}I", 2) + pack(f"{order}I", len(body) + 12) + body
+    odd += bytes(-len(odd) % 4) + pack(f"{order}I", len(body) + 12)
+    raw = section(order) + interface(order) + odd + enhanced(3_000_000, b"late", order)
+    found, reader = everything(raw)
+    assert found == [(2 * SECOND, b"early"), (3 * SECOND, b"late")]
+    assert reader.damaged == 0
+
+
+def test_an_odd_record_before_a_cut_header_counts():
+    raw = bytearray(classic("<", MICROSECONDS, [(1000, 1, b"only")]))
+    raw[28:32] = b"\xff\xff\xff\0"
+    found, reader = everything(bytes(raw) + b"\1\2")
+    assert [data for _, data in found] == [b"only"]
+    assert reader.damaged == 1
+
+
 def test_odd_records_count_while_they_lead_to_others():
     records = [(1000 + n, n, bytes([n]) * 30) for n in range(1, 5)]
     raw = bytearray(classic("<", MICROSECONDS, records))
