@@ -13,7 +13,7 @@ ENGINE ?= $(firstword $(foreach engine,docker podman buildah,$(shell command -v 
 LOCK := .venv/bin/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 
-.PHONY: help install demo test lint format test-package test-image plugin site test-native test-differential test-kernel kernel-matrix \
+.PHONY: help install demo test lint format test-package test-image plugin site test-native test-differential test-kernel kernel-matrix test-captures \
 	fuzz playground bench bench-smoke image docs causes lock screenshots clean
 
 help: ## this list
@@ -62,6 +62,9 @@ fuzz: install ## coverage-guided fuzzing of every reader: TARGET= one of them, S
 
 kernel-matrix: install ## a bounded suite on each of KERNELS="5.10 6.1 6.12 newest"; docs/kernels.md
 	@$(PY) -m lab matrix $(KERNELS:%=--kernel %)
+
+test-captures: install ## captures of other programs' tests: as many packets as capinfos counts
+	@$(PY) -m lab.public
 
 playground: install ## a small cluster of namespaces on this kernel, traced live (root)
 	@$(PY) -m lab playground
