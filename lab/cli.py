@@ -12,9 +12,9 @@ from pathlib import Path
 
 import click
 
-from lab.causes import page as causes_page
 from lab.churn import churn
 from lab.contents import contents
+from lab.diagnosis_commands import DIAGNOSIS_COMMANDS
 from lab.docs import write as write_docs
 from lab.error_pages import page as error_page
 from lab.image import MIB, image_folder, size_bytes
@@ -48,8 +48,6 @@ from lab.scenarios import BY_NAME, SCENARIOS
 from lab.suite import BACKENDS, cases, run_blackhole, run_case
 from lab.tools import ensure_tools
 from lab.topology import Topology
-from lab.verdicts import collect as collect_verdicts
-from lab.verdicts import write as write_verdicts
 from lab.vm import VmSettings, run_in_vm
 from tracer.cluster.file import load
 from tracer.errors import InputError, TracerError, UnableError
@@ -148,27 +146,6 @@ def pages(output: Path) -> None:
     """Write the walks through incidents, and the list of error messages."""
     write_docs(output / "incidents", incident_pages())
     (output / "errors.md").write_text(error_page())
-
-
-@cli.command()
-@click.option("--pcaps", type=click.Path(path_type=Path, exists=True), default=Path("pcaps"))
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path), help="write the page here, and print it"
-)
-def causes(pcaps: Path, output: Path | None) -> None:
-    """What shows which cause: judge every recording from each input, and print the tables."""
-    verdicts = []
-    for verdict in collect_verdicts(pcaps):
-        say(f"{verdict.scenario}: {', '.join(verdict.found['bpf']) or 'nothing'}")
-        verdicts.append(verdict)
-    write_verdicts(pcaps / "verdicts.ndjson", verdicts)
-    text = causes_page(verdicts)
-    if output:
-        output.write_text(text)
-    print(text, end="")
-    wrong = [v.scenario for v in verdicts if v.false_alarms]
-    if wrong:
-        raise UnableError("causes were named that were not there", ", ".join(wrong))
 
 
 @cli.command("record")
@@ -313,7 +290,7 @@ def blackhole_line(backend: str, folder: Path, proxies: Proxies) -> bool:
     return True
 
 
-for _command in (*CLUSTER_COMMANDS, matrix):
+for _command in (*CLUSTER_COMMANDS, *DIAGNOSIS_COMMANDS, matrix):
     cli.add_command(_command)
 
 

@@ -11,6 +11,8 @@ from lab.scenarios import SCENARIOS
 from tracer.diagnosis.causes import CAUSES_BY_ID
 from tracer.diagnosis.explanation import Explanation, explain
 
+BY_INPUT = "seen.md"
+"""Made from the recordings, by `make causes`."""
 _MADE = "<!-- Made by `make docs`; change tracer/diagnosis instead. -->"
 
 
@@ -25,7 +27,7 @@ def write(folder: Path, wanted: dict[str, str] | None = None) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     wanted = pages() if wanted is None else wanted
     for old in folder.glob("*.md"):
-        if old.name not in wanted:
+        if old.name not in wanted and old.name != BY_INPUT:
             old.unlink()
     for name, text in wanted.items():
         (folder / name).write_text(text)

@@ -58,8 +58,8 @@ def without_pod(namespace: str, name: str) -> Change:
     return change
 
 
-def with_readiness(namespace: str, name: str, ready: bool) -> Change:
-    """The pod's readiness probe says so: it stays in its slices, usable or not."""
+def with_readiness(namespace: str, name: str, ready: bool, *, terminating: bool = False) -> Change:
+    """The pod's readiness probe says so, or it is told to end and answers on: it stays listed."""
 
     def change(objects: Objects) -> Objects:
         changed = copy.deepcopy(objects)
@@ -67,7 +67,9 @@ def with_readiness(namespace: str, name: str, ready: bool) -> Change:
             for entry in item.get("endpoints", ()):
                 target = entry["targetRef"]
                 if (target["namespace"], target["name"]) == (namespace, name):
-                    entry["conditions"] |= {"ready": ready, "serving": ready}
+                    serving = ready or terminating
+                    conditions = {"ready": ready, "serving": serving, "terminating": terminating}
+                    entry["conditions"] = conditions
         return changed
 
     return change

@@ -20,6 +20,7 @@ from lab.differential.universe import UNIVERSES, Sent, Universe, packets
 from lab.differential.world import World, namespaces, unique_prefix
 from lab.netns import call
 from lab.shell import run
+from tracer.path.answer import RESET
 from tracer.path.packet import DROP, REJECT
 from tracer.path.walk import DELIVERED, LOCAL
 
@@ -29,7 +30,7 @@ FIRST_PORT = 10_000
 MOST_PORTS = 50_000
 _FLUSH_EVERY = 500
 Result = tuple[str, str, int | None, str, int, int, str]
-"""Verdict, source, destination, mark and interface; only the verdict of what is lost."""
+"""Verdict, source, destination, mark and interface; see ``lost`` for what did not arrive."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,12 +132,14 @@ def outcome(sent: Sent, seen: list[Seen], devices: dict[int, str]) -> Result:
                 continue  # it was lost on its way back in
             return (verdict, last.src, last.sport, last.dst, last.dport, last.mark,
                     device if verdict == DELIVERED else "")  # fmt: skip
-    answered = any(
-        each.about == sent.number or (each.reset and each.dport == sent.sport) for each in seen
-    )
-    return lost(REJECT if answered else DROP)
+    for each in seen:
+        if each.about == sent.number:
+            return lost(REJECT, f"icmp {each.code}")
+        if each.reset and each.dport == sent.sport:
+            return lost(REJECT, RESET)
+    return lost(DROP)
 
 
-def lost(verdict: str) -> Result:
-    """The result of a packet that did not arrive."""
-    return (verdict, "", None, "", 0, 0, "")
+def lost(verdict: str, answer: str = "") -> Result:
+    """The result of a packet that did not arrive: in the place of a source what was answered."""
+    return (verdict, answer, None, "", 0, 0, "")

@@ -71,6 +71,8 @@ class Seen:
     about: int
     """The number of the packet that an ICMP error quotes; 0 for others."""
     reset: bool
+    code: int = 0
+    """Of an ICMP error."""
 
     @property
     def is_error(self) -> bool:
@@ -158,4 +160,5 @@ def _packet(group: int, payload: bytes, found: dict[int, bytes]) -> Seen:
         outgoing=struct.unpack("!I", found[_OUTDEV])[0] if _OUTDEV in found else 0,
         about=_number(payload[start + 8 :]) if is_error else 0,
         reset=protocol == 6 and bool(payload[start + 13] & _RST),
+        code=payload[start + 1] if is_error else 0,
     )

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from lab.differential.listing import states
 from lab.differential.observe import Observation, Result, lost, observed
 from lab.differential.universe import PROTOCOLS, UNIVERSES, Sent
 from tracer import address
-from tracer.path.answer import homeless
+from tracer.path.answer import RESET, homeless
 from tracer.path.ground import Ground
 from tracer.path.networks import is_loopback
 from tracer.path.packet import DROP, REJECT, UNKNOWN, Packet
@@ -86,11 +86,28 @@ def foretold(ending: Ending) -> Result:
     packet = ending.flight.packet
     if ending.verdict in (DROP, REJECT):
         # A node's own packet without a route is refused by an error code, not by a packet.
-        silent = ending.flight.how == "ENETUNREACH"
-        return lost(DROP if silent else ending.verdict)
+        silent = ending.verdict == DROP or ending.flight.how == "ENETUNREACH"
+        return lost(DROP) if silent else lost(REJECT, _answer(ending.flight.how))
     device = packet.outgoing if ending.verdict == DELIVERED else ""
     return (ending.verdict, address.text(packet.src), packet.sport, address.text(packet.dst),
             packet.dport, packet.mark, device)  # fmt: skip
+
+
+def _answer(how: str) -> str:
+    """The ICMP code of an answer's name; a reset is one already."""
+    if how == RESET:
+        return how
+    family, _, name = how.partition("-")
+    return f"icmp {_CODES[family == 'icmp6'][name]}"
+
+
+_CODES: Mapping[bool, Mapping[str, int]] = {
+    False: {"net-unreachable": 0, "no-route": 0, "host-unreachable": 1, "port-unreachable": 3,
+            "net-prohibited": 9, "host-prohibited": 10, "admin-prohibited": 13},
+    True: {"no-route": 0, "adm-prohibited": 1, "admin-prohibited": 1, "host-unreachable": 3,
+           "addr-unreachable": 3, "port-unreachable": 4},
+}  # fmt: skip
+"""By whether it is IPv6: RFC 792, RFC 4443 and what nft calls icmpx."""
 
 
 def _compare(

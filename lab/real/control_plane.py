@@ -11,17 +11,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
+import urllib3
 import yaml
 
 from lab.kernels import Say
 from lab.real.access import ADMIN, GROUPS, HOST, HOST_FROM_GUEST, KUBELET, READER, Access
 from lab.real.api import Api
-from lab.real.releases import CURRENT, ensure_program
+from lab.real.releases import CURRENT, cached, ensure_program
 from lab.rules.plan import SERVICE_RANGES
 from lab.shell import run
 from lab.vm import CHECKOUT
 from tracer.errors import UnableError
 
+STORE, SERVER = "etcd", "kube-apiserver"
 START_TIMEOUT_S = 120.0
 POLL_S = 0.3
 NODES = ("control-plane", "worker-1", "worker-2")
@@ -38,7 +40,9 @@ class ControlPlane:
     folder: Path
     say: Say
     access: Access | None = None
-    _processes: list[subprocess.Popen[bytes]] = field(default_factory=list, repr=False)
+    _processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict, repr=False)
+    _store: int = 0
+    """etcd's port."""
 
     def __enter__(self) -> Access:
         try:
@@ -57,24 +61,43 @@ class ControlPlane:
 
     def start(self) -> Access:
         """Start both, wait until they answer, give viptrace the rights that it ships with."""
-        server = ensure_program("kube-apiserver", CURRENT, self.say)
+        ensure_program("kube-apiserver", CURRENT, self.say)
         self.folder.mkdir(parents=True, exist_ok=True)
         started = time.monotonic()
-        store, peers, port = free_ports(3)
+        self._store, peers, port = free_ports(3)
         self.access = Access(port, self._keys(), secrets.token_hex(16))
         self._tokens(self.access)
-        self._run("etcd", etcd_command(self.folder, store, peers))
-        self._run("kube-apiserver", server_command(server, self.folder, store, port))
-        api = Api(self.access, ADMIN)
-        self._wait_for(api)
+        self._run(STORE, etcd_command(self.folder, self._store, peers))
+        self.start_server()
         self.say(f"etcd and kube-apiserver {CURRENT}: {time.monotonic() - started:.1f} s")
-        prepare(api)
+        prepare(Api(self.access, ADMIN))
         return self.access
+
+    def start_server(self) -> None:
+        """Start the API server, at the port where it was, and wait until it answers."""
+        assert self.access is not None
+        program = cached(SERVER, CURRENT)
+        self._run(SERVER, server_command(program, self.folder, self._store, self.access.port))
+        self._wait_for(Api(self.access, ADMIN))
+
+    def kill_server(self) -> None:
+        """As a crash does it; etcd goes on."""
+        process = self._processes.pop(SERVER)
+        process.kill()
+        process.wait()
+
+    def compact(self) -> None:
+        """Let etcd forget every version but the latest: who watches from an old one must list."""
+        url = f"http://{HOST}:{self._store}/v3/kv"
+        latest = urllib3.request("POST", f"{url}/range", json={"key": "eA=="}).json()
+        revision = latest["header"]["revision"]
+        wanted = {"revision": revision, "physical": True}
+        urllib3.request("POST", f"{url}/compaction", json=wanted).json()
 
     def close(self) -> None:
         """End both, the API server first; safe to call twice."""
         while self._processes:
-            process = self._processes.pop()
+            _, process = self._processes.popitem()
             process.terminate()
             try:
                 process.wait(10)
@@ -113,12 +136,12 @@ class ControlPlane:
                 raise UnableError(
                     f"{name} is not installed", str(error), "apt-get install etcd-server"
                 ) from error
-        self._processes.append(process)
+        self._processes[name] = process
 
     def _wait_for(self, api: Api) -> None:
         deadline = time.monotonic() + START_TIMEOUT_S
         while not api.ready():
-            dead = [str(item.args) for item in self._processes if item.poll() is not None]
+            dead = any(item.poll() is not None for item in self._processes.values())
             if dead or time.monotonic() > deadline:
                 logs = [path.read_text(errors="replace")[-1500:] for path in self._logs()]
                 why = "it ended" if dead else f"no answer within {START_TIMEOUT_S:.0f} s"

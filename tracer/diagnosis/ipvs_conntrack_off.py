@@ -33,7 +33,9 @@ class IpvsConntrackOff:
         if scene.node.sysctls.get(SETTING) != "0":
             return
         flows = scene.table.flows
-        by_ipvs = signs.has(flows, rows, Seen.IPVS_NEW) & ~signs.has(flows, rows, Seen.MAPPED)
+        paired = Seen.PAIRED if scene.node.proxy_mode == "ipvs" else Seen.IPVS_NEW
+        by_ipvs = signs.has(flows, rows, Seen.IPVS_NEW | paired)
+        by_ipvs &= ~signs.has(flows, rows, Seen.MAPPED)
         lost = rows[by_ipvs]
         for subject, mine in by_node(scene, lost[sent_on_unmasked(scene, lost)]):
             yield _finding(scene, subject, mine), mine

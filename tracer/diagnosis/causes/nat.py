@@ -121,6 +121,7 @@ IPVS_CONNTRACK_OFF = Cause(
     sight=Sight(
         bpf="an IPVS connection of an outside client, source unchanged, and the setting",
         conntrack="the same from IPVS's table, and the setting",
+        capture="the same, paired from packets, with the state directory",
         state="the setting in ipvs mode (audit)",
     ),
     sources=("https://www.kernel.org/doc/html/latest/networking/ipvs-sysctl.html",),

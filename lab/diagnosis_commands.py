@@ -1,0 +1,54 @@
+"""Commands about what viptrace says: from recordings, and of healthy traffic."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from lab.causes import page
+from lab.options import MODE, require_root, results_folder, say, unique_prefix
+from lab.rules.apply import Mode
+from lab.soak import soak as run_soak
+from lab.suite import BACKENDS
+from lab.verdicts import collect, write
+from tracer.errors import UnableError
+
+VERDICTS = "verdicts.ndjson"
+
+
+@click.command()
+@click.option("--pcaps", type=click.Path(path_type=Path, exists=True), default=Path("pcaps"))
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), help="write the page here, and print it"
+)
+def causes(pcaps: Path, output: Path | None) -> None:
+    """What shows which cause: judge every recording from each input, and print the tables."""
+    verdicts = []
+    for verdict in collect(pcaps):
+        say(f"{verdict.scenario}: {', '.join(verdict.found['bpf']) or 'nothing'}")
+        verdicts.append(verdict)
+    write(pcaps / VERDICTS, verdicts)
+    text = page(verdicts)
+    if output:
+        output.write_text(text)
+    print(text, end="")
+    wrong = [v.scenario for v in verdicts if v.false_alarms]
+    if wrong:
+        raise UnableError("causes were named that were not there", ", ".join(wrong))
+
+
+@click.command()
+@MODE
+@click.option("--backend", default="conntrack", show_default=True, type=click.Choice(BACKENDS))
+@click.option("--count", default=100_000, show_default=True, help="connections")
+def soak(mode: Mode, backend: str, count: int) -> None:
+    """Healthy connections of many kinds under live tracing; nothing may be said of them."""
+    require_root()
+    outcome = run_soak(mode, backend, count, results_folder() / "soak", unique_prefix())
+    print("\n".join(outcome.lines()), flush=True)
+    sys.exit(0 if outcome.good else 1)
+
+
+DIAGNOSIS_COMMANDS = (causes, soak)

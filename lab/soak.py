@@ -1,0 +1,122 @@
+"""Many healthy connections under live tracing: whatever is found must be true."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from lab.healthy import Crowd, Outcome, drive
+from lab.netns import call
+from lab.objects import CLUSTERS, read, to_cluster
+from lab.rules.apply import Mode
+from lab.topology import Topology
+from lab.tracing import Tracing
+
+NODE, CLIENT_POD, VIP = "worker-1", "shell", "10.96.0.10"
+GOING = "default/echo-3"
+AFTER_KILL = "refused-by-backend"
+"""What is right to say once a pod was killed whose endpoint is still listed."""
+ROUND = 10_000
+"""Connections between two rolling updates."""
+AT_ONCE = 250
+SETTLE_S = 12.0
+"""Until every wait for an answer is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Soaked:
+    """What was made, what failed, what was said."""
+
+    made: Mapping[str, int]
+    failed: Mapping[str, int]
+    seconds: float
+    findings: Mapping[str, str]
+    """Summary by cause."""
+    summary: Mapping[str, object]
+
+    killed: bool = False
+    """Whether a pod was killed at the end."""
+
+    @property
+    def good(self) -> bool:
+        """Nothing said of what went well; of the killed pod what is true."""
+        right = {AFTER_KILL} if self.killed else set()
+        return set(self.findings) == right and not self.failed
+
+    def lines(self) -> Iterator[str]:
+        """For people."""
+        total = sum(self.made.values())
+        yield f"{total} connections in {self.seconds:.0f} s ({total / self.seconds:.0f}/s)"
+        yield from (
+            f"  {name:22} {number:7}  failed {self.failed.get(name, 0)}"
+            for name, number in self.made.items()
+        )
+        lost = self.summary.get("lost")
+        yield (
+            f"viptrace: {self.summary.get('translations')} translations, "
+            f"{self.summary.get('packets')} packets, lost {lost}"
+        )
+        yield f"findings: {len(self.findings)}"
+        yield from (f"  {cause}: {told}" for cause, told in self.findings.items())
+
+
+def soak(
+    mode: Mode, backend: str, count: int, folder: Path, prefix: str, *, kill: bool = True
+) -> Soaked:
+    """Rounds of healthy traffic from a pod on the traced node, with rolling updates between them.
+
+    A pod leaves the rules before it goes and comes back, as in an orderly roll-out; at the
+    end (``kill``) one dies in mid-flow while its endpoint is still listed.
+    """
+    made: Counter[str] = Counter()
+    failed: Counter[str] = Counter()
+    seconds = 0.0
+    with Topology(to_cluster(read("default")), prefix) as topology:
+        topology.program(mode)
+        namespace = topology.namespace(NODE)
+        cluster = CLUSTERS / "default.yaml"
+        with Tracing(namespace, folder, ("--cluster", str(cluster)), NODE, backend) as tracing:
+            for _ in range(0, count, ROUND):
+                outcome = _round(topology, min(ROUND, count - sum(made.values())))
+                made.update(outcome.made)
+                failed.update(outcome.failed)
+                seconds += outcome.seconds
+                _roll_out(topology, mode)
+            time.sleep(SETTLE_S)
+            if kill:
+                _kill(topology)
+                time.sleep(SETTLE_S)
+            tracing.stop()
+            lines = list(tracing.lines())
+    found = {
+        line["cause"]: line["summary"]
+        for line in lines
+        if line["type"] == "finding" and line["severity"] != "info"
+    }
+    summary = next(line for line in reversed(lines) if line["type"] == "summary")
+    return Soaked(dict(made), dict(+failed), seconds, found, summary, killed=kill)
+
+
+def _round(topology: Topology, count: int) -> Outcome:
+    return call(topology.namespace(CLIENT_POD), drive, Crowd(VIP, 80, 53, count, AT_ONCE))
+
+
+def _roll_out(topology: Topology, mode: Mode) -> None:
+    """An endpoint leaves the rules, traffic goes on, and it comes back."""
+    left = tuple(item for item in topology.cluster.endpoints if item.pod != GOING)
+    topology.resync(mode, replace(topology.cluster, endpoints=left))
+    _round(topology, 100)
+    topology.resync(mode, topology.cluster)
+
+
+def _kill(topology: Topology) -> None:
+    """A pod dies with connections open; what is sent to it afterwards is refused."""
+    with ThreadPoolExecutor(1) as pool:
+        flowing = pool.submit(_round, topology, 200)
+        time.sleep(1.0)
+        topology.stop_server(GOING)
+        flowing.result()
