@@ -5,7 +5,7 @@ from __future__ import annotations
 from tracer.address import text
 from tracer.path.arrival import NOWHERE
 from tracer.path.ground import Ground
-from tracer.path.packet import Doubt, Flight
+from tracer.path.packet import LOOPBACK, Doubt, Flight
 from tracer.path.routing import Question
 
 RESET = "tcp-reset"
@@ -20,7 +20,7 @@ def unanswerable(ground: Ground, flight: Flight) -> str:
     is_own = ground.kind_of(packet.dst) == "local"
     if homeless(ground, flight):
         return f"{text(packet.dst)} is no address to answer from"
-    source = packet.dst if is_own or (ground.ipv6 and flight.how == RESET) else bytes(16)
+    source = packet.dst if is_own or flight.how == RESET else bytes(16)
     if ground.ipv6 and not any(source):
         source = ground.masquerade_source(packet.incoming, packet.src) or source
     way = ground.way(Question(packet.src, source))
@@ -32,6 +32,7 @@ def unanswerable(ground: Ground, flight: Flight) -> str:
 def homeless(ground: Ground, flight: Flight) -> bool:
     """Let in by a route outside the local table: IPv4 then lacks the source of an ICMP error."""
     packet = flight.packet
-    here = flight.hook == "INPUT" or packet.outgoing == "lo"
+    device = packet.rerouted[0] if packet.rerouted else packet.outgoing
+    here = flight.hook == "INPUT" or device == LOOPBACK
     is_icmp = not ground.ipv6 and flight.how != RESET
     return is_icmp and here and ground.kind_of(packet.dst) not in ("local", "broadcast")

@@ -38,8 +38,19 @@ from tracer.path.packet import (
 from tracer.path.routing import Question, Way
 
 DELIVERED, LOCAL = "delivered", "local"
-_NO_ROUTE = {"none": "net-unreachable", "unreachable": "host-unreachable",
-             "prohibit": "net-prohibited"}  # fmt: skip
+_NO_ROUTE = {
+    False: {
+        "none": "icmp-net-unreachable",
+        "unreachable": "icmp-host-unreachable",
+        "prohibit": "icmp-admin-prohibited",
+    },
+    True: {
+        "none": "icmp6-no-route",
+        "unreachable": "icmp6-no-route",
+        "prohibit": "icmp6-adm-prohibited",
+    },
+}
+"""What the sender is told, by whether it is IPv6: ``ip_error``, ``ip6_rt_init_dst_reject``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +147,7 @@ class Walker:
         if way.kind == "blackhole":
             yield Ending(DROP, flight.step("", "", way.text, "dropped"))
             return
-        if way.kind in _NO_ROUTE:
+        if way.kind in _NO_ROUTE[False]:
             yield self._no_route(flight, way)
             return
         hops = way.hops
@@ -156,7 +167,7 @@ class Walker:
         if not flight.packet.incoming or flight.packet.incoming == LOOPBACK:
             how = "ENETUNREACH"
         else:
-            how = f"{'icmp6' if flight.packet.ipv6 else 'icmp'}-{_NO_ROUTE[way.kind]}"
+            how = _NO_ROUTE[flight.packet.ipv6][way.kind]
         return Ending(REJECT, flight.step("", "", way.text, f"refused: {how}").lost(cause, how))
 
     def _sent(self, flight: Flight) -> Iterator[Ending]:

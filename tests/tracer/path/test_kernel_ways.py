@@ -90,6 +90,13 @@ def test_a_refusal_without_a_way_back_is_a_silent_drop():
     assert "the way back" in stranger.steps[-1].rule
 
 
+def test_a_reset_is_routed_as_if_its_sender_were_here():
+    blocked = PolicyRule(9, False, action="unreachable", source="10.244.1.10")
+    for kind, verdict in (("tcp-reset", "dropped"), ("icmp-port-unreachable", "rejected")):
+        refusing = state(f"-A FORWARD -p tcp -j REJECT --reject-with {kind}")
+        assert to_pod(ruled(refusing, blocked)).verdict == verdict
+
+
 def test_only_the_local_table_says_what_is_local_to_ipv4():
     tproxy = replace(route("10.96.0.0/16", "lo", kind="local"), table="9")
     found = ruled(
@@ -124,7 +131,7 @@ def test_ipv6_drops_loopback_addresses_on_the_wire_before_any_rule():
 def test_ipv6_finds_no_way_to_loopback_for_what_came_in():
     nat = "-A PREROUTING -p tcp -j DNAT --to-destination [::1]:80"
     path = to_pod6(state6(nat=nat))
-    assert (path.verdict, path.how) == ("rejected", "icmp6-net-unreachable")
+    assert (path.verdict, path.how) == ("rejected", "icmp6-no-route")
 
 
 def test_ipv6_refuses_by_route_even_where_it_does_not_forward():
