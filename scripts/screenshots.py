@@ -8,14 +8,17 @@ from __future__ import annotations
 import asyncio
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from lab.incidents import INCIDENTS
+from tracer.commands.reel import Reel
 from tracer.commands.replay_run import Replay, prepared
 from tracer.session import Session
+from tracer.tempo import FULL_SPEED, Tempo
 from tracer.tui.app import TracerApp
-from tracer.view import ViewQuery
+from tracer.view import Standing, ViewQuery
 
 ROOT = Path(__file__).resolve().parent.parent
 PICTURES = ROOT / "docs" / "pictures"
@@ -48,16 +51,20 @@ PICTURES_WANTED = (
 
 def opened(folder: Path) -> TracerApp:
     """The screen over a recording that has been read to its end."""
-    run = prepared(Replay((folder,)))
+    tempo = Tempo()
+    run, reel = prepared(Replay((folder,)), tempo), Reel(tempo, FULL_SPEED)
     session = Session(run.sources, run.pipeline, [], live=False, backend=run.backend())
     session.on_ready = lambda: run.begin(session)
     session.on_snapshot = lambda _: None
     session.run()
+    reel.read_through(run.pipeline)
 
     def ask(query: ViewQuery) -> None:
-        app.show(session.view.answer(run.pipeline, query, session.backend, run.notes))
+        shot = session.view.answer(run.pipeline, query, session.backend, run.notes)
+        app.show(replace(reel.placed(shot), standing=Standing(run.names())))
 
-    app = TracerApp(ask, run.title)
+    app = TracerApp(ask, run.title, player=reel)
+    app.end(None)
     return app
 
 
@@ -66,7 +73,6 @@ async def draw(picture: Picture, recordings: Path) -> str:
     app = opened(recordings / picture.scenario)
     async with app.run_test(size=picture.size) as pilot:
         await pilot.pause()
-        app.end(None)
         for key in picture.keys:
             await pilot.press(key)
             await pilot.pause(0.3)

@@ -47,7 +47,7 @@ def test_a_live_node_is_watched_looked_back_at_and_left(tmp_path: Path):
         screen.until("● live")
         screen.resize(80, 24)
         screen.press("3")
-        screen.until("Service / backend", "default/echo:web")
+        screen.until("Service / backend", "default/echo-external:web")
         screen.press("4")
         screen.until("conntrack confirmed")
         screen.press("q")
