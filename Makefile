@@ -8,12 +8,13 @@ MAKEFLAGS += --no-print-directory
 PY := .venv/bin/python
 STAMP := .venv/.installed
 SHELL_SCRIPTS := scripts/bootstrap scripts/test-package .ci/run deploy/plugin/kubectl-viptrace
+KUBE_PROXY ?= 1.34.2
 IMAGE ?= viptrace:$(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 ENGINE ?= $(firstword $(foreach engine,docker podman buildah,$(shell command -v $(engine))))
 LOCK := .venv/bin/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 
-.PHONY: help install demo test lint format test-package test-image plugin site test-native test-differential test-kernel kernel-matrix test-captures \
+.PHONY: help install demo test lint format test-package test-image plugin site test-native test-differential test-kernel test-cluster kernel-matrix test-captures \
 	fuzz playground bench bench-smoke image docs causes lock screenshots clean
 
 help: ## this list
@@ -56,6 +57,16 @@ test-differential: install ## explain against the kernel (root): SEED= COUNT= EN
 test-kernel: install ## probes, IPVS and every proxy mode on a Debian kernel in a VM
 	@$(PY) -m lab vm --timeout 900 -- python -m pytest -p no:cacheprovider -m kernel tests/kernel
 	@$(PY) -m lab vm --timeout 2600 -- python -m lab kernel-suite
+
+test-cluster: install ## kube-proxy and kube-apiserver themselves, built once from Go modules (root)
+	@$(PY) -m pytest -m cluster tests/cluster
+	@$(PY) -m lab with-api --skip -- sh -ec ' \
+		$(PY) -m lab kernel-suite --proxy $(KUBE_PROXY) --mode iptables --mode nftables \
+			--backend conntrack --tcp 97 --udp 47 --no-blackhole; \
+		for mode in iptables nftables; do \
+			$(PY) -m lab rollout --proxy $(KUBE_PROXY) --mode $$mode --backend conntrack; done'
+	@$(PY) -m lab with-api --skip --vm --timeout 2400 -- python -m lab kernel-suite \
+		--proxy $(KUBE_PROXY) --family 4 --backend bpf --tcp 97 --udp 47
 
 fuzz: install ## coverage-guided fuzzing of every reader: TARGET= one of them, SECONDS_EACH=600
 	@$(PY) -m fuzz $(TARGET) --seconds $(or $(SECONDS_EACH),600)

@@ -26,6 +26,8 @@ PACKAGE_BY_TOOL = {
 }
 """Debian package by the command it brings; bcc's Python module has no command of its own."""
 
+OTHERWISE_NAMED = {"etcd": "etcd-server"}
+"""Of further commands, those whose package has another name."""
 BCC_MODULE = "/usr/lib/python3/dist-packages/bcc"
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -44,9 +46,10 @@ def missing_packages() -> list[str]:
 def ensure_tools(further: Sequence[str] = ()) -> list[str]:
     """Install what is missing, as root; returns the packages that were installed.
 
-    ``further``: commands that bear the name of their package.
+    ``further``: commands beside those that are always needed.
     """
-    missing = [*missing_packages(), *(name for name in further if not shutil.which(name))]
+    absent = [name for name in further if not shutil.which(name)]
+    missing = [*missing_packages(), *(OTHERWISE_NAMED.get(name, name) for name in absent)]
     if not missing:
         return []
     if os.geteuid() != 0:

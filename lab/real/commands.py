@@ -27,8 +27,13 @@ from lab.real.suite import run_beside, why_skipped
 from lab.rolling import roll
 from lab.rules.apply import Mode
 from lab.rules.differences import compared, listed_by_kernel
-from lab.tools import ensure_tools
 from lab.vm import VmSettings
+
+
+@click.command("why-no-cluster")
+def why_no_cluster() -> None:
+    """Say why kube-proxy itself cannot be run here; nothing where it can."""
+    print(why_skipped((CURRENT,)), end="")
 
 
 @click.command("with-api", context_settings={"ignore_unknown_options": True})
@@ -59,7 +64,6 @@ def with_api(
     shared = (results or Path(tempfile.mkdtemp(prefix="viptrace-lab-"))).resolve()
     image = None
     if in_vm:
-        ensure_tools()
         image = ensure_kernel(kernel, say)
         compile_checkout()
     settings = VmSettings(2, memory, timeout_s)
@@ -94,4 +98,4 @@ def rollout(mode: Mode, proxy: str, backend: str) -> None:
     sys.exit(1 if outcome.faults else 0)
 
 
-CLUSTER_COMMANDS = (with_api, compare_rules, rollout)
+CLUSTER_COMMANDS = (why_no_cluster, with_api, compare_rules, rollout)

@@ -28,6 +28,7 @@ APPS = {
     "kube-apiserver": ("k8s.io/kubernetes/cmd/kube-apiserver/app", "NewAPIServerCommand"),
 }
 GO_VERSION = "1.24.0"
+OLDEST_GO = "go1.21"
 BUILD_TIMEOUT_S = 3600.0
 DOWNLOAD_TIMEOUT_S = 900.0
 REACH_TIMEOUT_S = 30.0
@@ -63,6 +64,11 @@ def why_not(wanted: tuple[tuple[str, str], ...]) -> str:
         return ""
     if shutil.which("go") is None:
         return "no Go toolchain"
+    found = run(["go", "env", "GOVERSION"], cwd=Path("/")).strip()
+    if not _can_build(found):
+        return (
+            f"{found or 'Go'} is older than {OLDEST_GO}, which fetches the release that is needed"
+        )
     for release in sorted({release for _, release in missing}):
         module = f"k8s.io/kubernetes@v{release}"
         try:
@@ -91,6 +97,11 @@ def ensure_program(name: str, release: str, say: Say) -> Path:
         _build(folder, name, f"{name} {release}", say)
         (folder / name).rename(target)
     return target
+
+
+def _can_build(version: str) -> bool:
+    numbers = re.match(r"go(\d+)\.(\d+)", version)
+    return numbers is None or (int(numbers[1]), int(numbers[2])) >= (1, 21)
 
 
 def go_module(release: str, staging: list[str]) -> str:

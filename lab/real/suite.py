@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,16 +10,22 @@ from pathlib import Path
 from lab.kernels import KernelImage, Say
 from lab.real.control_plane import ControlPlane
 from lab.real.releases import CURRENT, ensure_program, why_not
+from lab.tools import ensure_tools
 from lab.vm import VmSettings, run_in_vm
+from tracer.errors import UnableError
 
+CLUSTER_TOOLS = ("etcd", "openssl")
 ACCESS_FILE = "access.json"
 
 
 def why_skipped(releases: Sequence[str]) -> str:
     """Why this machine cannot run kube-proxy and an API server; empty: it can."""
-    for tool, package in (("etcd", "etcd-server"), ("openssl", "openssl")):
-        if shutil.which(tool) is None:
-            return f"no {tool} (Debian package {package})"
+    if os.geteuid() != 0:
+        return "not root"
+    try:
+        ensure_tools(CLUSTER_TOOLS)
+    except UnableError as error:
+        return error.what
     return why_not((("kube-apiserver", CURRENT), *(("kube-proxy", name) for name in releases)))
 
 

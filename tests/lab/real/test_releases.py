@@ -51,9 +51,18 @@ def test_without_go_nothing_is_built(cache, monkeypatch):
     assert told.value.why == "no Go toolchain"
 
 
+def test_an_old_toolchain_is_said(cache, monkeypatch):
+    go = cache / "go"
+    go.write_text("#!/bin/sh\necho go1.19.8\n")
+    go.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{cache}:/usr/bin:/bin")
+    assert why_not(WANTED).startswith("go1.19.8 is older than go1.21")
+
+
 def test_a_module_proxy_out_of_reach_is_said(cache, monkeypatch):
     go = cache / "go"
-    go.write_text("#!/bin/sh\necho dial tcp: connection refused >&2\nexit 1\n")
+    refused = "echo dial tcp: connection refused >&2; exit 1"
+    go.write_text(f"#!/bin/sh\n[ $1 = env ] && {{ echo go1.26.8; exit; }}\n{refused}\n")
     go.chmod(0o755)
     monkeypatch.setenv("PATH", f"{cache}:/usr/bin:/bin")
     why = (

@@ -1,0 +1,1 @@
+"""A suite with etcd and kube-apiserver themselves: see ``lab.real``."""
