@@ -21,6 +21,8 @@ from tracer.diagnosis.subjects import by_destination, flow_finding
 from tracer.diagnosis.wording import flow_lines, plain, service_word
 from tracer.flow import Rows, Seen
 
+SETTLING_NS = 10_000_000_000
+"""In a rollout the slices of one family change before those of the other."""
 _NAMES = {True: "IPv4", False: "IPv6"}
 
 
@@ -86,7 +88,17 @@ def _lacking(scene: Scene, service: Service) -> bool | None:
         return None
     served = {is_ipv4(endpoint.ip) for endpoint in _usable(scene, service)}
     missing = families - served
-    return missing.pop() if served and missing else None
+    if not served or not missing or _changing(scene, service):
+        return None
+    return missing.pop()
+
+
+def _changing(scene: Scene, service: Service) -> bool:
+    """Whether its endpoints changed just now: each family has slices of its own."""
+    return any(
+        change.service == service.key and scene.now_ns - change.at_ns < SETTLING_NS
+        for change in reversed(scene.cluster.changes)
+    )
 
 
 def _usable(scene: Scene, service: Service) -> Iterable[Endpoint]:
