@@ -90,7 +90,7 @@ def _interfaces(chance: random.Random, hook: str) -> list[str]:
 def _matches(chance: random.Random, universe: Universe, protocol: str) -> list[str]:
     """Up to two, of different kinds: iptables-nft-save prints only one of two ``--dport``."""
     kinds = ["mark", "connmark", "ctstate", "dst-type", "src-type", "set", "statistic", "range"]
-    kinds += ["original", "state"]
+    kinds += ["original", "state", "physdev"]
     if protocol:
         kinds += ["port", "ports", "source port"]
     chosen = chance.sample(kinds, chance.choice((0, 0, 1, 1, 2)))
@@ -113,6 +113,7 @@ def _spelled(chance: random.Random, universe: Universe, kind: str, protocol: str
         "set": f"-m set {inverted}--match-set {name} {_SET_SIDES[name.rstrip('6')]}",
         "statistic": "-m statistic --mode random --probability 0.5",
         "range": f"-m iprange {inverted}--dst-range {'-'.join(universe.pod_range)}",
+        "physdev": f"-m physdev {inverted}--physdev-is-in",
         "port": f"-m {protocol} {inverted}--dport {first}",
         "source port": f"-m {protocol} {inverted}--sport 1:{chance.choice((20000, 65535))}",
         "ports": f"-m multiport {inverted}--dports {first},9000:9100",
