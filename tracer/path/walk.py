@@ -167,7 +167,8 @@ class Walker:
         if not flight.packet.incoming or flight.packet.incoming == LOOPBACK:
             how = "ENETUNREACH"
         else:
-            how = _NO_ROUTE[flight.packet.ipv6][way.kind]
+            by_rule = way.route is None and way.kind == "unreachable"  # as if there were no route
+            how = _NO_ROUTE[flight.packet.ipv6]["none" if by_rule else way.kind]
         return Ending(REJECT, flight.step("", "", way.text, f"refused: {how}").lost(cause, how))
 
     def _sent(self, flight: Flight) -> Iterator[Ending]:

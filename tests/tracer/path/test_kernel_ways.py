@@ -97,6 +97,15 @@ def test_a_reset_is_routed_as_if_its_sender_were_here():
         assert to_pod(ruled(refusing, blocked)).verdict == verdict
 
 
+@pytest.mark.parametrize(
+    ("action", "how"),
+    [("unreachable", "icmp-net-unreachable"), ("prohibit", "icmp-admin-prohibited")],
+)
+def test_what_a_policy_rule_tells_the_sender(action, how):
+    path = to_pod(ruled(state(), PolicyRule(9, False, action=action, destination=POD)))
+    assert (path.verdict, path.how) == ("rejected", how)
+
+
 def test_only_the_local_table_says_what_is_local_to_ipv4():
     tproxy = replace(route("10.96.0.0/16", "lo", kind="local"), table="9")
     found = ruled(
