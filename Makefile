@@ -14,6 +14,10 @@ ENGINE ?= $(firstword $(foreach engine,docker podman buildah,$(shell command -v 
 LOCK := .venv/bin/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 
+DIFFERENTIAL = -m lab.differential --seed $(or $(SEED),1) --count $(or $(COUNT),250) \
+	$(patsubst %,--engine %,$(filter iptables legacy mixed nft services-% ipvs,$(ENGINE))) \
+	$(FAMILY:%=--family %)
+
 .PHONY: help install demo test lint format test-package test-image plugin site test-native test-differential test-kernel test-cluster kernel-matrix test-captures \
 	fuzz playground bench bench-smoke image docs causes lock screenshots clean
 
@@ -49,10 +53,9 @@ test-native: install ## tests that need root: namespaces and netfilter of this k
 	@$(PY) -m pytest -m root
 
 test-differential: install ## explain against the kernel (root): SEED= COUNT= ENGINE= FAMILY=
-	@$(if $(filter ipvs,$(ENGINE)),$(PY) -m lab vm --timeout 7200 -- python,$(PY)) \
-		-m lab.differential --seed $(or $(SEED),1) --count $(or $(COUNT),250) \
-		$(patsubst %,--engine %,$(filter iptables legacy mixed nft services-% ipvs,$(ENGINE))) \
-		$(FAMILY:%=--family %)
+	@$(if $(filter ipvs,$(ENGINE)),folder=$$(mktemp -d); \
+		$(PY) -m lab vm --timeout 7200 --results $$folder -- python $(DIFFERENTIAL) --observe $$folder; \
+		$(PY) $(DIFFERENTIAL) --compare $$folder,$(PY) $(DIFFERENTIAL))
 
 test-kernel: install ## probes, IPVS and every proxy mode on a Debian kernel in a VM
 	@$(PY) -m lab vm --timeout 900 -- python -m pytest -p no:cacheprovider -m kernel tests/kernel
