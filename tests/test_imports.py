@@ -57,7 +57,9 @@ LAYERS = (
     # The edges: sockets, files, threads.
     ("tracer.node.netlink", "tracer.privileges"),
     ("tracer.node.programmed", "tracer.node.rtnetlink", "tracer.node.existing"),
-    ("tracer.node.collect", "tracer.node.ipvs_poll", "tracer.node.state_files"),
+    ("tracer.node.state_files",),
+    ("tracer.node.programmed_rules",),
+    ("tracer.node.collect", "tracer.node.ipvs_poll"),
     ("tracer.node.reader", "tracer.node.verifier"),
     (
         *("tracer.sources", "tracer.sinks", "tracer.sinks.due", "tracer.cluster.api"),

@@ -39,7 +39,7 @@ class RulesNotSynced:
         found = compared(scene.node, scene.cluster, this_node(scene))
         of_services: dict[str, list[Difference]] = defaultdict(list)
         of_node: list[Difference] = []
-        for one in found:
+        for one in filter(_mine, found):
             (of_services[one.service] if one.service else of_node).append(one)
         programmed = sum(map(programmed_for, scene.cluster.services))
         if len(of_services) > max(FEW, MANY * programmed):
@@ -50,6 +50,11 @@ class RulesNotSynced:
             yield _of_node(scene, of_node, 0, programmed)
         for key, those in of_services.items():
             yield _of_service(scene, key, those)
+
+
+def _mine(found: Difference) -> bool:
+    """Virtual servers of nobody have a cause of their own: others than kube-proxy make them."""
+    return found.turn is not Turn.LEFT or not found.by.startswith("virtual server")
 
 
 def _of_node(scene: Scene, found: list[Difference], services: int, programmed: int) -> Finding:

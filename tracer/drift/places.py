@@ -26,8 +26,7 @@ def differences(rules: Rules, demand: Demand, *, node_known: bool) -> Iterator[D
         elif rules.engine != "ipvs" or first.kind is not ServiceKind.NODE_PORT or serves_node_ports:
             told = f"there is no {_rule_word(rules)} for it"
             yield _of(Turn.NOT_PROGRAMMED, place, first, told, rules.engine)
-    if rules.engine != "ipvs":  # another rule of the catalogue judges foreign virtual servers
-        yield from _left(rules, demand)
+    yield from _left(rules, demand)
 
 
 def agrees(rules: Rules, one: Wanted, served: Served, node_known: bool) -> bool:

@@ -1,6 +1,7 @@
 """This node's state, live: netlink and ``/proc`` first, kube-proxy's own word for its mode.
 
-Cheap enough to repeat: a few milliseconds, but for the mode, which is asked for rarely.
+Cheap enough to repeat: a few milliseconds, but for the mode and the rules, which are asked
+for rarely.
 """
 
 from __future__ import annotations
@@ -26,8 +27,9 @@ from tracer.node.model import (
 )
 from tracer.node.netlink import NETLINK_ROUTE, Requests
 from tracer.node.programmed import told_mode, traces
+from tracer.node.programmed_rules import ProgrammedRules
 from tracer.node.proxy_mode import deduce
-from tracer.node.rtnetlink import AddressWatcher, interface_addresses, interface_names
+from tracer.node.rtnetlink import AddressWatcher, interface_addresses, links
 
 __all__ = ["AddressWatcher", "Collector", "node_of"]
 
@@ -66,12 +68,17 @@ class Collector:
         self._mode = ""
         self._mode_unread = Unread("proxy mode")
         self._mode_asked_ns = -MODE_VALID_NS
+        self._rules = ProgrammedRules(proc)
+
+    def refresh_rules(self) -> None:
+        """List rules, sets and routes again if they are due; the tools may take seconds."""
+        self._rules.refresh()
 
     def collect(self, cluster: Cluster | None = None) -> NodeState:
         """The state now; what may not be read is not in ``known``, and named in ``unparsed``."""
         unread = Unread("node")
         netns = own_netns()
-        addresses, names = self._interfaces(unread)
+        addresses, names, masters = self._interfaces(unread)
         listed = self._servers(unread)
         servers, by_mark = listed or ((), ())
         sysctls = self._sysctls()
@@ -79,6 +86,7 @@ class Collector:
         parts = {
             "addresses": addresses is not None,
             "interfaces": names is not None,
+            "masters": masters is not None,
             "virtual_servers": listed is not None,
             "sysctls": bool(sysctls),
             "proxy_mode": bool(mode),
@@ -87,6 +95,7 @@ class Collector:
         state = NodeState(
             addresses=addresses or (),
             interfaces=names or {},
+            masters=masters or {},
             virtual_servers=servers,
             mark_servers=by_mark,
             sysctls=sysctls,
@@ -96,6 +105,7 @@ class Collector:
             known=frozenset(name for name, known in parts.items() if known),
             unparsed=unread.listed() + self._mode_unread.listed(),
         )
+        state = self._rules.on(state)
         name = self._name(cluster, state)
         if not name:
             return state
@@ -103,7 +113,7 @@ class Collector:
 
     def name_in(self, cluster: Cluster) -> str:
         """Which of the cluster's nodes this is; empty if that cannot be said."""
-        addresses, _ = self._interfaces(Unread("node"))
+        addresses, _, _ = self._interfaces(Unread("node"))
         return self._name(cluster, NodeState(addresses=addresses or ()))
 
     @property
@@ -118,17 +128,18 @@ class Collector:
 
     def _interfaces(
         self, unread: Unread
-    ) -> tuple[tuple[InterfaceAddress, ...] | None, dict[int, str] | None]:
+    ) -> tuple[tuple[InterfaceAddress, ...] | None, dict[int, str] | None, dict[str, str] | None]:
+        """Addresses, names by index and masters by name; None for all where they are refused."""
         try:
             requests = Requests(NETLINK_ROUTE)
             try:
-                names = interface_names(requests)
-                return interface_addresses(requests, names), names
+                names, masters = links(requests)
+                return interface_addresses(requests, names), names, masters
             finally:
                 requests.close()
         except OSError as error:
             unread.add(0, f"interfaces cannot be listed: {error.strerror or error}")
-            return None, None
+            return None, None, None
 
     def _servers(
         self, unread: Unread

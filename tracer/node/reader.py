@@ -41,6 +41,7 @@ class NodeReader:
         now = time.monotonic()
         self._watcher.changed()
         self._read_at = now
+        self._collector.refresh_rules()
         state = self._collector.collect(self._cluster())
         if now < self._told_at + REFRESH_S and _same(state, self._told):
             return None
@@ -65,10 +66,10 @@ class NodeReader:
 
 
 def _same(state: NodeState, other: NodeState | None) -> bool:
-    """Whether two states differ by time and counters only."""
+    """Whether two states differ only by time, by counters and by who answered ARP lately."""
     return other is not None and _lasting(state) == _lasting(other)
 
 
 def _lasting(state: NodeState) -> NodeState:
     sysctls = {name: value for name, value in state.sysctls.items() if name != _COUNTER}
-    return replace(state, at_ns=0, sysctls=sysctls)
+    return replace(state, at_ns=0, sysctls=sysctls, neighbours=())

@@ -20,7 +20,7 @@ from tracer.node.netlink import NETLINK_ROUTE, Mailbox, Requests, subscribe
 
 _NEWLINK, _GETLINK, _NEWADDR, _GETADDR = 16, 18, 20, 22
 _IFINFO_WORDS, _IFADDR_WORDS = 4, 2
-_IFLA_IFNAME, _IFLA_EXT_MASK = 3, 29
+_IFLA_IFNAME, _IFLA_MASTER, _IFLA_EXT_MASK = 3, 10, 29
 _SKIP_STATISTICS = 8
 _IFA_ADDRESS, _IFA_LOCAL = 1, 2
 _IFA_F_SECONDARY = 0x01
@@ -30,18 +30,27 @@ _GROUPS = (1, 5, 9)
 _AF_INET = 2
 
 
-def interface_names(requests: Requests) -> dict[int, str]:
-    """Name of every interface of this namespace by index; OSError as the kernel says it."""
+def links(requests: Requests) -> tuple[dict[int, str], dict[str, str]]:
+    """Names of this namespace's interfaces by index, and masters of ports by name.
+
+    OSError as the kernel says it.
+    """
     body = bytes(_IFINFO_WORDS * 4)
     body += attribute(_IFLA_EXT_MASK, struct.pack("=I", _SKIP_STATISTICS))
     found = _dump(requests, _GETLINK, _NEWLINK, body)
-    table = walk(found.words, found.starts + HEADER_WORDS + _IFINFO_WORDS, found.ends, _IFLA_IFNAME)
+    table = walk(found.words, found.starts + HEADER_WORDS + _IFINFO_WORDS, found.ends, _IFLA_MASTER)
     indexes = found.words[found.starts + HEADER_WORDS + 1]
-    return {
+    names = {
         int(index): text(found.words, int(name))
         for index, name in zip(indexes, table[:, _IFLA_IFNAME], strict=True)
         if name
     }
+    masters = {
+        names[int(index)]: names.get(int(found.words[master]), "")
+        for index, master in zip(indexes, table[:, _IFLA_MASTER], strict=True)
+        if master and int(index) in names
+    }
+    return names, masters
 
 
 def interface_addresses(requests: Requests, names: dict[int, str]) -> tuple[InterfaceAddress, ...]:

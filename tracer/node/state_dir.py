@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from tracer.errors import InputError
 from tracer.events import EventBatch, Origin, Records, no_records, stacked
@@ -46,6 +47,13 @@ def load(path: Path, at_ns: int | None = None) -> tuple[NodeState, EventBatch]:
     damaged = sum(unread.count for unread in directory.unread)
     state = _state(directory, when)
     return state, EventBatch(records, Origin.CONNTRACK, when, damaged=damaged)
+
+
+class Files(Protocol):
+    """Where files of these names are, in a directory or only in memory."""
+
+    def text(self, name: str) -> tuple[str, Unread] | None:
+        """A file with the place for complaints about it; None if it is not there."""
 
 
 @dataclass
@@ -103,8 +111,8 @@ def _state(directory: _Directory, at_ns: int) -> NodeState:
     if found := directory.text("sysctl.txt"):
         sysctls = sysctl.parse(*found)
         known.add("sysctls")
-    rules = _rules(directory)
-    ways = _ways(directory)
+    rules = rules_of(directory)
+    ways = ways_of(directory)
     known |= rules.known | ways.known
     bound = any(entry.interface == IPVS_DEVICE for entry in interfaces.addresses)
     mode = _mode(directory, rules, ipvs_programmed=bound and bool(servers))
@@ -130,7 +138,7 @@ def _state(directory: _Directory, at_ns: int) -> NodeState:
 
 
 @dataclass(slots=True)
-class _Rules:
+class Rules:
     """What filters and translates, of every tool."""
 
     xtables: tuple[XtTables, ...] = ()
@@ -139,8 +147,9 @@ class _Rules:
     known: set[str] = field(default_factory=set)
 
 
-def _rules(directory: _Directory) -> _Rules:
-    found = _Rules()
+def rules_of(directory: Files) -> Rules:
+    """Rules out of the files that are there."""
+    found = Rules()
     for name, ipv6 in (("iptables-save.txt", False), ("ip6tables-save.txt", True)):
         if read := directory.text(name):
             found.xtables += iptables.parse(*read, ipv6=ipv6)
@@ -156,7 +165,7 @@ def _rules(directory: _Directory) -> _Rules:
 
 
 @dataclass(slots=True)
-class _Ways:
+class Ways:
     """Where packets go."""
 
     routes: tuple[Route, ...] = ()
@@ -165,8 +174,9 @@ class _Ways:
     known: set[str] = field(default_factory=set)
 
 
-def _ways(directory: _Directory) -> _Ways:
-    found = _Ways()
+def ways_of(directory: Files) -> Ways:
+    """Routes, rules and neighbours out of the files that are there."""
+    found = Ways()
     if read := directory.text("route.json"):
         found.routes = routes.parse_routes(*read)
         found.known.add("routes")
@@ -179,7 +189,7 @@ def _ways(directory: _Directory) -> _Ways:
     return found
 
 
-def _mode(directory: _Directory, rules: _Rules, *, ipvs_programmed: bool) -> str:
+def _mode(directory: _Directory, rules: Rules, *, ipvs_programmed: bool) -> str:
     """What kube-proxy said, else what its traces say."""
     found = directory.text("proxy-mode.txt")
     said = proxy_mode.parse(*found) if found else ""

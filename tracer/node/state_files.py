@@ -65,13 +65,19 @@ PARTS = (
     Part("conntrack.txt", ("conntrack",), ("-L",)),
     Part("conntrack.txt", ("conntrack",), ("-L", "-f", "ipv6")),
 )
+
+
+class Absent(str):
+    """Why nothing was collected: there is no such tool."""
+
+
 _KUBECTL = ("get", "nodes,services,endpointslices,pods", "-A", "-o", "json")
 
 
 def write_state(directory: Path, proc: Path = PROC) -> list[str]:
     """Write every file that can be made; ``file: why`` for each that can not."""
     _make(directory)
-    enter = _host_tools(proc)
+    enter = host_tools(proc)
     texts: dict[str, list[bytes]] = {}
     notes = []
     for part in PARTS:
@@ -79,7 +85,7 @@ def write_state(directory: Path, proc: Path = PROC) -> list[str]:
             if part.file == "ipvsadm-save.txt":
                 texts[part.file] = [b""]  # no IPVS in this kernel: there are no servers
             continue
-        output = _output(part, enter)
+        output = output_of(part, enter)
         if isinstance(output, str):
             notes.append(f"{part.file}: {output}")
         else:
@@ -102,7 +108,7 @@ def write_cluster(directory: Path, source: Path | None) -> str:
                 f"Cannot copy {source}.", str(error.strerror or error), "Give another --cluster."
             ) from error
         return ""
-    output = _output(Part("cluster.json", ("kubectl",), _KUBECTL), ())
+    output = output_of(Part("cluster.json", ("kubectl",), _KUBECTL), ())
     if isinstance(output, str):
         return f"cluster.json: {output}"
     (directory / "cluster.json").write_bytes(output)
@@ -121,7 +127,7 @@ def _make(directory: Path) -> None:
         ) from error
 
 
-def _host_tools(proc: Path) -> tuple[str, ...]:
+def host_tools(proc: Path) -> tuple[str, ...]:
     """How to run the host's own tools from a container that shares its process ids.
 
     Its iptables is the one that wrote the rules; another version may misread them.
@@ -133,16 +139,16 @@ def _host_tools(proc: Path) -> tuple[str, ...]:
     return ("nsenter", "-t", "1", "-m", "--") if own != first else ()
 
 
-def _output(part: Part, enter: Sequence[str]) -> bytes | str:
-    """What the first tool prints that can be run, or why none can."""
-    why = f"there is no {part.tools[0]} here"
+def output_of(part: Part, enter: Sequence[str], patience_s: float = PATIENCE_S) -> bytes | str:
+    """What the first tool prints that can be run, or why none can: ``Absent`` if none is there."""
+    why: str = Absent(f"there is no {part.tools[0]} here")
     for prefix in dict.fromkeys((tuple(enter), ())):
         for tool in part.tools:
             try:
                 done = subprocess.run(
                     [*prefix, tool, *part.arguments],
                     capture_output=True,
-                    timeout=PATIENCE_S,
+                    timeout=patience_s,
                     check=False,
                 )
             except FileNotFoundError:

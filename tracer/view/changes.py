@@ -9,10 +9,11 @@ from tracer.cluster.model import Cluster, ClusterChange, Endpoint
 from tracer.events import PROTOCOL_NAMES
 from tracer.node.model import InterfaceAddress, MarkServer, NodeState, VirtualServer
 from tracer.plain import harmless
+from tracer.view.rule_changes import rule_changes
 
 
 def node_changes(before: NodeState, after: NodeState) -> Iterator[str]:
-    """Addresses, virtual servers, real servers and sysctls that came, went or changed."""
+    """Addresses, servers, sysctls, rules, sets and routes that came, went or changed."""
     both = before.known & after.known
     if "addresses" in both:
         yield from _differing(
@@ -27,6 +28,7 @@ def node_changes(before: NodeState, after: NodeState) -> Iterator[str]:
         for name, value in after.sysctls.items():
             if f"{name}={value}" not in old_values:
                 yield harmless(f"sysctl {name}: {before.sysctls.get(name, 'unset')} -> {value}")
+    yield from rule_changes(before, after)
     if before.proxy_mode != after.proxy_mode and before.proxy_mode:
         yield harmless(f"kube-proxy mode: {before.proxy_mode} -> {after.proxy_mode or 'unknown'}")
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from tracer import address
-from tracer.cluster.model import Cluster, ServiceKind
+from tracer.cluster.model import Cluster
 from tracer.detail import Detail
+from tracer.drift.compare import compared
+from tracer.drift.difference import WHOLE_NODE
 from tracer.node.model import IPVS_DEVICE, InterfaceAddress, NodeState
 from tracer.plain import harmless
 from tracer.view.query import ViewQuery
@@ -46,7 +48,7 @@ def _lines(cluster: Cluster, node: NodeState) -> Iterator[Line]:
     for server in servers:
         behind.setdefault(server.key[1], []).append(server)
     yield from _section("Addresses", "addresses" in node.known, _addresses(cluster, node, behind))
-    drift = list(_drift(node, servers, behind))
+    drift = list(_drift(cluster, node))
     if drift:
         yield from _section("Differs from the cluster", True, drift)
     yield from _section("Sysctls", "sysctls" in node.known, _sysctls(node))
@@ -94,27 +96,13 @@ def _owner(
     return ("loopback" if one.interface == "lo" else ""), Tone.PLAIN
 
 
-def _drift(node: NodeState, servers: Iterable[Server], behind: Behind) -> Iterator[Line]:
-    """In ipvs mode: what IPVS or kube-ipvs0 lacks, and what it has too much."""
-    if node.proxy_mode != "ipvs":
-        return
-    for server in servers:
-        if server.kind is ServiceKind.NODE_PORT:
-            continue
-        if "virtual_servers" in node.known and bool(server.scheduler) != bool(server.service):
-            told = "no Service has it" if server.scheduler else f"{server.name} is not in IPVS"
-            yield _differs("virtual server", server.text, told)
-    if "addresses" in node.known:
-        for ip, those in behind.items():
-            wanted = [server for server in those if server.service and ip]
-            # kube-proxy finds an address that the node has anyway, and leaves it where it is.
-            if wanted and ip not in node.ipvs_addresses | node.local_addresses:
-                told = f"{wanted[0].name} is not on {IPVS_DEVICE}"
-                yield _differs("address", address.text(ip), told)
-
-
-def _differs(what: str, value: str, told: str) -> Line:
-    return Line(("drift", what, value), (f"  {what}", value, told), Tone.WARN)
+def _drift(cluster: Cluster, node: NodeState) -> Iterator[Line]:
+    """Everything in which the rules of the node's mode differ from the cluster."""
+    for one in compared(node, cluster, node.node_name):
+        by = f" ({one.by})" if one.by else ""
+        cells = (f"  {one.turn.value}", harmless(one.what), harmless(one.told + by))
+        tone = Tone.BAD if one.turn in WHOLE_NODE else Tone.WARN
+        yield Line(("drift", one.turn.name, one.what, one.by), cells, tone)
 
 
 def _sysctls(node: NodeState) -> Iterator[Line]:

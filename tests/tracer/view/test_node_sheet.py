@@ -64,15 +64,20 @@ def test_a_nodes_address_on_kube_ipvs0_stands_out():
 
 def test_what_ipvs_lacks_or_has_too_much_is_told():
     stranger = VirtualServer(17, parse("10.9.9.9"), 53, "rr")
-    sheet = shown(held(virtual_servers=(stranger,)))
-    assert who(sheet, "10.9.9.9:53/udp")[0] == "no Service has it"
-    assert who(sheet, "10.96.0.10:80/tcp")[0] == "shop/web:http is not in IPVS"
-    assert who(sheet, "10.96.0.10")[0] == "shop/web:http is not on kube-ipvs0"
+    sheet = shown(held(("eth0", "192.168.1.3"), virtual_servers=(stranger,)))
+    turns = {row[1]: row[0].strip() for row in sheet.cells}
+    assert turns["udp 10.9.9.9:53"] == "programmed, but no Service has it"
+    assert turns["shop/web:http (tcp 10.96.0.10:80)"] == "not programmed"
+    assert turns["address 10.96.0.10"] == "not on kube-ipvs0"
 
 
-def test_other_modes_have_no_such_drift():
+def test_rules_of_the_other_modes_are_compared_where_they_were_read():
     sheet = shown(held(proxy_mode="iptables"))
     assert "Differs from the cluster" not in [row[0] for row in sheet.cells]
+    sheet = shown(held(proxy_mode="iptables", known=KNOWN | {"xtables", "xtables.ip"}))
+    told, tone = who(sheet, "rules of iptables mode")
+    assert told.startswith("the nat table has no rules in KUBE-SERVICES")
+    assert tone == Tone.BAD
 
 
 def test_sysctls_that_kube_proxy_wants_otherwise_stand_out():
