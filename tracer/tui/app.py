@@ -10,30 +10,26 @@ from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
-from textual.app import App, ComposeResult
+from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Container
 from textual.screen import Screen
 from textual.widgets import Static
 
 from tracer.columns import SCREEN_COLUMNS
-from tracer.plain import harmless
 from tracer.tui.bindings import BINDINGS, COMMANDS, next_theme
 from tracer.tui.messages import (
     Checked,
     DetailWanted,
     FilterSubmitted,
-    FindChanged,
-    MomentWanted,
     PageWanted,
     SessionBegan,
     SessionEnded,
     SnapshotReady,
 )
 from tracer.tui.pages import PAGES, with_check
-from tracer.tui.playhead import Playhead
 from tracer.tui.screens import DegradedScreen, DetailScreen, HelpScreen
-from tracer.tui.search import Search
+from tracer.tui.searching import SearchingApp
 from tracer.tui.told import told, written
 from tracer.tui.widgets.blackholes import FINDING_PAGES, Blackholes
 from tracer.tui.widgets.detail_pane import DetailPane, Subject
@@ -63,7 +59,7 @@ _LISTS = (
 """The tables of rows: flows listed and counted, then one a page."""
 
 
-class TracerApp(App[int]):
+class TracerApp(SearchingApp):
     """One screen: status, blackholes, translations, details. Its result is the exit code."""
 
     TITLE = "viptrace"
@@ -83,18 +79,12 @@ class TracerApp(App[int]):
         player: Player | None = None,
     ) -> None:
         """``player`` of a recording; live, time goes on by itself."""
-        super().__init__()
+        super().__init__(player, query or ViewQuery())
         self._ask = ask
         self._heading = title
-        self._query = query or ViewQuery()
         self._handle_signals = handle_signals
         self._check = check
-        self._playhead = Playhead(player)
-        self._search: Search | None = None
-        self._found = ""
-        """The text that was looked for last."""
         self._checked: tuple[Line, ...] = ()
-        self._snapshot = Snapshot(self._query)
         self._waiting = False
         self._asked_at = 0.0
         self._eager = False
@@ -229,29 +219,10 @@ class TracerApp(App[int]):
         """Back to the list."""
         self._close_filter()
 
-    def on_find_changed(self, message: FindChanged) -> None:
-        """Look from the cursor on."""
-        self._found = message.text
-        self._find(0)
-
     def on_bar_closed(self) -> None:
         """Back to the rows."""
         self.query_one(FindBar).display = self.query_one(TimeBar).display = False
         self._show_page()
-
-    def on_moment_wanted(self, message: MomentWanted) -> None:
-        """Go to a moment."""
-        self._move(self._playhead.seek(message.at_ns, self._snapshot.tape, self._query))
-
-    def action_find(self) -> None:
-        """Type a text to look for."""
-        bar = self.query_one(FindBar)
-        bar.value, bar.display = "", True
-        bar.focus()
-
-    def action_find_next(self, step: int) -> None:
-        """To the next, or the former, row with the text that was looked for."""
-        self._find(step)
 
     def action_filter(self) -> None:
         """Open the filter bar with the filter in force."""
@@ -293,34 +264,6 @@ class TracerApp(App[int]):
     def action_all_traffic(self) -> None:
         """Events and packets of all flows, or of the selected one only."""
         self._change(replace(self._query, all_traffic=not self._query.all_traffic))
-
-    def action_play(self) -> None:
-        """Hold time, or let it go on."""
-        self._move(self._playhead.toggle(self._snapshot.tape, self._query))
-
-    def action_step(self, by: int) -> None:
-        """One record on or back."""
-        self._move(self._playhead.step(by, self._snapshot.tape, self._query), back=by < 0)
-
-    def action_leap(self, by: int) -> None:
-        """A good way along the time line."""
-        self._move(self._playhead.leap(by, self._snapshot.tape, self._query), back=by < 0)
-
-    def action_mark(self, by: int) -> None:
-        """To another finding."""
-        self._move(self._playhead.mark(by, self._snapshot.tape, self._query), back=by < 0)
-
-    def action_pace(self, by: int) -> None:
-        """Play slower or faster."""
-        if not self._playhead.faster(by):
-            self.notify("Live, the clock sets the pace.", timeout=2)
-        self._tick()
-
-    def action_time(self) -> None:
-        """Type a moment to go to."""
-        bar = self.query_one(TimeBar)
-        bar.value, bar.display, bar.tape = "", True, self._snapshot.tape
-        bar.focus()
 
     def action_copy(self) -> None:
         """Evidence and remedy into the terminal's clipboard (OSC 52)."""
@@ -384,41 +327,6 @@ class TracerApp(App[int]):
         if self._query.page is not Page.TRANSLATIONS:
             return self._main.query_one(f"#{self._query.page}", SheetList)
         return self._main.query_one("#groups" if self._query.group else "#flows", SheetList)
-
-    def _move(self, query: ViewQuery, back: bool = False) -> None:
-        """Another moment; told where there is no way back to it."""
-        if back and not self._snapshot.tape.rewinds:
-            self.notify("What came through a pipe cannot be read again.", timeout=3)
-        self._change(query)
-
-    def _show_tape(self) -> None:
-        """Always under a recording; live where there is room, or who looks back."""
-        line, tape = self._main.query_one(TapeLine), self._snapshot.tape
-        line.tape = tape
-        line.set_class(not tape.live or not tape.playing, "-needed")
-
-    def _find(self, step: int) -> None:
-        """Begin to look ``step`` rows from the cursor."""
-        rows = self._list
-        count = rows.snapshot.sheet.count
-        wanted = self._found and count and self._query.page is not Page.BLACKHOLES
-        self._search = Search(self._found, rows.at + step, count, step < 0) if wanted else None
-        if wanted:
-            self._tick()
-
-    def _looked(self, search: Search, shot: Snapshot) -> bool:
-        """Whether this answer was for the search, which it ends or takes further."""
-        if (shot.query.start, shot.query.height) != search.window():
-            return False
-        position = search.look(shot.sheet)
-        if position >= 0 or search.exhausted:
-            self._search = None
-        if position >= 0:
-            self._list.go_to(position)
-        elif search.exhausted:
-            self.notify(f"Not found: {harmless(search.text)}", timeout=2, markup=False)
-        self._tick()
-        return True
 
     def _soon(self) -> None:
         """Ask at once, or as soon as the last question is old enough and answered."""
