@@ -215,12 +215,13 @@ def image(target: str, output: Path | None) -> None:
 
 @cli.command("image-suite")
 @click.option("--image", "folder", type=click.Path(path_type=Path), help="what image built")
-def image_suite(folder: Path | None) -> None:
+@click.option("--mode", "modes", multiple=True, type=click.Choice(list(MODES)))
+def image_suite(folder: Path | None, modes: tuple[Mode, ...]) -> None:
     """Run the built image as a node debug pod, on this kernel: check, live, explain, state."""
     require_root()
     results = Path(os.environ.get("LAB_RESULTS") or tempfile.mkdtemp(prefix="viptrace-lab-"))
     good = True
-    for line in run_image(folder or image_folder(), results, unique_prefix()):
+    for line in run_image(folder or image_folder(), results, unique_prefix(), modes or MODES):
         print(line, flush=True)
         good = good and not line.startswith("FAIL")
     sys.exit(0 if good else 1)

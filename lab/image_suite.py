@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import shlex
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from lab.image import CONFIG
@@ -58,10 +58,10 @@ def _bounds() -> str:
     return "-all," + ",".join(f"+{name}" for name in CAPABILITIES)
 
 
-def suite(image: Path, folder: Path, prefix: str) -> Iterator[str]:
+def suite(image: Path, folder: Path, prefix: str, modes: Sequence[Mode] = MODES) -> Iterator[str]:
     """Lines of a table; those that begin with FAIL are failures."""
     yield from _checked(image)
-    for mode in MODES:
+    for mode in modes:
         yield from _mode(image, mode, folder / mode, prefix)
 
 

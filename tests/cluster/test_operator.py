@@ -35,7 +35,7 @@ ACCOUNT = "system:serviceaccount:viptrace:viptrace"
 NODE = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "worker-9"}}
 
 pytestmark = [
-    pytest.mark.root,
+    pytest.mark.cluster,
     pytest.mark.timeout(180),
     pytest.mark.skipif(
         not (shutil.which("etcd") and shutil.which("kubectl"))
