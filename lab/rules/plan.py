@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from tracer import address
@@ -135,14 +135,27 @@ def _plan(cluster: Cluster, service: Service, port: ServicePort, node: str, v6: 
         node_port=port.node_port,
         cluster_ip=_of_family(service.cluster_ips, v6)[0],
         external_ips=_of_family(service.external_ips, v6),
-        balancer_ips=_of_family(service.load_balancer_ips, v6),
-        targets=_targets(usable, port.protocol, node, v6),
+        balancer_ips=_of_family(_served_here(service), v6),
+        targets=_targets(_near(cluster, node, usable), port.protocol, node, v6),
         external_local=service.external_policy == "Local",
         internal_local=service.internal_policy == "Local",
         affinity_seconds=service.affinity_seconds,
         source_ranges=tuple(text for text in service.source_ranges if (":" in text) == v6),
         health_port=service.health_check_node_port,
     )
+
+
+def _served_here(service: Service) -> Iterable[bytes]:
+    """Load balancer addresses, but those that the load balancer keeps to itself (``Proxy``)."""
+    modes = (*service.load_balancer_modes, *("VIP",) * len(service.load_balancer_ips))
+    return (ip for ip, mode in zip(service.load_balancer_ips, modes, strict=False) if mode == "VIP")
+
+
+def _near(cluster: Cluster, node: str, usable: Sequence[Endpoint]) -> Sequence[Endpoint]:
+    """Those hinted for the node's zone, where every endpoint has hints and some are for it."""
+    (zone,) = (item.zone for item in cluster.nodes if item.name == node)
+    hinted = [item for item in usable if zone in item.zones]
+    return hinted if zone and hinted and all(item.zones for item in usable) else usable
 
 
 def _targets(

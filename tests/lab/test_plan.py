@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from lab.objects import read, to_cluster, without_pod
 from lab.rules.plan import node_plan, port_plans
 
@@ -34,3 +36,26 @@ def test_a_deleted_pod_is_gone_from_every_service():
     fewer = to_cluster(without_pod("default", "echo-3")(read("default")))
     assert all(item.pod != "default/echo-3" for item in fewer.endpoints)
     assert len(fewer.pods) == len(DEFAULT.pods) - 1
+
+
+def web_of(cluster, service="default/echo"):
+    plans = port_plans(cluster, "worker-1", ipv6=False)
+    return next(plan for plan in plans if plan.label == f"{service}:web")
+
+
+def test_an_address_that_the_load_balancer_keeps_is_not_served():
+    modes = replace(DEFAULT.services_by_key["default/echo-local"], load_balancer_modes=("Proxy",))
+    kept = replace(DEFAULT, services=(modes,))
+    assert web_of(DEFAULT, "default/echo-local").balancer_ips == ("172.18.0.210",)
+    assert web_of(kept, "default/echo-local").balancer_ips == ()
+
+
+def test_hints_count_where_all_endpoints_have_them_and_some_are_for_this_zone():
+    def hinted(zones):
+        nodes = tuple(replace(node, zone="a") for node in DEFAULT.nodes)
+        endpoints = tuple(replace(e, zones=zones.get(e.node, ())) for e in DEFAULT.endpoints)
+        return replace(DEFAULT, nodes=nodes, endpoints=endpoints)
+
+    assert len(web_of(hinted({"worker-1": ("a",), "worker-2": ("b",)})).targets) == 1
+    assert len(web_of(hinted({"worker-1": ("a",)})).targets) == 3
+    assert len(web_of(hinted({"worker-1": ("c",), "worker-2": ("b",)})).targets) == 3

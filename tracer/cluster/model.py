@@ -67,6 +67,10 @@ class Service:
     """The host name of an ExternalName Service."""
     proxied_by: str = ""
     """The proxy that serves it instead of kube-proxy, as its label says."""
+    load_balancer_names: tuple[str, ...] = ()
+    """Host names that a load balancer announced: their addresses are not this node's to serve."""
+    traffic_distribution: str = ""
+    """``spec.trafficDistribution``: which endpoints get hints; empty for none."""
 
     @property
     def key(self) -> str:

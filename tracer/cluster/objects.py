@@ -53,6 +53,8 @@ def service(fields: Fields) -> Service:
         external_ips=spec.addresses("externalIPs"),
         load_balancer_ips=tuple(ip for ip, _ in balancers),
         load_balancer_modes=tuple(mode for _, mode in balancers),
+        load_balancer_names=tuple(_balancer_names(fields)),
+        traffic_distribution=spec.text("trafficDistribution"),
         external_policy=spec.choice("externalTrafficPolicy", POLICIES),
         internal_policy=spec.choice("internalTrafficPolicy", POLICIES),
         affinity_seconds=_affinity_seconds(spec),
@@ -78,6 +80,12 @@ def _balancers(fields: Fields) -> Iterator[tuple[bytes, str]]:
         ip = ingress.address("ip")
         if ip is not None:
             yield ip, ingress.choice("ipMode", ("VIP", "Proxy"))
+
+
+def _balancer_names(fields: Fields) -> Iterator[str]:
+    for ingress in fields.child("status").child("loadBalancer").children("ingress"):
+        if ingress.text("hostname"):
+            yield ingress.text("hostname")
 
 
 def _affinity_seconds(spec: Fields) -> int:

@@ -34,16 +34,18 @@ def _service(service: Service) -> Object:
         "loadBalancerSourceRanges": list(service.source_ranges),
         "selector": dict(service.selector),
         "externalName": service.external_name or None,
+        "trafficDistribution": service.traffic_distribution or None,
         "ports": list(map(_service_port, service.ports)),
     }
     if service.affinity_seconds:
         spec["sessionAffinity"] = "ClientIP"
         timeout = {"timeoutSeconds": service.affinity_seconds}
         spec["sessionAffinityConfig"] = {"clientIP": timeout}
-    ingress = [
+    ingress: list[Object] = [
         {"ip": address.text(ip), "ipMode": mode}
         for ip, mode in zip(service.load_balancer_ips, service.load_balancer_modes, strict=False)
     ]
+    ingress += [{"hostname": name} for name in service.load_balancer_names]
     status: Object = {"loadBalancer": {"ingress": ingress}}
     labels = {PROXY_LABEL: service.proxied_by} if service.proxied_by else {}
     where = (service.namespace, service.name)

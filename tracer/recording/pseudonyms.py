@@ -144,6 +144,8 @@ def _service(service: Service, names: Pseudonyms, addresses: AddressMap) -> Serv
         external_ips=_all(service.external_ips, addresses),
         load_balancer_ips=_all(service.load_balancer_ips, addresses),
         load_balancer_modes=service.load_balancer_modes,
+        load_balancer_names=tuple(names.made("host", n) for n in service.load_balancer_names),
+        traffic_distribution=service.traffic_distribution,
         external_policy=service.external_policy,
         internal_policy=service.internal_policy,
         affinity_seconds=service.affinity_seconds,

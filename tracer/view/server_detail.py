@@ -52,6 +52,8 @@ def _service_facts(service: Service, kind: ServiceKind | None) -> list[tuple[str
         ("Internal policy", "" if outside else service.internal_policy),
         ("Affinity", f"ClientIP, {seconds} s" if seconds else "none"),
         ("Health check port", str(port) if port else ""),
+        ("Traffic distribution", service.traffic_distribution),
+        ("Load balancer names", ", ".join(service.load_balancer_names)),
         ("Source ranges", ", ".join(service.source_ranges)),
         ("Selector", ", ".join(f"{key}={value}" for key, value in service.selector.items())),
     ]

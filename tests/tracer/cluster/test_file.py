@@ -28,6 +28,7 @@ spec:
   healthCheckNodePort: 32122
   loadBalancerSourceRanges: [10.0.0.0/8]
   sessionAffinity: ClientIP
+  trafficDistribution: PreferClose
   selector: {app: web}
   ports:
   - {name: http, port: 80, targetPort: web, nodePort: 31704}
@@ -126,6 +127,8 @@ def test_a_service_with_everything():
             health_check_node_port=32122,
             source_ranges=("10.0.0.0/8",),
             selector={"app": "web"},
+            load_balancer_names=("lb.example.com",),
+            traffic_distribution="PreferClose",
         ),
     )
 

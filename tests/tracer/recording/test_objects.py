@@ -55,6 +55,8 @@ def services(draw):
         headless,
         draw(st.one_of(st.just(""), names)),
         draw(st.one_of(st.just(""), names)),
+        draw(st.lists(names, max_size=2).map(tuple)),
+        draw(st.sampled_from(["", "PreferClose", "PreferSameNode"])),
     )
 
 

@@ -27,8 +27,10 @@ _SERVICE_SPEC = {
     **{"type": None, "ports": _PORTS, "clusterIP": None, "clusterIPs": None, "externalIPs": None},
     **{"externalTrafficPolicy": None, "internalTrafficPolicy": None, "healthCheckNodePort": None},
     **{"loadBalancerSourceRanges": None, "selector": None, "externalName": None},
+    "trafficDistribution": None,
     **{"sessionAffinity": None, "sessionAffinityConfig": {"clientIP": {"timeoutSeconds": None}}},
 }
+_INGRESS = {"ip": None, "ipMode": None, "hostname": None}
 _CONDITIONS = {"ready": None, "serving": None, "terminating": None}
 _TARGET = {"kind": None, "namespace": None, "name": None}
 
@@ -67,7 +69,7 @@ SERVICES = Kind(
     {
         "metadata": _LABELLED,
         "spec": _SERVICE_SPEC,
-        "status": {"loadBalancer": {"ingress": [{"ip": None, "ipMode": None}]}},
+        "status": {"loadBalancer": {"ingress": [_INGRESS]}},
     },
     objects.service,
 )
