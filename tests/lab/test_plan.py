@@ -44,10 +44,12 @@ def web_of(cluster, service="default/echo"):
 
 
 def test_an_address_that_the_load_balancer_keeps_is_not_served():
-    modes = replace(DEFAULT.services_by_key["default/echo-local"], load_balancer_modes=("Proxy",))
+    modes = replace(
+        DEFAULT.services_by_key["default/echo-balancer"], load_balancer_modes=("Proxy", "VIP")
+    )
     kept = replace(DEFAULT, services=(modes,))
-    assert web_of(DEFAULT, "default/echo-local").balancer_ips == ("172.18.0.210",)
-    assert web_of(kept, "default/echo-local").balancer_ips == ()
+    assert web_of(DEFAULT, "default/echo-balancer").balancer_ips == ("172.18.0.210",)
+    assert web_of(kept, "default/echo-balancer").balancer_ips == ()
 
 
 def test_hints_count_where_all_endpoints_have_them_and_some_are_for_this_zone():
