@@ -72,6 +72,8 @@ class Step:
     addresses: str
     """Source and destination as they are from here on; empty where that is not told."""
     way: Way
+    function: str = ""
+    """Kernel function in which that happens; empty for what only packets show."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,6 +85,8 @@ class TracerApp(SearchingApp):
         self._handle_signals = handle_signals
         self._check = check
         self._checked: tuple[Line, ...] = ()
+        self._functions = False
+        """Whether the way of a flow names the kernel's functions."""
         self._waiting = False
         self._asked_at = 0.0
         self._eager = False
@@ -208,7 +210,7 @@ class TracerApp(SearchingApp):
             return
         subject = self._subject()
         if subject is not None:
-            self.push_screen(DetailScreen(subject))
+            self.push_screen(DetailScreen(subject, self._functions))
 
     def on_filter_submitted(self, message: FilterSubmitted) -> None:
         """Apply a filter that was understood."""
@@ -279,6 +281,11 @@ class TracerApp(SearchingApp):
             return
         text, severity = written(subject, Path.cwd())
         self.notify(text, severity=severity, markup=False)
+
+    def action_functions(self) -> None:
+        """With or without the kernel's functions on the way of a flow."""
+        self._functions = not self._functions
+        self._show_detail()
 
     def action_theme(self) -> None:
         """The next theme."""
@@ -382,7 +389,7 @@ class TracerApp(SearchingApp):
 
     def _show_detail(self) -> None:
         if self._has_main:
-            self._main.query_one(DetailPane).show(self._subject())
+            self._main.query_one(DetailPane).show(self._subject(), self._functions)
 
     def _close_filter(self) -> None:
         self.query_one(FilterBar).display = False

@@ -56,8 +56,8 @@ class Overlay(ModalScreen[None]):
 class DetailScreen(Overlay):
     """One flow or finding with every step of its remedy."""
 
-    def __init__(self, subject: Subject) -> None:
-        super().__init__(describe(subject))
+    def __init__(self, subject: Subject, functions: bool) -> None:
+        super().__init__(describe(subject, functions))
 
 
 class DegradedScreen(Overlay):

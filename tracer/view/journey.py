@@ -36,6 +36,23 @@ _FAILED = {
     Hook.RST_SENT: "the kernel refused by a reset",
     Hook.DROP: "dropped",
 }
+FUNCTIONS = {
+    Hook.IPVS_NEW: ("ip_vs_conn_new",),
+    Hook.IPVS_NO_DEST: ("ip_vs_leave",),
+    Hook.IPVS_FAILED: ("ip_vs_schedule",),
+    Hook.IPVS_NO_ROUTE: ("__ip_vs_get_out_rt", "__ip_vs_get_out_rt_v6"),
+    Hook.NAT_DECIDED: ("nf_nat_setup_info",),
+    Hook.CT_NEW: ("__nf_conntrack_confirm",),
+    Hook.CT_FAILED: ("__nf_conntrack_confirm",),
+    Hook.CT_FULL: ("__nf_conntrack_alloc",),
+    Hook.LOCAL_IN: ("ip_local_deliver", "ip6_input"),
+    Hook.FORWARD: ("ip_forward", "ip6_forward"),
+    Hook.ICMP_SENT: ("__icmp_send", "icmp6_send"),
+    Hook.RST_SENT: ("tcp_v4_send_reset", "tcp_v6_send_reset"),
+    Hook.DROP: ("kfree_skb",),
+}
+"""Where the kernel decides it: for IPv4, and for IPv6 if that is elsewhere."""
+_IPV6 = 10
 _ANSWERED = Seen.ANSWER_CLIENT | Seen.ANSWER_BACKEND | Seen.REPLIED
 _FAILURES_SHOWN = 4
 
@@ -50,6 +67,7 @@ class _Sight:
     what: str
     addresses: str
     way: Way
+    function: str = ""
 
 
 def journey(
@@ -71,7 +89,9 @@ def journey(
         if sight.way is Way.BACK and not at_backend and _is_translated(flow):
             at_backend = True
             steps.append(Step(-1, f"backend {_named(flow, 'backend', naming)}", "", Way.STATION))
-        steps.append(Step(sight.at_ns - began_ns, sight.what, sight.addresses, sight.way))
+        steps.append(
+            Step(sight.at_ns - began_ns, sight.what, sight.addresses, sight.way, sight.function)
+        )
     return (*steps, _end(flow, naming))
 
 
@@ -106,13 +126,20 @@ def _decisions(records: Records, naming: Naming) -> Iterator[_Sight]:
         if hook in _FAILED and failures < _FAILURES_SHOWN:
             failures += 1
             told = f"{_FAILED[Hook(hook)]}{about}"
-            yield _Sight(at_ns, 2, told, _tuple(record, "src", "dst"), Way.FAILED)
+            ends = _tuple(record, "src", "dst")
+            yield _Sight(at_ns, 2, told, ends, Way.FAILED, _function(record))
         elif hook in _DECIDED and (hook, reason) not in once:
             once.add((hook, reason))
             after = bool(record["flags"] & Flag.AFTER)
             sides = ("nat_src", "nat_dst") if after else ("src", "dst")
             told = f"{_DECIDED[Hook(hook)]}{about}"
-            yield _Sight(at_ns, 2, told, _tuple(record, *sides), Way.DECIDED)
+            ends = _tuple(record, *sides)
+            yield _Sight(at_ns, 2, told, ends, Way.DECIDED, _function(record))
+
+
+def _function(record: np.void) -> str:
+    names = FUNCTIONS.get(Hook(int(record["hook"])), ("",))
+    return names[-1] if int(record["family"]) == _IPV6 else names[0]
 
 
 def _told_by_the_row(flow: npt.NDArray[np.void]) -> _Sight:

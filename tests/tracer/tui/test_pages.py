@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from scapy.layers.inet import IP, TCP
 
 from tests.builders import batch, packet
 from tests.tracer.shown import VIP, blackhole, connect, traced
 from tests.tracer.tui.desk import Desk, busy, press, screen_text, settle
-from tracer.events import EventBatch, Origin, PacketBytes
+from tracer.events import EventBatch, Loss, Origin, PacketBytes
 from tracer.tui.pages import PAGES
 from tracer.tui.widgets.blackholes import Blackholes
 from tracer.tui.widgets.page_tabs import PageTabs
 from tracer.tui.widgets.sheet_list import SheetList
-from tracer.view import Line
+from tracer.view import Line, Standing
 
 
 def packets_of(data: bytes) -> EventBatch:
@@ -179,3 +181,18 @@ async def test_a_tall_screen_has_sparklines_and_a_short_one_leaves_them_out():
         await pilot.resize_terminal(80, 24)
         await settle(pilot)
         assert "new/s" not in screen_text(desk.app)
+
+
+async def test_the_facts_of_a_run_are_in_sight_on_eighty_columns():
+    desk = Desk(busy())
+    standing = Standing(names="API 3s", recording="node.pcapng 12.3MB")
+    async with desk.app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        shot = replace(rows(desk, "flows").snapshot, standing=standing)
+        desk.app.show(replace(shot, degraded=("no packets: why", "another"), lost=Loss(kernel=7)))
+        await pilot.pause()
+        first, second = screen_text(desk.app).splitlines()[:2]
+        for words in ("● node.pcapng 12.3MB", "worker-1", "ipvs", "bpf", "API 3s"):
+            assert words in first
+        for words in ("events/s", "packets/s", "lost 7 events", "degraded 2 (d): no pa"):
+            assert words in second

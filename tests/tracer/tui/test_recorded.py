@@ -20,7 +20,8 @@ from scripts.screenshots import ROOT, opened
 from tests.tracer.tui.desk import press, screen_text, settle
 from tracer.tui.app import TracerApp
 from tracer.tui.pages import PAGES
-from tracer.tui.screens import DetailScreen
+from tracer.tui.screens import DetailScreen, HelpScreen
+from tracer.tui.widgets.key_line import KeyLine
 
 PCAPS = ROOT / "pcaps"
 SIZES = [(80, 24), (160, 45)]
@@ -122,3 +123,25 @@ async def test_every_theme_shows_the_same_words():
             await settle(pilot)
             assert kind in app.theme
             assert "svc-no-endpoints" in screen_text(app)
+
+
+async def test_the_way_names_the_kernels_functions_when_asked():
+    app = opened(PCAPS / "refused-by-backend")
+    async with app.run_test(size=(160, 45)) as pilot:
+        await settle(pilot)
+        await press(pilot, "down")
+        await settle(pilot)
+        assert "nf_nat_setup_info()" not in screen_text(app)
+        await press(pilot, "u")
+        await settle(pilot)
+        assert "nf_nat_setup_info()" in screen_text(app)
+
+
+async def test_a_click_on_the_keys_line_does_what_the_key_does():
+    app = opened(PCAPS / "svc-no-endpoints")
+    async with app.run_test(size=(100, 30)) as pilot:
+        await settle(pilot)
+        line = app.query_one(KeyLine)
+        await pilot.click(line, offset=(str(line.render()).index("? Help") + 1, 0))
+        await pilot.pause()
+        assert isinstance(app.screen, HelpScreen)

@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import pytest
 
+from probes.hooks import HOOKS
 from tests.builders import batch, mapping, packet, record
 from tests.tracer.shown import VIP, WEB, traced
 from tests.tracer.view.test_packets import sniffed
 from tracer.detail import Step, Way
 from tracer.events import Flag, Hook
 from tracer.view import View, ViewQuery
+from tracer.view.journey import FUNCTIONS
 
 CLIENT, NODE = "10.244.3.8:40000", "192.168.1.3:5000"
 CHOSEN = mapping(
@@ -83,3 +85,8 @@ def test_repeated_failures_are_told_a_few_times(count):
     drops = [record(Hook.DROP, 2 + at, CLIENT, VIP, tcp_flags=2) for at in range(count)]
     failed = [step for step in way(CONFIRMED, *drops)[:-1] if step.way is Way.FAILED]
     assert len(failed) == min(count, 4)
+
+
+def test_the_functions_are_those_that_are_probed():
+    probed = {symbol for hook in HOOKS for symbol in hook.symbols}
+    assert {name for names in FUNCTIONS.values() for name in names} <= probed

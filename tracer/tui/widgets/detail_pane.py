@@ -53,21 +53,21 @@ class DetailPane(VerticalScroll, can_focus=True):
         """The same on a whole page."""
         self.post_message(DetailWanted())
 
-    def show(self, subject: Subject) -> None:
+    def show(self, subject: Subject, functions: bool = False) -> None:
         """Show this one from now on."""
-        text = describe(subject)
+        text = describe(subject, functions)
         if text.markup != self._shown:
             self._shown = text.markup
             self._static.update(text)
 
 
-def describe(subject: Subject) -> Text:
-    """The words for a finding or a row."""
+def describe(subject: Subject, functions: bool = False) -> Text:
+    """The words for a finding or a row; on its way with the kernel's functions, if wanted."""
     if isinstance(subject, Finding):
         return finding_text(subject)
     if subject is None:
         return Text("Nothing selected: press Tab and the arrow keys to choose a row.", "dim")
-    return detail_text(subject)
+    return detail_text(subject, functions)
 
 
 def finding_text(finding: Finding) -> Text:
@@ -88,14 +88,14 @@ def finding_text(finding: Finding) -> Text:
     return text
 
 
-def detail_text(detail: Detail) -> Text:
+def detail_text(detail: Detail, functions: bool = False) -> Text:
     """The title, the findings about it, then every fact."""
     text = Text()
     text.append(f"{detail.title}\n", "bold")
     for finding in detail.findings:
         text.append(f"{finding.severity.label.upper()}: ", _STYLE[finding.severity])
         text.append(f"{harmless(finding.summary)}\n")
-    _draw_path(text, detail.path)
+    _draw_path(text, detail.path, functions)
     wide = max((len(label) for label, _ in detail.facts), default=0)
     for label, fact in detail.facts:
         text.append(f"{label:<{wide}}  ", "dim")
@@ -108,7 +108,7 @@ def detail_text(detail: Detail) -> Text:
     return text
 
 
-def _draw_path(text: Text, path: Sequence[Step]) -> None:
+def _draw_path(text: Text, path: Sequence[Step], functions: bool) -> None:
     """The way as a picture: stations, what was seen between them, addresses where they change."""
     told = ""
     if path:
@@ -118,7 +118,8 @@ def _draw_path(text: Text, path: Sequence[Step]) -> None:
         time = f"+{step.since_ns / 1e6:.3f} ms  " if step.since_ns >= 0 else ""
         text.append(f"{mark} ", style)
         text.append(f"{time if step.way is not Way.STATION else ''}", "dim")
-        text.append(f"{step.what}\n", style)
+        text.append(step.what, style)
+        text.append(f"  {step.function}()\n" if functions and step.function else "\n", "dim")
         if step.addresses and step.addresses != told:
             text.append("│ ", "dim")
             text.append(f"  {step.addresses}\n")
