@@ -17,6 +17,8 @@ Values = npt.NDArray[np.int64]
 
 _EMPTY = np.uint64(0)
 _GONE = np.uint64(1)
+CHUNK = 16_384
+"""Records hashed at once: the lines that hold their fields stay in the processor's caches."""
 RESERVED = np.uint64(2)
 """Keys below this mark empty and deleted slots."""
 
@@ -116,15 +118,17 @@ class HashIndex:
 
     def _slots_of(self, keys: Keys) -> Values:
         """Slot that holds each key, -1 where there is none."""
-        result = np.full(len(keys), -1, dtype=np.int64)
         slots = keys & self._mask
-        pending = np.arange(len(keys))
-        while pending.size:
+        there = self._keys[slots]
+        hit = there == keys
+        result = np.where(hit, slots.view(np.int64), -1)
+        pending = np.flatnonzero(~hit & (there != _EMPTY))
+        while pending.size:  # few: most keys stand in their own slot, or nothing does
+            slots[pending] = (slots[pending] + np.uint64(1)) & self._mask
             there = self._keys[slots[pending]]
             hit = there == keys[pending]
-            result[pending[hit]] = slots[pending[hit]].astype(np.int64)
+            result[pending[hit]] = slots[pending[hit]].view(np.int64)
             pending = pending[~hit & (there != _EMPTY)]
-            slots[pending] = (slots[pending] + np.uint64(1)) & self._mask
         return result
 
     def insert(self, keys: Keys, values: Values) -> None:

@@ -11,8 +11,7 @@ import click
 from tracer.cluster.file import load as load_cluster
 from tracer.cluster.model import Cluster
 from tracer.events import EventBatch
-from tracer.node.collect import node_of
-from tracer.node.identity import host_names, told_name
+from tracer.node.identity import host_names, node_of, told_name
 from tracer.node.model import NodeState
 from tracer.node.state_dir import load as load_state
 from tracer.node.state_files import write_cluster, write_state

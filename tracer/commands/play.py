@@ -177,22 +177,26 @@ class _Chronicle:
         before = tuple(problem.what for problem in ended)
         lasting = [one for one in self._degraded if not (before and one.startswith(before))]
         span_ns = max(pipeline.now_ns - pipeline.started_ns, 0)
-        return {
-            "packets": pipeline.packets,
-            "events": pipeline.events,
-            "translations": len(pipeline.table.translated()),
-            "findings": dict(pipeline.findings.counts()),
-            "lost": {
-                "kernel": pipeline.lost.kernel,
-                "socket": pipeline.lost.socket,
-                "queue": pipeline.lost.queue,
-            },
-            "damaged": pipeline.damaged,
-            "unparsed": len(pipeline.cluster.unparsed) + len(pipeline.node.unparsed),
-            "duration_s": round(span_ns / 1e9, 3) if pipeline.started_ns else 0.0,
-            "backend": self._run.backend(),
-            "degraded": [*lasting, *map(str, ended)],
-        } | _lag(pipeline) | dict(self._run.told)
+        return (
+            {
+                "packets": pipeline.packets,
+                "events": pipeline.events,
+                "translations": len(pipeline.table.translated()),
+                "findings": dict(pipeline.findings.counts()),
+                "lost": {
+                    "kernel": pipeline.lost.kernel,
+                    "socket": pipeline.lost.socket,
+                    "queue": pipeline.lost.queue,
+                },
+                "damaged": pipeline.damaged,
+                "unparsed": len(pipeline.cluster.unparsed) + len(pipeline.node.unparsed),
+                "duration_s": round(span_ns / 1e9, 3) if pipeline.started_ns else 0.0,
+                "backend": self._run.backend(),
+                "degraded": [*lasting, *map(str, ended)],
+            }
+            | _lag(pipeline)
+            | dict(self._run.told)
+        )
 
     def _begin(self) -> None:
         assert self._session is not None

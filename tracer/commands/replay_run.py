@@ -18,7 +18,7 @@ from tracer.commands.output import Output
 from tracer.commands.play import Run, filter_of, play
 from tracer.errors import InputError
 from tracer.events import EventBatch, Hook, membership
-from tracer.node.collect import node_of
+from tracer.node.identity import node_of
 from tracer.node.model import NodeState
 from tracer.node.state_dir import load as load_state
 from tracer.pipeline import Pipeline

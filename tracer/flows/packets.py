@@ -13,7 +13,7 @@ from tracer.flows.rows import Scopes, create
 from tracer.flows.sightings import TUNNELLED, Sightings, is_syn, note
 from tracer.flows.sizes import note_too_big, too_big
 from tracer.flows.store import FlowStore, Legs
-from tracer.index import Groups, Keys, ascending
+from tracer.index import CHUNK, Groups, Keys, ascending
 from tracer.tuples import Sides, mirrored, sides
 
 Mask = npt.NDArray[np.bool_]
@@ -32,14 +32,14 @@ def apply(store: FlowStore, records: Records, scopes: Scopes) -> Rows:
     usable = (flags & np.uint16(Flag.QUOTED | Flag.FRAGMENT) == 0) & _carries_flows(records)
     if not usable.all():
         records, scopes = picked(records, usable), scopes[usable]
-    tuples = before(records, scopes)
-    keys = store.client_keys(tuples)
+    keys = _keys(store, records, scopes)
     seen = Sightings.of(records, keys)
     begins = _begins(store, seen, keys)
     if not begins.any():
         touched = [_apply_life(store, seen, scopes, keys)]
     else:  # what is answered after a new beginning is part of it
-        both = np.minimum(keys, store.client_keys(mirrored(tuples)))
+        mirror = store.client_keys(mirrored(before(records, scopes)))
+        both = np.minimum(keys, mirror)
         touched = [
             _apply_life(
                 store, Sightings.of(picked(records, life), keys[life]), scopes[life], keys[life]
@@ -47,6 +47,14 @@ def apply(store: FlowStore, records: Records, scopes: Scopes) -> Rows:
             for life in lives(both, begins)
         ]
     return np.concatenate([*touched, _refusals(store, *errors)])
+
+
+def _keys(store: FlowStore, records: Records, scopes: Scopes) -> Keys:
+    keys = np.empty(len(records), dtype=np.uint64)
+    for at in range(0, len(records), CHUNK):
+        part = slice(at, at + CHUNK)
+        keys[part] = store.client_keys(before(records[part], scopes[part]))
+    return keys
 
 
 def _carries_flows(records: Records) -> Mask:

@@ -28,7 +28,7 @@ class FlowStore:
         """Whether every packet is seen, so that counting them means something."""
         self.tunnels = Tunnels()
         self._hash = TupleHash(seed)
-        self._index = HashIndex()
+        self._index = HashIndex(1 << 16)
         self._free = np.arange(len(self.flows) - 1, -1, -1)
         self._free_count = len(self.flows)
         self._next_id = 1
