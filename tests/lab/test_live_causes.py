@@ -27,6 +27,9 @@ SEEN = [
     "hairpin-no-masquerade",
     "masquerade-missing",
     "endpoint-unreachable-underlay",
+    "forward-policy-drop",
+    "no-default-route",
+    "iptables-backend-mix",
 ]
 
 
