@@ -40,11 +40,10 @@ class Strays:
         """
         if not times.size:
             return 0
-        np.clip(times, -_BOUND, _BOUND, out=times)
-        before = times[0] if self._last is None else self._last
-        if not self._believed and not _jumps(times, before).any():
+        if not self._believed and self._is_steady(np.ascontiguousarray(times)):
             self._last = int(times[-1])
             return 0
+        np.clip(times, -_BOUND, _BOUND, out=times)
         # What follows a packet that must wait has to wait, too.
         held = 0 if final else self._waiting(times, points)
         count = times.size - held
@@ -54,6 +53,14 @@ class Strays:
         if count:
             self._last = int(times[count - 1])
         return held
+
+    def _is_steady(self, times: Times) -> bool:
+        """No packet is far from the one before it; mostly all lie within one jump."""
+        before = int(times[0]) if self._last is None else self._last
+        first, last = min(int(times.min()), before), max(int(times.max()), before)
+        if last - first <= JUMP_NS:
+            return True
+        return max(-first, last) <= _BOUND and not _jumps(times, before).any()
 
     def _waiting(self, times: Times, points: npt.NDArray[np.uint32]) -> int:
         """How many at the end cannot be judged yet."""

@@ -40,9 +40,29 @@ _UDP_SHAPE = np.dtype(
         *(("first", ">u4"), ("second", ">u4")),
     ]
 )
+_UDP_GLANCE = np.dtype(
+    {
+        "names": ["dst_port", "first", "type"],
+        "formats": ["<u2", "u1", "<u2"],
+        "offsets": [2, 8, 10],
+        "itemsize": 12,
+    }
+)
+"""In this machine's byte order: numbers of the other have to be turned for each comparison."""
+_GENEVE_KINDS = tuple(
+    int.from_bytes(kind.to_bytes(2, "big"), "little")
+    for kind in (_TRANSPARENT_ETHERNET, _ETHERTYPE_IPV4, _ETHERTYPE_IPV6)
+)
+_FLANNEL_WORD = int.from_bytes(_FLANNEL_PORT.to_bytes(2, "big"), "little")
+_FIRST_BYTES = np.zeros(256, dtype=np.bool_)
+_FIRST_BYTES[[_VXLAN_WORD >> 24, _GROUP_POLICY, _GENERIC, *range(0x45, 0x50)]] = True
+"""What VXLAN and IPv4 begin with."""
 _GRE_SHAPE = np.dtype([("flags", ">u2"), ("type", ">u2"), ("words", ">u4", (2,))])
 _HEADER_WORDS = np.dtype([("words", ">u2", (30,))])
 _IHL = np.dtype([("version", "u1")])
+
+
+_NONE = Networks.unknown(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,14 +129,14 @@ def enter(data: Bytes, networks: Networks, ends: Offsets) -> Around | None:
         found = around if found is None else _over(found, around)
         for each in fields(Networks):
             getattr(networks, each.name)[rows] = getattr(inside.networks, each.name)
-        rows = rows[_CARRIERS[networks.protocol[rows]] & _readable(networks)[rows]]
+        rows = rows[_CARRIERS[networks.protocol[rows]] & _readable(networks, rows)]
     return found
 
 
 def carriers(networks: Networks) -> Indexes:
     """Packets of protocols that may carry others."""
     rows = np.flatnonzero(_CARRIERS[networks.protocol])
-    return rows[_readable(networks)[rows]] if rows.size else rows
+    return rows[_readable(networks, rows)] if rows.size else rows
 
 
 def look_inside(data: Bytes, networks: Networks, ends: Offsets, rows: Indexes) -> Inside:
@@ -127,6 +147,9 @@ def look_inside(data: Bytes, networks: Networks, ends: Offsets, rows: Indexes) -
         if (mine := networks.protocol[rows] == protocol).any()
     ]
     openings = _joined([part for part in parts if part.rows.size])
+    if not openings.rows.size:
+        none = openings.rows
+        return Inside(none, openings.kinds, openings.ids, none, openings.link_types, none, _NONE)
     bound = ends[openings.rows]
     links = locate(data, openings.at, bound, openings.link_types)
     inner = read_networks(data, links.network_at, bound, openings.ends, links.ethertypes)
@@ -142,8 +165,9 @@ def look_inside(data: Bytes, networks: Networks, ends: Offsets, rows: Indexes) -
     )
 
 
-def _readable(networks: Networks) -> Mask:
-    return networks.valid & ~networks.later_fragment & ~networks.cut
+def _readable(networks: Networks, rows: Indexes) -> Mask:
+    whole = ~networks.later_fragment[rows] & ~networks.cut[rows]
+    return np.asarray(networks.valid[rows] & whole)
 
 
 def _over(outer: Around, inner: Around) -> Around:
@@ -178,6 +202,10 @@ def _gre(data: Bytes, networks: Networks, ends: Offsets, rows: Indexes) -> _Open
 
 def _udp(data: Bytes, networks: Networks, ends: Offsets, rows: Indexes) -> _Openings:
     at = networks.transport_at[rows]
+    likely = _looks_like_one(gather(data, at, _UDP_GLANCE))
+    rows, at = rows[likely], at[likely]
+    if not rows.size:
+        return _joined([])
     head = gather(data, at, _UDP_SHAPE)
     whole = at + _SHAPE_BYTES <= np.minimum(ends[rows], networks.end[rows])
     # A fragment ends before the datagram does: what is inside is measured by the datagram.
@@ -189,6 +217,16 @@ def _udp(data: Bytes, networks: Networks, ends: Offsets, rows: Indexes) -> _Open
             if (found := shape(head, rows, at, stop, whole)).rows.size
         ]
     )
+
+
+def _looks_like_one(glance: npt.NDArray[np.void]) -> Mask:
+    """Nearly all datagrams are none, which four of their bytes tell."""
+    carried, first = glance["type"], glance["first"]
+    geneve = np.zeros(carried.shape, dtype=np.bool_)
+    for kind in _GENEVE_KINDS:
+        geneve |= carried == kind
+    flannel = glance["dst_port"] == _FLANNEL_WORD
+    return _FIRST_BYTES[first] | (geneve & (first < 0x40)) | flannel
 
 
 def _vxlan(
@@ -227,7 +265,8 @@ def _plain_udp(
     """IP right behind the UDP header, as flannel's udp backend and foo-over-udp have it."""
     certain = head["dst_port"] == _FLANNEL_PORT
     version = head["first"] >> 28
-    shaped = whole & ((version == 4) | (certain & (version == 6)))
+    fills = (head["first"] & 0xFFFF) + _UDP_BYTES == head["length"]
+    shaped = whole & (((version == 4) & (certain | fills)) | (certain & (version == 6)))
     begin = at + _UDP_BYTES
     return _openings(rows, begin, stop, LinkType.RAW, Tunnel.UDP, certain).only(shaped)
 
