@@ -21,7 +21,7 @@ SWITCHES: Mapping[str, tuple[int, ...]] = {
 """Values to choose from, by path under ``/proc/sys/net``."""
 READ = (
     *("rp_filter", "route_localnet", "accept_local", "src_valid_mark"),
-    *("forwarding", "arp_ignore"),
+    *("forwarding", "send_redirects"),
 )
 _SYS = Path("/proc/sys/net")
 SIDE, EXTRA = "100", "101"

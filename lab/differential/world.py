@@ -19,6 +19,8 @@ _SYSCTLS = (
     "net.ipv4.icmp_ratelimit=0",
     "net.ipv4.icmp_msgs_per_sec=1000000",
     "net.ipv4.icmp_msgs_burst=100000",
+    # A redirect goes through OUTPUT with the packet's own connection, whose mark rules may set.
+    *(f"net.ipv4.conf.{device}.send_redirects=0" for device in ("all", UPLINK, PODS)),
     "net.ipv6.icmp.ratelimit=0",
     "net.ipv6.icmp.ratemask=",
 )

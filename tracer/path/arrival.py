@@ -93,12 +93,22 @@ def _source(ground: Ground, flight: Flight, beyond: str) -> Flight | Doubt | Non
     if back.kind in NOWHERE:
         return _reverse(flight, mode, back) if mode else None
     if back.kind != "unicast" and not _takes_own(ground, packet.incoming, back):
-        if back.kind == "broadcast" and not mode and beyond != packet.incoming:
+        if (
+            back.kind == "broadcast"
+            and not mode
+            and not _redirects(ground, packet.incoming, beyond)
+        ):
             return None
         rule = f"source {text(packet.src)} is an address of this node"
         return flight.step("", "", rule, "dropped as martian").lost("local-vip-is-packet-source")
     fits = any(hop.device == packet.incoming for hop in back.hops)
     return None if fits or mode != _STRICT else _reverse(flight, mode, back)
+
+
+def _redirects(ground: Ground, device: str, beyond: str) -> bool:
+    """Whether the sender would be told of a shorter way: then its address is looked at closely."""
+    told = ground.device_sysctl(device, "send_redirects", 1)
+    return beyond == device and (isinstance(told, Doubt) or bool(told))
 
 
 def _way_back(ground: Ground, flight: Flight, beyond: str) -> Way | Doubt:
