@@ -7,11 +7,12 @@ it had departed, and for how long.
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from tracer.cluster.model import Cluster
 
 NODE, CLIENT, SERVICE = "worker-1", "shell", "default/echo"
 LOAD = Load("10.96.0.10", 80, tcp=1, timeout_s=5.0, pause_s=0.05)
+FIRST_PORT, PORTS = 10240, 17000
 PODS = ("echo-3", "echo-2", "echo-1")
 EXPECTED_CAUSES = frozenset({"svc-no-endpoints"})
 """True while nobody is left; nothing else goes wrong in a rollout whose pods answer to the end."""
@@ -209,10 +211,10 @@ def timed(path: Path) -> Iterable[Timed]:
 
 
 def _keep_connecting(path: Path) -> None:
-    """One connection after the other, for ever, each noted."""
+    """One connection after the other, for ever, each noted; ports come again only late."""
     with path.open("w") as notes:
-        while True:
+        for number in itertools.count():
             at_ns = time.time_ns()
-            for exchange in drive(LOAD):
+            for exchange in drive(replace(LOAD, first_port=FIRST_PORT + number % PORTS)):
                 notes.write(json.dumps({**exchange.to_json(), "at_ns": at_ns}) + "\n")
                 notes.flush()

@@ -60,6 +60,8 @@ class Load:
     """Patience per connection."""
     pause_s: float = 0.0
     """Between two connections."""
+    first_port: int = 0
+    """TCP ports are counted up from here; 0: from anywhere."""
     source_port: int = 0
     """The client's port, then one exchange at a time; 0: any."""
     payload: int = 0
@@ -75,7 +77,7 @@ def drive(load: Load) -> list[Exchange]:
     connections with one name: UDP sockets stay open to the end, TCP ports are counted up.
     """
     family = socket.AF_INET6 if ":" in load.ip else socket.AF_INET
-    ports = itertools.count(random.randrange(10240, 28000))
+    ports = itertools.count(load.first_port or random.randrange(10240, 28000))
     found = []
     with contextlib.ExitStack() as still_open:
         for _ in range(load.tcp):

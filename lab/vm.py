@@ -39,6 +39,13 @@ CACHED = (
     *(CHECKOUT, Path(sys.base_prefix), Path("/usr/bin"), Path("/usr/sbin")),
     Path("/usr/lib/x86_64-linux-gnu"),
 )
+NETWORK = (
+    "modprobe virtio_net",
+    "for link in /sys/class/net/*; do [ -e $link/device ] && card=${link##*/}; done",
+    "ip link set $card up",
+    "ip addr add 10.0.2.15/24 dev $card",
+)
+"""QEMU's user network without asking for an address: it is always the same one."""
 STATUS = ".status"
 OUTPUT = "output.log"
 
@@ -52,9 +59,13 @@ class VmSettings:
     timeout_s: float = 1800.0
     append: str = ""
     """Further kernel parameters."""
+    network: bool = False
+    """Whether the guest reaches this machine, at ``10.0.2.2``."""
 
 
-def guest_script(command: Sequence[str], results: Path, hide: Sequence[str] = ()) -> str:
+def guest_script(
+    command: Sequence[str], results: Path, hide: Sequence[str] = (), network: bool = False
+) -> str:
     """What the guest runs: mounts, modules, the command, and its status into ``results``.
 
     Output and status travel as files of the shared directory: without udev in the guest
@@ -71,6 +82,7 @@ def guest_script(command: Sequence[str], results: Path, hide: Sequence[str] = ()
         "ulimit -l unlimited",
         f"modprobe -a {' '.join(MODULES)}",
         "ip link set lo up",
+        *(NETWORK if network else ()),
         *_cached_mounts(),
         *mounts,
         f"cd {shlex.quote(str(CHECKOUT))}",
@@ -100,6 +112,8 @@ def vng_command(image: KernelImage, script: Path, results: Path, settings: VmSet
     command.append(f"--qemu-opts={ROOT_DEVICE}")
     if settings.append:
         command += ["--append", settings.append]
+    if settings.network:
+        command += ["--network", "user", "--no-dhcp"]
     return [*command, "--exec", f"sh {script}"]
 
 
@@ -124,7 +138,7 @@ def run_in_vm(
         tempfile.NamedTemporaryFile("w", suffix=".sh", prefix="viptrace-lab-") as script,
         output.open("rb") as stream,
     ):
-        script.write(guest_script(command, results, hide))
+        script.write(guest_script(command, results, hide, settings.network))
         script.flush()
         call = vng_command(image, Path(script.name), results, settings)
         console = results / "console.log"

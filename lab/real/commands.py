@@ -66,7 +66,7 @@ def with_api(
     if in_vm:
         image = ensure_kernel(kernel, say)
         compile_checkout()
-    settings = VmSettings(2, memory, timeout_s)
+    settings = VmSettings(2, memory, timeout_s, network=True)
     sys.exit(run_beside(command, releases, shared, image, settings, ACCESS, say))
 
 

@@ -21,6 +21,14 @@ def test_hidden_folders_are_covered_before_the_command():
     assert script.index("mount -t tmpfs none /usr/src") < script.index("true </dev/null")
 
 
+def test_a_network_is_there_on_request_only():
+    assert "10.0.2.15/24" not in guest_script(["true"], Path("/shared"))
+    script = guest_script(["true"], Path("/shared"), network=True)
+    assert script.index("ip addr add 10.0.2.15/24 dev $card") < script.index("true </dev/null")
+    settings = VmSettings(network=True)
+    assert "--no-dhcp" in vng_command(IMAGE, Path("/tmp/x.sh"), Path("/shared"), settings)
+
+
 def test_never_kvm_and_the_shared_folder_writable():
     call = vng_command(IMAGE, Path("/tmp/x.sh"), Path("/shared"), VmSettings(append="quiet"))
     assert "--disable-kvm" in call
