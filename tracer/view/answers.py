@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,7 @@ from tracer.cells import Naming, flows_by_cause, translated
 from tracer.detail import Step, detail_of
 from tracer.diagnosis.finding import Finding, Severity
 from tracer.errors import InputError
+from tracer.events import Records
 from tracer.filters import Filter, parse
 from tracer.lag import lags
 from tracer.naming import naming_of
@@ -189,15 +191,30 @@ class View:
         row = pipeline.table.row(selected) if selected else -1
         flow = pipeline.table.flows[row : row + 1] if row >= 0 else pipeline.table.flows[:0]
         interfaces = pipeline.interfaces
+        chosen, error = self._compiled(query.filter)
         if query.page is Page.EVENTS:
-            sheet, detail = event_sheet(self.timeline, flow, naming, interfaces, query)
-            missing = "Nothing has happened yet."
+            passes = partial(self._passes, pipeline, naming, chosen) if chosen else None
+            sheet, detail = event_sheet(self.timeline, flow, naming, interfaces, query, passes)
+            missing = "No event passes the filter." if passes else "Nothing has happened yet."
         else:
             sheet, detail = packet_sheet(self.packets, flow, interfaces, query)
             missing = "No packets: none were captured" + (" of this flow." if len(flow) else ".")
         about = detail_of(flow, naming, ())
         title = about.title if about else ""
-        return replace(base, sheet=sheet, detail=detail, of_flow=title, missing=missing)
+        return replace(
+            base, sheet=sheet, detail=detail, of_flow=title, missing=missing, error=error
+        )
+
+    def _passes(
+        self, pipeline: Pipeline, naming: Naming, chosen: Filter, records: Records
+    ) -> npt.NDArray[np.bool_]:
+        """Which records are of flows that a filter lets through."""
+        every = self._alive(pipeline, translated_only=False)
+        wanted = np.zeros(len(pipeline.table.flows) + 1, dtype=np.bool_)
+        wanted[every.rows] = chosen.mask(every, naming, flows_by_cause(every, naming))
+        # A record of no flow is found at -1, which is the last place.
+        found = pipeline.table.find(records) if len(records) else every.rows[:0]
+        return np.asarray(wanted[found])
 
     def _asked(
         self, pipeline: Pipeline, query: ViewQuery, naming: Naming

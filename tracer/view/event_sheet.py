@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +11,7 @@ from tracer import address
 from tracer.cells import Naming
 from tracer.clock import rfc3339
 from tracer.detail import Detail
-from tracer.events import PROTOCOL_NAMES, Flag, Hook, Records
+from tracer.events import PROTOCOL_NAMES, Flag, Hook, Records, picked
 from tracer.plain import harmless
 from tracer.view.query import ViewQuery
 from tracer.view.sheet import Heading, Sheet, Tone, window_of
@@ -57,13 +57,18 @@ def event_sheet(
     naming: Naming,
     interfaces: dict[int, str],
     query: ViewQuery,
+    passes: Callable[[Records], npt.NDArray[np.bool_]] | None = None,
 ) -> tuple[Sheet, Detail | None]:
-    """The wanted window, of one flow if there is one, and all about the selected row."""
+    """The wanted window, of one flow if there is one, and all about the selected row.
+
+    ``passes``: which records are of flows that a filter lets through; changes are of none.
+    """
     records, ids = timeline.records()
-    if len(flow):
-        rows = np.flatnonzero(touched(records, flow))
-        records, ids = records[rows], ids[rows]
-    changes = [] if len(flow) else list(timeline.changes)
+    if len(flow) or passes:
+        mine = touched(records, flow) if len(flow) or not passes else passes(records)
+        rows = np.flatnonzero(mine)
+        records, ids = picked(records, rows), ids[rows]
+    changes = [] if len(flow) or passes else list(timeline.changes)
     ids = np.concatenate((ids, np.array([change.id for change in changes], dtype=np.int64)))
     limit = timeline.newest if query.until < 0 else query.until
     order = _newest_first(records, changes, ids, limit, query.at_ns)

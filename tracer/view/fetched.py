@@ -21,8 +21,13 @@ def _block(first: str, last: str) -> tuple[int, int]:
     return begin, end[1] + end[0].itemsize - begin
 
 
-_BLOCKS = (_block("id", "ended_ns"), _block("client", "backend_port"), _block("netns", "seen"))
-"""What orders, counts and filters mostly ask for: moments, ends, and state."""
+_BLOCKS = (
+    _block("id", "ended_ns"),
+    _block("client", "backend_port"),
+    _block("netns", "seen"),
+    _block("packets", "bytes"),
+)
+"""What orders, counts and filters mostly ask for: moments, ends, state, and volume."""
 
 
 class Fetched:

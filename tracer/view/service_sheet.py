@@ -22,7 +22,7 @@ from tracer.view.query import ViewQuery
 from tracer.view.server_detail import backend_detail, server_detail
 from tracer.view.servers import Backend, BackendKey, Server, ServerKey, servers_of
 from tracer.view.sheet import Heading, Line, Sheet, Tone, sheet_of
-from tracer.view.tally import CountPace, chosen, grouped, keys_of, tally
+from tracer.view.tally import CountPace, chosen, grouped, keys_of, tally, volumes
 
 HEADINGS = (
     Heading("Service / backend"),
@@ -35,6 +35,8 @@ HEADINGS = (
     Heading("Address"),
     Heading("Weight", right=True),
     Heading("Answer", right=True),
+    Heading("Packets", right=True),
+    Heading("Bytes", right=True),
     Heading("Kind"),
 )
 """The most wanted to the left: narrow terminals cut the rest."""
@@ -52,6 +54,8 @@ class Load:
     rate: float = 0.0
     answer_ns: float = 0.0
     """Sum over flows of how long the answer took."""
+    volume: tuple[int, ...] = (0, 0, 0, 0)
+    """Packets to the backend and back, then bytes."""
 
     def add(self, other: Load) -> None:
         """These, too."""
@@ -60,6 +64,7 @@ class Load:
         self.bad += other.bad
         self.rate += other.rate
         self.answer_ns += other.answer_ns
+        self.volume = tuple(map(sum, zip(self.volume, other.volume, strict=True)))
 
     @property
     def counts(self) -> tuple[str, ...]:
@@ -74,6 +79,14 @@ class Load:
     def answer(self) -> str:
         """How long an answer took on average."""
         return f"{self.answer_ns / self.flows / 1e6:.2f}ms" if self.answer_ns else ""
+
+    @property
+    def volumes(self) -> tuple[str, str]:
+        """Packets and bytes, there/back; empty where nobody counts."""
+        there, back, bytes_there, bytes_back = map(count_text, self.volume)
+        if not any(self.volume):
+            return "", ""
+        return f"{there}/{back}", f"{bytes_there}/{bytes_back}"
 
 
 @dataclass(slots=True)
@@ -162,6 +175,7 @@ def _observed(flows: Flows, naming: Naming, began_ns: int) -> dict[ServerKey, _O
     """Counts by virtual server and backend; the loop is over distinct pairs."""
     example, groups = grouped(keys_of(flows, "virtual", "backend"))
     counted = tally(flows, groups, example, naming.now_ns, began_ns)
+    volume = volumes(flows, groups, len(example)).tolist()
     distinct = chosen(flows, example)
     names = distinct["backend_name"].tolist()
     used: dict[ServerKey, _Observed] = {}
@@ -173,6 +187,7 @@ def _observed(flows: Flows, naming: Naming, began_ns: int) -> dict[ServerKey, _O
             int(counted.bad[at]),
             float(counted.rate[at]),
             float(counted.answer_ns[at]) * flows_here,
+            tuple(volume[at]),
         )
         server = used.setdefault(key, _Observed())
         server.total.add(load)
@@ -211,6 +226,7 @@ def _lines(server: Server, used: _Observed, cluster: Cluster) -> list[Line]:
             server.text,
             server.scheduler,
             used.total.answer,
+            *used.total.volumes,
             server.kind_name,
         ),
         _tone(server, used, known),
@@ -242,6 +258,7 @@ def _backend_line(server: Server, key: BackendKey, used: _Observed, known: bool)
             backend.text,
             str(backend.weight) if backend.weight >= 0 else "",
             load.answer if load else "",
+            *(load.volumes if load else ("", "")),
             "",
         ),
         _backend_tone(backend, load, known),

@@ -82,6 +82,13 @@ def tally(flows: Flows, groups: Groups, example: Groups, now_ns: int, began_ns: 
     )
 
 
+def volumes(flows: Flows, groups: Groups, size: int) -> Counts:
+    """Shape (size, 4): packets there and back, bytes there and back, as far as counted."""
+    columns = [flows[name][:, way] for name in ("packets", "bytes") for way in (0, 1)]
+    sums = [np.bincount(groups, column, minlength=size) for column in columns]
+    return np.stack(sums, axis=1).astype(np.int64)
+
+
 def chosen(flows: Flows, places: Groups) -> Flows:
     """Some of the flows, without fetching whole columns for them."""
     if isinstance(flows, Gathered | Fetched):

@@ -158,3 +158,16 @@ def test_hostile_names_are_only_text():
         seen(view, pipeline, drop, texts={1: name}, interfaces={0: name})
     sheet = shown(view, pipeline)
     assert all(cell.isprintable() for row in sheet.cells for cell in row)
+
+
+def test_a_filter_of_flows_leaves_their_events_frozen_or_not():
+    view, pipeline = started()
+    view.observe(pipeline, connect(pipeline, 1.0, count=3, port=7001))
+    for query in ({}, {"frozen": True}, {"at_ns": at(5)}):
+        one = shown(view, pipeline, filter="port=7002", **query)
+        assert [cells for cells in column(one, "Packet or connection") if ":7002" in cells]
+        assert one.count == 1
+        assert shown(view, pipeline, **query).count >= 3
+    nothing = view.answer(pipeline, ViewQuery(page=Page.EVENTS, filter="port=9"))
+    assert (nothing.sheet.count, nothing.missing) == (0, "No event passes the filter.")
+    assert "column" in view.answer(pipeline, ViewQuery(page=Page.EVENTS, filter="port=")).error

@@ -164,3 +164,17 @@ def test_hostile_names_are_only_text():
     for name in HOSTILE.values():
         sheet = shown(traced(cluster(pod=name)))
         assert all(cell.isprintable() for row in sheet.cells for cell in row)
+
+
+def test_packets_and_bytes_are_those_of_all_its_flows():
+    pipeline = traced()
+    connect(pipeline, 1.0, count=2)
+    table = pipeline.table
+    rows = table.alive()
+    table.flows["packets"][rows] = [[3, 2], [4, 1]]
+    table.flows["bytes"][rows] = [[300, 20_000], [400, 0]]
+    sheet = View().answer(pipeline, ViewQuery(page=Page.SERVICES)).sheet
+    titles = [heading.title for heading in sheet.headings]
+    for cells in sheet.cells[:2]:
+        assert cells[titles.index("Packets")] == "7/3"
+        assert cells[titles.index("Bytes")] == "700/20.0k"
