@@ -60,7 +60,9 @@ def texts(addresses: AddressColumn) -> list[str]:
     found = np.empty(len(raw), dtype=object)
     found[four] = _dotted(raw[four, 1])
     rest = raw[~four].tobytes()
-    found[~four] = [text(rest[start : start + 16]) for start in range(0, len(rest), 16)]
+    others = [rest[start : start + 16] for start in range(0, len(rest), 16)]
+    made = {packed: text(packed) for packed in set(others)}
+    found[~four] = list(map(made.__getitem__, others))
     every: list[str] = found.tolist()
     return every
 

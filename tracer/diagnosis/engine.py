@@ -14,7 +14,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from tracer.address import packed_at
+from tracer.address import column, packed_at
 from tracer.diagnosis import signs
 from tracer.diagnosis.catalogue import RULES
 from tracer.diagnosis.causes import CAUSES_BY_ID
@@ -171,8 +171,8 @@ class Diagnosis:
         if not watched:
             self._answered = {}
             return
-        ports = np.unique([port for _, _, port in watched])
-        rows = rows[np.isin(flows["virtual_port"][rows], ports)]
+        lows = column(packed for _, packed, _ in watched)[:, 1]
+        rows = rows[np.isin(flows["virtual"][rows, 1], lows)]
         rows = rows[signs.answered(flows, rows)]
         kept = {key: value for key, value in self._answered.items() if key in watched}
         for row in _latest_by_destination(flows, rows):
