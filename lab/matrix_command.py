@@ -17,8 +17,8 @@ from lab.tools import ensure_tools
 from lab.vm import CHECKOUT, VmSettings, run_in_vm
 from tracer.errors import UnableError
 
-FACTS = CHECKOUT / "docs" / "kernels"
-PAGE = CHECKOUT / "docs" / "kernels.md"
+DOCS = CHECKOUT / "docs"
+FACTS, PAGE = "kernels", "kernels.md"
 PARTS = {
     "probes": ("python", "-m", "pytest", "-p", "no:cacheprovider", "-q", "-m", "kernel",
                "tests/kernel/test_probes.py", "-o", "junit_logging=no"),
@@ -32,8 +32,12 @@ PARTS = {
 @click.option("--kernel", "kernels", multiple=True, type=click.Choice(list(SUITES)))
 @click.option("--part", "parts", multiple=True, type=click.Choice(list(PARTS)))
 @click.option("--timeout", "timeout_s", default=900.0, show_default=True, help="of each boot")
-def matrix(kernels: tuple[str, ...], parts: tuple[str, ...], timeout_s: float) -> None:
-    """Run a bounded live suite on Debian's kernels; write docs/kernels.md from what came out.
+@click.option("--first", is_flag=True, help="stop after the first kernel that stays up")
+@click.option("-o", "--output", type=click.Path(path_type=Path), default=DOCS, help="default: docs")
+def matrix(
+    kernels: tuple[str, ...], parts: tuple[str, ...], timeout_s: float, first: bool, output: Path
+) -> None:
+    """Run a bounded live suite on Debian's kernels; write kernels.md from what came out.
 
     Without --kernel nothing is run, and the page is made from the facts that are there.
     """
@@ -41,29 +45,31 @@ def matrix(kernels: tuple[str, ...], parts: tuple[str, ...], timeout_s: float) -
     for series in kernels:
         ensure_tools()
         image = ensure_kernel(series, say)
-        for part in parts or PARTS:
-            good = _run(series, image, part, timeout_s) and good
-    PAGE.write_text(page(load(FACTS)))
+        found = [_run(series, image, part, timeout_s, output / FACTS) for part in parts or PARTS]
+        good = all(found) if first else good and all(found)
+        if first and None not in found:
+            break
+    (output / PAGE).write_text(page(load(output / FACTS)))
     sys.exit(0 if good else 1)
 
 
-def _run(series: str, image: KernelImage, part: str, timeout_s: float) -> bool:
-    """One boot; its facts are kept whatever came out."""
+def _run(series: str, image: KernelImage, part: str, timeout_s: float, folder: Path) -> bool | None:
+    """One boot; its facts are kept whatever came out. None where the guest did not last."""
     results = Path(tempfile.mkdtemp(prefix=f"viptrace-lab-{series}-"))
     say(f"{part} on {image.version}; results in {results}")
     started = time.monotonic()
+    status = None
     try:
         status = run_in_vm(image, _command(part, results), results, _settings(series, timeout_s))
     except UnableError as error:
         say(str(error))
-        status = 1
     say(f"{part} on {image.version}: status {status}, {time.monotonic() - started:.0f} s")
-    known = {facts.series: facts for facts in load(FACTS)}
+    known = {facts.series: facts for facts in load(folder)}
     facts = known.get(series)
     if facts is None or facts.version != image.version:
         facts = KernelFacts(series, image.version)
-    save(with_results(facts, results), FACTS)
-    return status == 0
+    save(with_results(facts, results), folder)
+    return None if status is None else status == 0
 
 
 def _command(part: str, results: Path) -> Sequence[str]:

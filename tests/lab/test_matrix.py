@@ -15,7 +15,7 @@ from lab.matrix import (
     with_results,
     write_results,
 )
-from lab.matrix_command import FACTS, PAGE
+from lab.matrix_command import DOCS, FACTS, PAGE
 from lab.suite import Case, Result
 
 REPORT = """<testsuites><testsuite>
@@ -29,7 +29,7 @@ EQUAL = Comparison(42, 42, 42, (), (), (), (), ())
 
 def test_the_page_in_the_checkout_is_made_of_the_facts_in_it():
     """If this fails: python -m lab matrix."""
-    assert PAGE.read_text() == page(load(FACTS))
+    assert (DOCS / PAGE).read_text() == page(load(DOCS / FACTS))
 
 
 def test_what_a_run_left_becomes_facts(tmp_path):
