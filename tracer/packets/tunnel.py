@@ -42,21 +42,24 @@ _UDP_SHAPE = np.dtype(
 )
 _UDP_GLANCE = np.dtype(
     {
-        "names": ["dst_port", "first", "type"],
-        "formats": ["<u2", "u1", "<u2"],
-        "offsets": [2, 8, 10],
-        "itemsize": 12,
+        "names": ["dst_port", "length", "word", "first", "type", "reserved"],
+        "formats": ["<u2", ">u2", "<u4", "u1", "<u2", "u1"],
+        "offsets": [2, 4, 8, 8, 10, 15],
+        "itemsize": 16,
     }
 )
 """In this machine's byte order: numbers of the other have to be turned for each comparison."""
-_GENEVE_KINDS = tuple(
-    int.from_bytes(kind.to_bytes(2, "big"), "little")
-    for kind in (_TRANSPARENT_ETHERNET, _ETHERTYPE_IPV4, _ETHERTYPE_IPV6)
-)
-_FLANNEL_WORD = int.from_bytes(_FLANNEL_PORT.to_bytes(2, "big"), "little")
+
+
+def _turned(word: int) -> int:
+    return int.from_bytes(word.to_bytes(2, "big"), "little")
+
+
+_GENEVE_KINDS = tuple(map(_turned, (_TRANSPARENT_ETHERNET, _ETHERTYPE_IPV4, _ETHERTYPE_IPV6)))
+_FLANNEL_WORD = _turned(_FLANNEL_PORT)
 _FIRST_BYTES = np.zeros(256, dtype=np.bool_)
-_FIRST_BYTES[[_VXLAN_WORD >> 24, _GROUP_POLICY, _GENERIC, *range(0x45, 0x50)]] = True
-"""What VXLAN and IPv4 begin with."""
+_FIRST_BYTES[[_GROUP_POLICY, _GENERIC, *range(0x45, 0x50)]] = True
+"""What VXLAN's lesser forms and IPv4 begin with."""
 _GRE_SHAPE = np.dtype([("flags", ">u2"), ("type", ">u2"), ("words", ">u4", (2,))])
 _HEADER_WORDS = np.dtype([("words", ">u2", (30,))])
 _IHL = np.dtype([("version", "u1")])
@@ -220,13 +223,17 @@ def _udp(data: Bytes, networks: Networks, ends: Offsets, rows: Indexes) -> _Open
 
 
 def _looks_like_one(glance: npt.NDArray[np.void]) -> Mask:
-    """Nearly all datagrams are none, which four of their bytes tell."""
-    carried, first = glance["type"], glance["first"]
-    geneve = np.zeros(carried.shape, dtype=np.bool_)
+    """Nearly all datagrams are none, which a few of their bytes tell."""
+    word, first, carried = glance["word"], glance["first"], glance["type"]
+    likely = (word == _VXLAN_WORD >> 24) | (glance["dst_port"] == _FLANNEL_WORD)
     for kind in _GENEVE_KINDS:
-        geneve |= carried == kind
-    flannel = glance["dst_port"] == _FLANNEL_WORD
-    return _FIRST_BYTES[first] | (geneve & (first < 0x40)) | flannel
+        likely |= (carried == kind) & (first < 0x40)
+    rare = np.flatnonzero(_FIRST_BYTES[first])
+    if rare.size:
+        total = carried[rare].byteswap().astype(np.int64)
+        fills = total + _UDP_BYTES == glance["length"][rare]
+        likely[rare] |= fills | ((glance["reserved"][rare] == 0) & (word[rare] & 0x40 == 0))
+    return np.asarray(likely)
 
 
 def _vxlan(
