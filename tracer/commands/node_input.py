@@ -10,6 +10,7 @@ import click
 
 from tracer.cluster.file import load as load_cluster
 from tracer.cluster.model import Cluster
+from tracer.commands.api_objects import from_api
 from tracer.events import EventBatch
 from tracer.node.identity import host_names, node_of, told_name
 from tracer.node.model import NodeState
@@ -45,12 +46,15 @@ def collected(cluster: Path | None) -> Input:
     with TemporaryDirectory(prefix="viptrace-") as place:
         directory = Path(place)
         notes = write_state(directory)
+        objects = None
         if cluster is None and (why := write_cluster(directory, None)):
-            notes.append(why)
+            objects, why_api = from_api()
+            notes += [] if objects else [f"{why}; {why_api}"]
         for note in notes:
             click.echo(f"not collected: {harmless(note)}", err=True)
         found = read(directory, cluster)
-        return found._replace(missing=tuple(f"not collected: {note}" for note in notes))
+        missing = tuple(f"not collected: {note}" for note in notes)
+        return found._replace(missing=missing, cluster=objects or found.cluster)
 
 
 def name_of(found: Input, *, live: bool) -> str:

@@ -22,7 +22,7 @@ from tracer.plain import harmless
     "--cluster",
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
     metavar="FILE",
-    help="The cluster's objects as YAML or JSON; without it kubectl is asked.",
+    help="The cluster's objects as YAML or JSON; without it kubectl or the API server is asked.",
 )
 @click.option("--no-cluster", is_flag=True, help="Leave the cluster's objects out.")
 def state(output: Path, cluster: Path | None, no_cluster: bool) -> int:
@@ -32,11 +32,12 @@ def state(output: Path, cluster: Path | None, no_cluster: bool) -> int:
     written. The files hold addresses of whoever talks to this node; secrets are not in them.
     """
     # NumPy hangs on the connection tables: help must not wait for it.
+    from tracer.commands.api_objects import write_from_api
     from tracer.node.state_files import write_cluster, write_state
 
     notes = write_state(output)
     if not no_cluster and (why := write_cluster(output, cluster)):
-        notes.append(why)
+        notes += [why, *write_from_api(output)] if cluster is None else [why]
     for note in notes:
         click.echo(f"not collected: {harmless(note)}", err=True)
     names = sorted(entry.name for entry in output.iterdir())
