@@ -12,6 +12,9 @@ from tracer.node.chain_names import iptables_hash, nft_endpoint, nft_port, port_
 
 _XT = re.compile(r"KUBE-(SVC|SVL|EXT|FW|XLB|SEP)-([A-Z2-7]{16})$")
 _NFT = re.compile(r"(service|local|external|firewall|endpoint|affinity)-([A-Z2-7]{8})-(.+)$")
+_COMMENT = re.compile(r'--comment "?([^\s"/]+/[^\s"]+)(?: -> ([^\s"]+))?')
+"""``ns/svc:port cluster IP`` or, before an endpoint, ``ns/svc:port -> ip:port``."""
+_READABLE = re.compile(r"([^/]+/[^/]+)/[a-z]+/([^/]*?)(?:__(.+)/(\d+))?$")
 _MEANINGS = {
     "SVC": "endpoints of {}",
     "SVL": "local endpoints of {}",
@@ -61,13 +64,18 @@ class Names:
         pod = self._cluster.pod_by_address.get(ip)
         return pod.node if pod else ""
 
-    def chain(self, name: str) -> str:
-        """What kube-proxy made a chain for, recomputed from the cluster; empty if not known."""
+    def chain(self, name: str, rule: str = "") -> str:
+        """What kube-proxy made a chain for; empty if not known.
+
+        Recomputed from the cluster. What the cluster does not have is told as the comment of
+        the ``rule`` that leads there says it, or as the readable part of the name does.
+        """
         if match := _XT.match(name):
-            kind, key = match[1], match[2]
-            known = self._hashes.get(key, "")
+            kind = match[1]
+            known = self._hashes.get(match[2], "") or _said(_COMMENT.search(rule))
         elif match := _NFT.match(name):
-            kind, known = match[1], self._hashes.get(f"{match[2]}-{match[3]}", "")
+            kind = match[1]
+            known = self._hashes.get(f"{match[2]}-{match[3]}", "") or _read(match[3])
         else:
             return ""
         return _MEANINGS[kind].format(known) if known else ""
@@ -112,3 +120,19 @@ class Names:
             iptables_hash(f"{endpoint.service}:{endpoint.port_name}", protocol, where): meaning,
             nft_endpoint(*name, address.text(endpoint.ip), endpoint.port): meaning,
         }
+
+
+def _said(found: re.Match[str] | None) -> str:
+    """A Service port, or an endpoint of one, out of kube-proxy's comment."""
+    if found is None:
+        return ""
+    return f"{found[2]} of {found[1]}" if found[2] else found[1]
+
+
+def _read(name: str) -> str:
+    """The same out of the readable part of a name in nftables mode; IPv6 has dots there."""
+    found = _READABLE.match(name)
+    if found is None:
+        return ""
+    label = f"{found[1]}:{found[2]}" if found[2] else found[1]
+    return f"{found[3]}:{found[4]} of {label}" if found[3] else label

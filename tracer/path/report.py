@@ -30,6 +30,7 @@ def as_json(explanation: Explanation) -> Plain:
                 "chain": step.chain,
                 "rule": step.rule,
                 "effect": step.effect,
+                "meaning": _meaning(explanation, step) or None,
             }
             for step in path.steps
         ],
@@ -108,9 +109,14 @@ def _grouped(steps: Sequence[Step]) -> Iterator[list[Step]]:
         yield group
 
 
+def _meaning(explanation: Explanation, step: Step) -> str:
+    """What the chain is for that a step leads to."""
+    return explanation.names.chain(step.effect.rpartition(" to ")[2], step.rule)
+
+
 def _step(explanation: Explanation, step: Step) -> Iterator[str]:
     where = " ".join(word for word in (step.table, step.chain) if word)
-    meaning = explanation.names.chain(step.effect.rpartition(" to ")[2])
+    meaning = _meaning(explanation, step)
     effect = f"{step.effect} [{meaning}]" if meaning else step.effect
     yield f"├─ {where + ': ' if where else ''}{effect}"
     if step.rule and not step.rule.isspace():

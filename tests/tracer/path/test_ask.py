@@ -96,7 +96,9 @@ def test_the_json_object_keeps_its_contract(mode):
         told
     )
     assert (told["type"], told["verdict"], told["cause"]) == ("path", "delivered", None)
-    assert all({"hook", "table", "chain", "rule", "effect"} == set(s) for s in told["steps"])
+    assert all(
+        {"hook", "table", "chain", "rule", "effect", "meaning"} == set(s) for s in told["steps"]
+    )
     assert [backend["name"] for backend in told["backends"]] == ["shop/web-1", None]
     assert told["source_nat"] is None
     json.dumps(told)
@@ -132,3 +134,16 @@ def test_hashes_are_resolved_from_the_cluster():
     assert names.chain(chain) == sep
     assert names.chain("KUBE-SVC-AAAAAAAAAAAAAAAA") == ""
     assert names.chain("INPUT") == ""
+
+
+def test_chains_the_cluster_does_not_know_are_told_by_comments_and_names():
+    names = Names(Cluster())
+    rule = '-A KUBE-SERVICES -m comment --comment "a/b:p cluster IP" -j KUBE-SVC-AAAAAAAAAAAAAAAA'
+    assert names.chain("KUBE-SVC-AAAAAAAAAAAAAAAA", rule) == "endpoints of a/b:p"
+    rule = '-A X -m comment --comment "a/b:p -> 10.0.0.1:80" -j KUBE-SEP-AAAAAAAAAAAAAAAA'
+    assert names.chain("KUBE-SEP-AAAAAAAAAAAAAAAA", rule) == "endpoint 10.0.0.1:80 of a/b:p"
+    assert names.chain("KUBE-XLB-AAAAAAAAAAAAAAAA", "--comment a/b") == "external traffic to a/b"
+    assert names.chain("KUBE-SVC-AAAAAAAAAAAAAAAA", '--comment "else"') == ""
+    nft = "endpoint-5OJB2KTY-ns1/svc1/tcp/p80__10.180.0.1/80"
+    assert names.chain(nft) == "endpoint 10.180.0.1:80 of ns1/svc1:p80"
+    assert names.chain("external-5OJB2KTY-ns1/svc1/tcp/") == "external traffic to ns1/svc1"
