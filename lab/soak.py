@@ -117,6 +117,7 @@ def _kill(topology: Topology) -> None:
     """A pod dies with connections open; what is sent to it afterwards is refused."""
     with ThreadPoolExecutor(1) as pool:
         flowing = pool.submit(_round, topology, 200)
-        time.sleep(1.0)
+        time.sleep(0.5)
         topology.stop_server(GOING)
         flowing.result()
+    _round(topology, 100)

@@ -25,8 +25,8 @@ from tracer.diagnosis.subjects import (
     by_destination,
     flow_finding,
 )
-from tracer.diagnosis.wording import flow_lines, plain
-from tracer.flow import Rows, Seen
+from tracer.diagnosis.wording import flow_lines, plain, word
+from tracer.flow import Leg, Rows, Seen
 
 QUIET_NS = 30_000_000_000
 
@@ -77,5 +77,15 @@ def _finding(scene: Scene, group: Group, bridges: list[str]) -> Finding:
             Evidence("rule", f"pods are ports of bridge {plain(', '.join(bridges[:3]))}"),
             *flow_lines(scene, group.rows, "packet", "to itself, no answer"),
         ),
-        remedy=CAUSE.steps(device=f"<port of {text(pod)}>"),
+        remedy=CAUSE.steps(device=_port(scene, int(group.rows[0])) or f"<port of {text(pod)}>"),
     )
+
+
+def _port(scene: Scene, row: int) -> str:
+    """The bridge's port by which the request came; empty where that was not seen."""
+    flows, names = scene.table.flows, scene.node.interfaces
+    for leg in (Leg.CLIENT_OUT, Leg.BACKEND_OUT):
+        name = names.get(int(flows["leg_ifindex"][row, leg]), "")
+        if name in scene.node.masters:
+            return word(name)
+    return ""

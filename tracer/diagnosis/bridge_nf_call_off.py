@@ -13,6 +13,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from tracer.address import is_ipv4
 from tracer.diagnosis import places, signs
 from tracer.diagnosis.causes.tracking import BRIDGE_NF_CALL as CAUSE
 from tracer.diagnosis.finding import Evidence, Finding
@@ -64,9 +65,9 @@ class BridgeNfCallOff:
 
     def holds(self, scene: Scene, finding: Finding) -> bool:
         """While the setting is off; where it is not known, until answers come again."""
-        if any(_off(scene, family) for family in SETTINGS):
-            return not answered_since(scene, finding, QUIET_NS)
-        return False
+        flow = finding.subject.flow
+        family = 2 if flow is None or is_ipv4(flow.dst) else 10
+        return _off(scene, family) and not answered_since(scene, finding, QUIET_NS)
 
 
 def _off(scene: Scene, family: int) -> bool:

@@ -7,7 +7,6 @@ import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from string import Formatter
 
 from tracer.diagnosis.audit_catalogue import AUDIT_RULES
 from tracer.diagnosis.catalogue import RULES
@@ -36,9 +35,7 @@ class Explanation:
     @property
     def remedy(self) -> tuple[str, ...]:
         """The steps, with a word in angle brackets where a finding names the thing."""
-        parts = [part for step in self.cause.remedy for part in Formatter().parse(step)]
-        names = {name for _, name, _, _ in parts if name}
-        return self.cause.steps(**{name: f"<{name.replace('_', ' ')}>" for name in names})
+        return self.cause.sketched()
 
     @property
     def sights(self) -> Iterator[tuple[str, str]]:

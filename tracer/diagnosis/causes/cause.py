@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from string import Formatter
 
 from tracer.diagnosis.finding import Severity
 
@@ -54,3 +55,9 @@ class Cause:
     def steps(self, **names: str) -> tuple[str, ...]:
         """The remedy with these words filled in; they are never themselves templates."""
         return tuple(step.format(**names) for step in self.remedy)
+
+    def sketched(self, **names: str) -> tuple[str, ...]:
+        """The same where not every word is known: the others stand in angle brackets."""
+        parts = [part for step in self.remedy for part in Formatter().parse(step)]
+        wanted = {name: f"<{name.replace('_', ' ')}>" for _, name, _, _ in parts if name}
+        return self.steps(**{name: names.get(name, blank) for name, blank in wanted.items()})

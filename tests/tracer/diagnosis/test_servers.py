@@ -1,0 +1,129 @@
+"""IPVS's connections, servers and settings."""
+
+from dataclasses import replace
+
+import pytest
+
+from tests.builders import packet, record
+from tests.tracer.diagnosis.story import (
+    CLIENT_POD,
+    HERE,
+    POD_HERE,
+    POD_THERE,
+    THERE,
+    VIP,
+    Story,
+    cluster,
+    handshake,
+    node_state,
+    refused_by,
+    service,
+    with_sysctls,
+    words,
+)
+from tracer.address import parse
+from tracer.diagnosis.finding import Severity
+from tracer.events import Flag, Hook
+from tracer.node.model import VirtualServer
+
+KNOWN = cluster(service(), endpoints=[HERE, THERE])
+ENDS = f"{CLIENT_POD}:40000", f"{VIP}:80"
+BACKEND = f"{POD_HERE}:8080"
+
+
+def server(*weights, ip=VIP, port=80):
+    pods = (POD_HERE, POD_THERE)
+    backends = tuple((parse(p), 8080, w) for p, w in zip(pods, weights, strict=False))
+    return VirtualServer(6, parse(ip), port, "rr", backends)
+
+
+def node(*servers, **sysctls):
+    known = with_sysctls(node_state(VIP, mode="ipvs"), **sysctls)
+    return replace(known, virtual_servers=servers, known=known.known | {"virtual_servers"})
+
+
+def test_a_ready_endpoint_without_weight_is_named_with_the_command():
+    story = Story(KNOWN, node(server(0, 1)))
+    assert story.causes == ["ipvs-weight-zero-after-restart"]
+    assert f"ipvsadm -e -t {VIP}:80 -r {BACKEND} -m -w 1" in story.only.remedy
+    story.node(node(server(1, 1)))
+    assert story.causes == []
+
+
+def test_an_endpoint_that_is_not_ready_may_have_none():
+    known = cluster(service(), endpoints=[replace(HERE, ready=False), THERE])
+    assert Story(known, node(server(0, 1))).causes == []
+
+
+def test_a_virtual_server_that_no_service_has():
+    story = Story(KNOWN, node(server(1, 1), server(1, ip="10.200.1.77")))
+    assert story.causes == ["ipvs-foreign-virtual-server"]
+    assert "ipvsadm -D -t 10.200.1.77:80" in words(story.only)
+
+
+def test_node_ports_on_the_nodes_addresses_are_the_services():
+    assert Story(KNOWN, node(server(1, 1, ip="172.18.0.3", port=30080))).causes == []
+
+
+@pytest.mark.parametrize(
+    ("value", "severity"), [("3", Severity.WARNING), ("1", Severity.INFO), ("0", None)]
+)
+def test_a_defence_that_is_on(value, severity):
+    story = Story(KNOWN, node(server(1, 1), net__ipv4__vs__drop_packet=value))
+    assert [finding.severity for finding in story.found] == [severity] * (severity is not None)
+
+
+def test_port_21_is_special():
+    ports = service()
+    ports = replace(ports, ports=(replace(ports.ports[0], port=21),))
+    known = cluster(ports, endpoints=[HERE])
+    assert Story(known, node(server(1, port=21))).causes == ["ipvs-defense-or-ftp-special-case"]
+
+
+@pytest.mark.parametrize(("release", "found"), [("5.4.0-90", True), ("6.1.0", False), ("x", False)])
+def test_old_kernels_delay_connections_that_reuse_ports(release, found):
+    settings = {
+        "kernel__osrelease": release,
+        "net__ipv4__vs__conn_reuse_mode": "1",
+        "net__ipv4__vs__conntrack": "1",
+    }
+    story = Story(KNOWN, node(server(1, 1), **settings))
+    assert story.causes == ["ipvs-conn-reuse-delay"] * found
+
+
+def connected(story):
+    """An IPVS connection with its answer, both legs seen."""
+    story.tell(
+        record(Hook.IPVS_NEW, 1, *ENDS, nat=(ENDS[0], BACKEND), flags=Flag.IPVS | Flag.AFTER),
+        *handshake(1, *ENDS),
+        *handshake(1, ENDS[0], BACKEND),
+    )
+
+
+def test_a_reset_in_the_services_name_that_the_backend_did_not_send():
+    story = Story(KNOWN, node(server(1, 1)))
+    connected(story)
+    story.tell(packet(950, *ENDS, "A", seq=5), packet(950, ENDS[1], ENDS[0], "R", seq=7))
+    assert story.causes == ["ipvs-idle-timeout-rst"]
+    assert "ipvsadm --set 7200 120 300" in words(story.only)
+
+
+def test_a_reset_of_the_backend_is_its_own_affair():
+    story = Story(KNOWN, node(server(1, 1)))
+    connected(story)
+    story.tell(
+        packet(9, BACKEND, ENDS[0], "R", seq=7),
+        packet(9, ENDS[1], ENDS[0], "R", seq=7),
+    )
+    assert story.causes == []
+
+
+def test_a_reused_port_leads_to_a_drained_server():
+    known = cluster(service(), endpoints=[THERE])
+    settings = {"net__ipv4__vs__conn_reuse_mode": "0"}
+    story = Story(known, node(server(0, 1), **settings))
+    story.tell(*refused_by(1, ENDS, BACKEND))
+    assert story.causes == ["ipvs-reuse-to-draining-server"]
+    other = Story(known, node(server(0, 1)))
+    other.tell(*refused_by(1, ENDS, BACKEND))
+    assert other.causes == ["endpoint-removal-lag"]
