@@ -73,16 +73,17 @@ def explain(
 
 def _remedy(explanation: Explanation) -> list[str]:
     """What the catalogue says of the cause."""
+    from tracer.address import text
     from tracer.diagnosis.causes import CAUSES_BY_ID
+    from tracer.diagnosis.wording import service_word
 
     cause = CAUSES_BY_ID.get(explanation.path.cause)
     if cause is None:
         return []
     packet = explanation.packet
     service = explanation.names.service_at(packet.dst, packet.dport)
-    words = {"namespace": service.namespace, "name": service.name} if service else {}
-    try:
-        steps = cause.steps(**words)
-    except KeyError:  # its steps name what only a trace can tell
-        steps = ()
+    words = {"address": text(packet.dst), "virtual": text(packet.dst), "client": text(packet.src)}
+    if service:
+        words["namespace"], words["name"] = service_word(service.key)
+    steps = cause.sketched(**words, port=str(packet.dport))
     return ["", harmless(cause.title), harmless(cause.summary), *numbered(steps)]

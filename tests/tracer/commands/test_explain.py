@@ -42,6 +42,8 @@ def test_a_loss_names_its_cause(capsys):
     assert explain("10.244.1.100", "10.96.0.30:80", scenario=scenario) == 0
     told = capsys.readouterr().out
     assert "rejected (icmp-port-unreachable): svc-no-endpoints" in told
+    assert "kubectl get endpointslices -n default -l kubernetes.io/service-name=empty" in told
+    assert "-l <selector>" in told  # what the walk does not know has its place
 
 
 def test_a_cluster_file_in_the_state_directory_is_found(tmp_path, capsys):
