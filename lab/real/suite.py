@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from lab.kernels import KernelImage, Say
+from lab.kernels import KernelImage, Say, cache_root
 from lab.real.control_plane import ControlPlane
 from lab.real.releases import CURRENT, ensure_program, why_not
 from lab.tools import ensure_tools
@@ -53,4 +53,6 @@ def run_beside(
             return subprocess.run(command, env=env, check=False).returncode
         access.from_guest().save(path)
         say(f"booting {image.version}; results in {results}")
-        return run_in_vm(image, ["env", f"{variable}={path}", *command], results, settings)
+        # The guest has another home: what was built lies in this one's cache.
+        known = [f"{variable}={path}", f"XDG_CACHE_HOME={cache_root().parent}"]
+        return run_in_vm(image, ["env", *known, *command], results, settings)
