@@ -205,3 +205,27 @@ def wait_until(reached: Callable[[], bool], process: subprocess.Popen[bytes]) ->
         assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def test_a_replay_says_what_the_live_run_said(netns, tmp_path, capsys):
+    path, cluster, shown = (tmp_path / name for name in ("run.pcapng", "cluster.yaml", "shown"))
+    cluster.write_text(CLUSTER)
+    options = ("--cluster", str(cluster), "--node", "w1", "--duration", "3", "--record", str(path))
+    with shown.open("wb") as output:
+        arguments = ("-m", "tracer", "live", "--json", "--backend", "conntrack", *options)
+        with started(netns, *arguments, stdout=output) as process:
+            assert process.wait(40) == 0
+    live = [json.loads(line) for line in shown.read_text().splitlines()]
+    again = lines_of(capsys, path)
+    assert len(told(live, "translation")) > 20
+    for kind in ("translation", "finding"):
+        assert told(again, kind) == told(live, kind)
+    for figure in ("packets", "events", "translations", "findings", "lost"):
+        assert again[-1][figure] == live[-1][figure], figure
+
+
+def told(lines: list[dict], kind: str) -> list[str]:
+    """Lines of a kind without the numbers of flows: those hold for one run."""
+    numbers = {"id", "upstream", "downstream"}
+    plain = ({k: v for k, v in line.items() if k not in numbers} for line in lines)
+    return sorted(json.dumps(line, sort_keys=True) for line in plain if line["type"] == kind)
