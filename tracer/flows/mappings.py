@@ -205,7 +205,9 @@ def _fold_provisional(store: FlowStore, rows: Rows) -> None:
     flows["last_ns"][rows] = np.maximum(flows["last_ns"][rows], flows["last_ns"][found])
     late = flows["answer_ns"][rows] == 0
     flows["answer_ns"][rows[late]] = flows["answer_ns"][found[late]]
-    store.remove(found)
+    # Two lives of one connection in a batch fold the same row: given back twice, it would be
+    # handed out twice, and two flows would share it.
+    store.remove(ascending(found))
 
 
 def _witness(store: FlowStore, records: Records, rows: Rows, source: Seen) -> None:
