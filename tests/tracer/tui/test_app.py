@@ -11,6 +11,7 @@ from tests.tracer.tui.desk import Desk, busy, drawn, enter_filter, press, screen
 from tracer.events import Flag
 from tracer.pipeline import Pipeline
 from tracer.tui.app import TracerApp
+from tracer.tui.pages import PAGES
 from tracer.tui.screens import DegradedScreen, DetailScreen, HelpScreen
 from tracer.tui.widgets.blackholes import Blackholes
 from tracer.tui.widgets.detail_pane import DetailPane, describe
@@ -278,6 +279,10 @@ async def test_hostile_names_are_only_text_on_screen():
         assert all(line.isprintable() for line in seen.split("\n"))
         assert "[red]evil" in seen
         assert "\\u202e" in seen
+        for entry in PAGES:
+            await press(pilot, entry.key)
+            await settle(pilot)
+            assert all(line.isprintable() for line in screen_text(desk.app).split("\n"))
 
 
 async def test_without_colours_every_word_is_still_there(monkeypatch):
