@@ -18,7 +18,7 @@ DIFFERENTIAL = -m lab.differential --seed $(or $(SEED),1) --count $(or $(COUNT),
 	$(patsubst %,--engine %,$(filter iptables legacy mixed nft services-% ipvs,$(ENGINE))) \
 	$(FAMILY:%=--family %)
 
-.PHONY: help install demo test lint format test-package test-image plugin site test-native test-differential test-kernel test-cluster kernel-matrix test-captures \
+.PHONY: help install demo test lint format test-package test-image plugin site test-native test-differential test-kernel test-cluster test-cluster-native test-cluster-kernel kernel-matrix test-captures \
 	fuzz playground bench bench-smoke image docs causes lock screenshots clean
 
 help: ## this list
@@ -61,13 +61,17 @@ test-kernel: install ## probes, IPVS and every proxy mode on a Debian kernel in 
 	@$(PY) -m lab vm --timeout 900 -- python -m pytest -p no:cacheprovider -m kernel tests/kernel
 	@$(PY) -m lab vm --timeout 2600 -- python -m lab kernel-suite
 
-test-cluster: install ## kube-proxy and kube-apiserver themselves, built once from Go modules (root)
+test-cluster: test-cluster-native test-cluster-kernel ## kube-proxy and kube-apiserver themselves, every mode
+
+test-cluster-native: install ## the same on this kernel: all but ipvs mode (root, Go)
 	@$(PY) -m pytest -m cluster tests/cluster
 	@$(PY) -m lab with-api --skip -- sh -ec ' \
 		$(PY) -m lab kernel-suite --proxy $(KUBE_PROXY) --mode iptables --mode nftables \
 			--backend conntrack --tcp 97 --udp 47 --no-blackhole; \
 		for mode in iptables nftables; do \
 			$(PY) -m lab rollout --proxy $(KUBE_PROXY) --mode $$mode --backend conntrack; done'
+
+test-cluster-kernel: install ## the same in the VM: ipvs mode and probes (root, Go)
 	@$(PY) -m lab with-api --skip --vm --timeout 2400 -- python -m lab kernel-suite \
 		--proxy $(KUBE_PROXY) --family 4 --backend bpf --tcp 97 --udp 47
 
