@@ -64,12 +64,12 @@ test-kernel: install ## probes, IPVS and every proxy mode on a Debian kernel in 
 test-cluster: test-cluster-native test-cluster-kernel ## kube-proxy and kube-apiserver themselves, every mode
 
 test-cluster-native: install ## the same on this kernel: all but ipvs mode (root, Go)
-	@$(PY) -m pytest -m cluster tests/cluster
 	@$(PY) -m lab with-api --skip -- sh -ec ' \
 		$(PY) -m lab kernel-suite --proxy $(KUBE_PROXY) --mode iptables --mode nftables \
 			--backend conntrack --tcp 97 --udp 47 --no-blackhole; \
 		for mode in iptables nftables; do \
 			$(PY) -m lab rollout --proxy $(KUBE_PROXY) --mode $$mode --backend conntrack; done'
+	@$(PY) -m pytest -m cluster tests/cluster
 
 test-cluster-kernel: install ## the same in the VM: ipvs mode and probes (root, Go)
 	@$(PY) -m lab with-api --skip --vm --timeout 2400 -- python -m lab kernel-suite \
