@@ -54,7 +54,8 @@ class DangerousService:
 def _claims(service: Service) -> Iterator[tuple[bytes, str]]:
     """Addresses that an author of the Service, or of its status, chose."""
     yield from ((address, "spec.externalIPs") for address in service.external_ips)
-    for address, mode in zip(service.load_balancer_ips, service.load_balancer_modes, strict=False):
+    modes = service.load_balancer_modes or ("VIP",) * len(service.load_balancer_ips)
+    for address, mode in zip(service.load_balancer_ips, modes, strict=False):
         if mode != "Proxy" and address not in service.external_ips:
             yield address, "status.loadBalancer.ingress"
 

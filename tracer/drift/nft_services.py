@@ -46,7 +46,7 @@ def _elements(table: NftTable, name: str) -> Iterator[tuple[Place, Json]]:
     found = table.sets.get(name)
     for key, verdict in found.exact.items() if found else ():
         *ip, protocol, port = ("", *key) if len(key) == 2 else key
-        if len(ip) == 1 and port.isdigit():
+        if len(ip) == 1 and port.isascii() and port.isdecimal():
             yield (protocol, ip[0], int(port)), verdict
 
 

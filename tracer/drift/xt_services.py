@@ -26,9 +26,9 @@ FILTER_CHAINS = ("KUBE-SERVICES", "KUBE-EXTERNAL-SERVICES", "KUBE-FORWARD", "KUB
 _COMMENT = re.compile(r'-m comment|--comment (?:"(?:[^"\\]|\\.)*"|\S+)')
 _DESTINATION = re.compile(r"(?<!!) -d ([0-9A-Fa-f.:]+)(?:/32|/128)?(?= )")
 _PROTOCOL = re.compile(r" -p (tcp|udp|sctp)(?= )")
-_PORT = re.compile(r" --dport (\d+)(?= |$)")
+_PORT = re.compile(r" --dport ([0-9]{1,5})(?= |$)")
 _TARGET = re.compile(r" -[jg] (\S+)")
-_CHANCE = re.compile(r"--probability ([0-9.]+)")
+_CHANCE = re.compile(r"--probability ([01](?:\.[0-9]+)?)(?= )")
 _TO = re.compile(r" --to-destination (\S+)")
 _SOME_SOURCES = re.compile(r" -s | --src-type ")
 _DEPTH = 4
