@@ -247,5 +247,5 @@ class _CaptureFile:
     def _columns(
         self, numbers: npt.NDArray[np.int64]
     ) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32], npt.NDArray[np.uint16]]:
-        points = np.array(self._points, dtype=np.uint32)[numbers]
+        points = np.array(self._points, dtype=np.uint32).reshape(-1, 3)[numbers]
         return points[:, 0], points[:, 1], points[:, 2].astype(np.uint16)

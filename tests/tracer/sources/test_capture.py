@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 from scapy.layers.inet import IP, UDP
 
-from tests.tracer.capture_file.blocks import classic, enhanced, interface, option, section
+from tests.tracer.capture_file.blocks import block, classic, enhanced, interface, option, section
+from tracer.capture_file.blocks import LOCAL
 from tracer.errors import InputError
 from tracer.events import EVENT, Flag, Origin
 from tracer.sources.capture import CaptureSource
@@ -205,6 +206,13 @@ def test_packets_without_ip_are_left_out(tmp_path):
     assert batch.records["time_ns"].tolist() == [SECOND, 3 * SECOND]
     assert batch.packets.packet(1) == udp(3)
     assert list(batch.interfaces.values()) == ["a"]
+
+
+def test_damage_before_any_interface_is_passed_over(tmp_path):
+    path = tmp_path / "capture.pcapng"
+    damaged = section() + block("<", LOCAL, bytes(8)) + b"\xff" * 64
+    path.write_bytes(damaged + section() + interface() + enhanced(5, udp(1)))
+    assert ports(batches_of(path)) == [1]
 
 
 def test_files_that_cannot_be_read(tmp_path):
