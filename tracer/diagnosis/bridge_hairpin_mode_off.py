@@ -13,6 +13,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import numpy as np
+
 from tracer.address import packed_at, text
 from tracer.diagnosis import places, signs
 from tracer.diagnosis.causes.tracking import HAIRPIN_MODE_OFF as CAUSE
@@ -26,7 +28,7 @@ from tracer.diagnosis.subjects import (
     flow_finding,
 )
 from tracer.diagnosis.wording import flow_lines, plain, word
-from tracer.flow import Leg, Rows, Seen
+from tracer.flow import Rows, Seen
 
 QUIET_NS = 30_000_000_000
 
@@ -82,10 +84,12 @@ def _finding(scene: Scene, group: Group, bridges: list[str]) -> Finding:
 
 
 def _port(scene: Scene, row: int) -> str:
-    """The bridge's port by which the request came; empty where that was not seen."""
+    """The bridge's port by which the pod's requests come; empty where that was not seen."""
     flows, names = scene.table.flows, scene.node.interfaces
-    for leg in (Leg.CLIENT_OUT, Leg.BACKEND_OUT):
-        name = names.get(int(flows["leg_ifindex"][row, leg]), "")
+    mine = flows["alive"] & (flows["client"] == flows["client"][row]).all(axis=1)
+    mine &= flows["client_port"] == flows["client_port"][row]
+    for number in np.unique(flows["leg_ifindex"][mine]):
+        name = names.get(int(number), "")
         if name in scene.node.masters:
             return word(name)
     return ""

@@ -18,9 +18,9 @@ from tracer.diagnosis.causes.fallbacks import UNANSWERED_UNEXPLAINED as CAUSE
 from tracer.diagnosis.finding import Evidence, Finding, Severity
 from tracer.diagnosis.rule import Scene
 from tracer.diagnosis.subjects import Group, answered_since, by_destination, flow_finding
-from tracer.diagnosis.wording import flow_lines
+from tracer.diagnosis.wording import flow_lines, plain
 from tracer.events import Protocol
-from tracer.flow import Rows, Seen
+from tracer.flow import Leg, Rows, Seen
 
 QUIET_NS = 10_000_000_000
 _ASKED_TWICE = 2
@@ -75,6 +75,17 @@ def _finding(scene: Scene, group: Group, confidence: float, severity: Severity) 
         severity=severity,
         confidence=confidence,
         summary=f"requests to {group.name} are sent on and never answered{times}",
-        evidence=lines + lost,
+        evidence=lines + _way_out(scene, group) + lost,
         remedy=CAUSE.remedy,
     )
+
+
+def _way_out(scene: Scene, group: Group) -> tuple[Evidence, ...]:
+    """The interface by which a translated request was seen to leave."""
+    flows, names = scene.table.flows, scene.node.interfaces
+    left = flows["leg_ifindex"][group.rows, Leg.BACKEND_OUT]
+    device = next((names[int(number)] for number in left if int(number) in names), "")
+    if not device:
+        return ()
+    told = f"translated and sent out of {plain(device)}; no answer came back to this node"
+    return (Evidence("packet", f"{told}; not visible from here"),)

@@ -58,11 +58,16 @@ UNANSWERED_UNEXPLAINED = Cause(
     severity=Severity.WARNING,
     modes=EVERY_MODE,
     symptom="Timeouts.",
-    summary="The request was sent on and nothing came back here; no drop was seen on this node.",
+    summary=(
+        "The request was sent on and nothing came back here; no drop was seen on this node. Where "
+        "it was lost is not visible from here."
+    ),
     remedy=(
         "Trace on the backend's node too: does the request arrive there, and does the answer "
         "leave towards this node?",
         "ip route get <backend>; ip neigh   # next hop reachable? overlay and cloud firewall open?",
+        "Not visible from here: check security groups, the cloud's source and destination check, "
+        "and routes back to this node",
     ),
     fallback=True,
     sight=Sight(

@@ -191,8 +191,8 @@ MTU_BLACKHOLE = Cause(
         "Lower the CNI plug-in's MTU below the narrowest link minus 50 (VXLAN), 20 (IPIP) or 80 "
         "(WireGuard) bytes",
         "Let ICMP 3/4 (ICMPv6 type 2) through every firewall on the way",
-        "First aid: iptables -t mangle -A FORWARD -p tcp --tcp-flags SYN,RST SYN "
-        "-j TCPMSS --clamp-mss-to-pmtu; sysctl -w net.ipv4.tcp_mtu_probing=1",
+        "iptables -t mangle -A FORWARD -p tcp --tcp-flags SYN,RST SYN "
+        "-j TCPMSS --clamp-mss-to-pmtu   # first aid; on clients: net.ipv4.tcp_mtu_probing=1",
     ),
     sight=Sight(
         bpf="ICMP 'too big' for one flow, again after seconds",
