@@ -7,7 +7,7 @@ import shlex
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Event
 
@@ -45,6 +45,13 @@ class Terminal:
             assert time.monotonic() < ends_at, f"{words} not on the screen:\n{text}"
             _PAUSE.wait(0.1)
 
+    def leave(self) -> None:
+        """Let the program end by itself, so that it takes down what it has set up."""
+        if EXITED not in self.text():
+            self.press("C-c")
+            with suppress(AssertionError):
+                self.until(EXITED)
+
     def _tmux(self, *words: str) -> str:
         command = ["tmux", "-S", str(self._socket), *words]
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout
@@ -61,7 +68,9 @@ def terminal(
     size = ["-x", str(columns), "-y", str(rows)]
     environment = {**os.environ, "TERM": "xterm-256color", "LC_ALL": "C.UTF-8", "NO_COLOR": ""}
     subprocess.run([*start, *size, "sh", "-c", shown], check=True, env=environment)
+    shown_on = Terminal(socket, patience_s)
     try:
-        yield Terminal(socket, patience_s)
+        yield shown_on
     finally:
+        shown_on.leave()
         subprocess.run(["tmux", "-S", str(socket), "kill-server"], check=False)
