@@ -45,9 +45,9 @@ def _elements(table: NftTable, name: str) -> Iterator[tuple[Place, Json]]:
     """(place, verdict) of a map; keys are (address, protocol, port) or (protocol, port)."""
     found = table.sets.get(name)
     for key, verdict in found.exact.items() if found else ():
-        *ip, protocol, port = ("", *key) if len(key) == 2 else key
-        if len(ip) == 1 and port.isascii() and port.isdecimal():
-            yield (protocol, ip[0], int(port)), verdict
+        whole = ("", *key) if len(key) == 2 else key
+        if len(whole) == 3 and whole[2].isascii() and whole[2].isdecimal():
+            yield (whole[1], whole[0], int(whole[2])), verdict
 
 
 def _target(verdict: Json) -> str:

@@ -46,3 +46,10 @@ def test_damaged_rules_are_compared_all_the_same(mode, edits):
         node = replace(node, nft=nft_text.parse(text, unread))
     compared(node, shop(), HERE)
     audit(replace(node, node_name=HERE), shop(), EventBatch(no_records(), Origin.CONNTRACK, 0))
+
+
+def test_map_keys_of_another_shape_are_no_places():
+    node = state("nftables", shop())
+    places = node.nft.tables["ip", "kube-proxy"].sets["service-ips"].exact
+    places[("10.96.0.10",)] = places[("a", "tcp", "x")] = places[("a", "b", "c", "1")] = None
+    assert compared(node, shop(), HERE) == ()
