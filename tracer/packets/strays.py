@@ -25,10 +25,11 @@ Times = npt.NDArray[np.int64]
 class Strays:
     """Judges the packets of one file, in file order, by the clock of each capture point."""
 
-    def __init__(self) -> None:
+    def __init__(self, last_ns: int | None = None) -> None:
+        """``last_ns``: the time before the first packet, if it is known."""
         self.found = 0
         """Packets that were astray."""
-        self._last: int | None = None
+        self._last = last_ns
         self._believed: dict[int, int] = {}
         """By capture point, where they differ."""
 

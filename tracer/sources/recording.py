@@ -15,7 +15,7 @@ from tracer.cluster.model import Cluster
 from tracer.errors import InputError
 from tracer.events import EventBatch, Flag, Origin, PacketBytes, Records, no_records, stacked
 from tracer.node.model import NodeState
-from tracer.packets import decode_spans
+from tracer.packets import Strays, decode_spans
 from tracer.packets.ragged import joined
 from tracer.recording import ContentReader, Header, StateAt
 from tracer.recording.batches import StoredBatch
@@ -57,7 +57,7 @@ class RecordingSource:
         self._records: list[Records] = []
         self._packets: list[PacketBytes] = []
         self._names: dict[int, str] = {}
-        self._told_damage = 0
+        self._told_damage = self._astray = 0
         self._until_ns = 0
         self._ended = False
 
@@ -167,6 +167,9 @@ class RecordingSource:
         """Packets whose batch was cut off, and damage found behind the last block."""
         if self._records:
             records, packets = self._taken()
+            strays = Strays(self._until_ns or None)
+            strays.settle(records["time_ns"], records["ifindex"], final=True)
+            self._astray += strays.found
             until_ns = max(self._until_ns, int(records["time_ns"].max(initial=0)))
             names = dict(self._names)
             batch = EventBatch(records, Origin.PACKETS, until_ns, interfaces=names, packets=packets)
@@ -187,7 +190,8 @@ class RecordingSource:
         return replace(batch, damaged=batch.damaged + new) if new else batch
 
     def _damage(self) -> int:
-        return self._content.damaged + (self._reader.damaged if self._reader else 0)
+        found = self._content.damaged + self._astray
+        return found + (self._reader.damaged if self._reader else 0)
 
 
 class RecordingParts:
