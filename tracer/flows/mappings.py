@@ -76,7 +76,9 @@ def _apply_life(
     rows = np.where(legs == Leg.CLIENT_OUT, rows, -1)
     ending = _ENDS[records["hook"]]
     stale = _belongs_to_earlier_life(store, records, rows) & ~ending
-    rows[stale] = -1
+    if stale.any():
+        # What follows the beginning, in this life, is not the former connection's either.
+        rows[np.isin(rows, rows[stale])] = -1
     missing = (rows < 0) & ~ending
     if missing.any():
         rows[missing] = _create(store, picked(records, missing), scopes[missing])

@@ -229,3 +229,27 @@ def test_many_flows_keep_every_tuple():
     assert len(table) == 3000
     rows = table.alive()
     assert sorted(table.flows["client_port"][rows].tolist()) == list(range(1, 3001))
+
+
+def test_a_connection_on_ports_just_used_is_one_row_whatever_the_batch_holds():
+    other = "10.244.2.7:8080"
+    replied = {"flags": Flag.DST_NAT | Flag.REPLIED}
+    table = fed(
+        (Origin.CONNTRACK, mapping(1, CLIENT, VIP, POD)),
+        (Origin.PACKETS, packet(100, CLIENT, VIP, "S", seq=7)),
+        (Origin.PACKETS, packet(100, CLIENT, other, "S", seq=7)),
+        (
+            Origin.CONNTRACK,
+            join(
+                mapping(100.03, CLIENT, VIP, POD, hook=Hook.CT_END, **replied),
+                mapping(100.03, CLIENT, VIP, other),
+                mapping(100.03, CLIENT, VIP, other, hook=Hook.CT_UPDATE, **replied),
+            ),
+        ),
+    )
+    backends = [ends(table.flows[row])[3] for row in table.alive()]
+    assert backends.count(other) == 1
+    fresh = [f"10.244.3.9:{port}" for port in range(20000, 20050)]
+    table.update(join(*(mapping(101, client, VIP, POD) for client in fresh)), Origin.CONNTRACK)
+    clients = [ends(table.flows[row])[0] for row in table.alive()]
+    assert [clients.count(client) for client in fresh] == [1] * len(fresh)
