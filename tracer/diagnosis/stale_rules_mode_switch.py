@@ -25,7 +25,10 @@ from tracer.node.model import IPVS_DEVICE
 
 _CLEAN: Mapping[str, str] = {
     "ipvs": f"ip link del {IPVS_DEVICE}; ipvsadm -C",
-    "iptables": "iptables-save | grep -v KUBE- | iptables-restore",
+    "iptables": (
+        "iptables-save | grep -v KUBE- | iptables-restore; "
+        "ip6tables-save | grep -v KUBE- | ip6tables-restore"
+    ),
     "nftables": "nft delete table ip kube-proxy; nft delete table ip6 kube-proxy",
 }
 
