@@ -42,7 +42,8 @@ class UnansweredUnexplained:
         datagrams = np.isin(flows["protocol"][rows], (Protocol.UDP, Protocol.SCTP))
         repeated = signs.requests(flows, rows) >= _ASKED_TWICE
         for group in by_destination(scene, rows[tcp]):
-            yield _finding(scene, group, _tcp_confidence(scene, group), CAUSE.severity), group.rows
+            severity = CAUSE.severity if _insists(scene, group) else Severity.INFO
+            yield _finding(scene, group, _tcp_confidence(scene, group), severity), group.rows
         for group in by_destination(scene, rows[datagrams & repeated]):
             confidence = scene.absence_confidence(0.3)
             yield _finding(scene, group, confidence, Severity.INFO), group.rows
@@ -50,6 +51,16 @@ class UnansweredUnexplained:
     def holds(self, scene: Scene, finding: Finding) -> bool:
         """Until the destination answers again and nothing was lost for a while."""
         return not answered_since(scene, finding, QUIET_NS)
+
+
+def _insists(scene: Scene, group: Group) -> bool:
+    """Whether some client repeated its request, or its repetitions could not be seen here.
+
+    TCP repeats after a second: who was seen to ask once in three was answered, or gave up.
+    """
+    flows, rows = scene.table.flows, group.rows
+    watched = signs.has(flows, rows, Seen.SYN) & signs.has(flows, rows, Seen.PACKETS)
+    return bool((signs.has(flows, rows, Seen.RETRANSMITTED) | ~watched).any())
 
 
 def _tcp_confidence(scene: Scene, group: Group) -> float:

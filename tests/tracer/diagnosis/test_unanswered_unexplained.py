@@ -38,9 +38,14 @@ def told(*records, wait=4, lost=0):
 def test_silence_after_translation_is_found():
     story = told(*OTHERS, translated(1, ASK[0]), *asking(1))
     finding = story.only
-    assert (finding.cause, finding.severity) == (CAUSE, Severity.WARNING)
+    assert (finding.cause, finding.severity) == (CAUSE, Severity.INFO)
     assert finding.confidence == 0.6
     assert finding.subject.service == "default/web"
+
+
+def test_only_a_client_that_insists_is_worth_a_warning():
+    story = told(*OTHERS, translated(1, ASK[0]), *asking(1, 2), wait=6)
+    assert story.only.severity == Severity.WARNING
 
 
 @pytest.mark.parametrize(("times", "confidence"), [((1, 2), 0.75), ((1, 2, 4), 0.9)])
