@@ -18,8 +18,10 @@ DIFFERENTIAL = -m lab.differential --seed $(or $(SEED),1) --count $(or $(COUNT),
 	$(patsubst %,--engine %,$(filter iptables legacy mixed nft services-% ipvs,$(ENGINE))) \
 	$(FAMILY:%=--family %)
 
-.PHONY: help install demo test lint format test-package test-image plugin site test-native test-differential test-kernel test-cluster test-cluster-native test-cluster-kernel kernel-matrix test-captures \
-	fuzz playground bench bench-smoke image docs causes lock screenshots clean
+.PHONY: help install demo test lint format test-package test-image plugin site test-native \
+	test-differential test-kernel test-probes test-cluster test-cluster-native \
+	test-cluster-kernel kernel-matrix test-captures fuzz playground bench bench-smoke image \
+	docs causes lock screenshots clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | \
@@ -57,9 +59,14 @@ test-differential: install ## explain against the kernel (root): SEED= COUNT= EN
 		$(PY) -m lab vm --timeout 7200 --results $$folder -- python $(DIFFERENTIAL) --observe $$folder; \
 		$(PY) $(DIFFERENTIAL) --compare $$folder,$(PY) $(DIFFERENTIAL))
 
-test-kernel: install ## probes, IPVS and every proxy mode on a Debian kernel in a VM
+test-kernel: install ## probes, IPVS and every proxy mode on a Debian kernel in a VM: TCP=997 UDP=499
 	@$(PY) -m lab vm --timeout 900 -- python -m pytest -p no:cacheprovider -m kernel tests/kernel
-	@$(PY) -m lab vm --timeout 2600 -- python -m lab kernel-suite
+	@$(PY) -m lab vm --timeout 2600 -- python -m lab kernel-suite \
+		--tcp $(or $(TCP),997) --udp $(or $(UDP),499)
+
+test-probes: install ## the probes alone, on another kernel: KERNEL=6.12
+	@$(PY) -m lab vm --kernel $(or $(KERNEL),6.1) --timeout 700 -- \
+		python -m pytest -p no:cacheprovider -m kernel tests/kernel/test_probes.py
 
 test-cluster: test-cluster-native test-cluster-kernel ## kube-proxy and kube-apiserver themselves, every mode
 
