@@ -2,8 +2,8 @@
 
 ``store`` owns rows and keys; ``mappings`` takes what the kernel decided, ``packets``
 what was seen on interfaces, ``pairs`` what that tells of translations, ``tunnels`` what
-they were inside, ``evidence`` refusals and drops; ``lives`` tells two connections on the
-same ports apart; ``state`` sums up; ``table`` puts them together.
+they were inside, ``evidence`` refusals and drops; ``lives`` and ``former`` tell two connections on
+the same ports apart; ``state`` sums up; ``table`` puts them together.
 Everything works on whole columns of records.
 """
 

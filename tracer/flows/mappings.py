@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from tracer.events import Flag, Hook, Records, membership, picked
 from tracer.flow import FLOW, Engine, Leg, Rows, Seen
+from tracer.flows.former import ENDS, MAPPED, NOBODYS, belongs_to_earlier_life, owners
 from tracer.flows.lives import cuts, lives
 from tracer.flows.store import FlowStore
 from tracer.index import ascending, distinct
@@ -37,8 +38,6 @@ _FOLDED = {
     Seen.TOO_BIG_AGAIN: Seen.TOO_BIG_AGAIN,
 }
 _FROM_IPVS = membership(Hook.IPVS_NEW, Hook.IPVS_END)
-_BEGINS = membership(Hook.CT_NEW, Hook.IPVS_NEW)
-_ENDS = membership(Hook.CT_END, Hook.IPVS_END)
 _KEPT = ("refusal", "refused_by", "drop_reason", "drop_location", "drop_netns", "too_big_ns")
 
 
@@ -62,20 +61,32 @@ def apply(store: FlowStore, records: Records, scopes: npt.NDArray[np.uint32], so
     cut = cuts(keys, starts, records["hook"] == Hook.CT_END)
     return np.concatenate(
         [
-            _apply_life(store, picked(records, life), scopes[life], source)
+            _apply_life(store, picked(records, life), scopes[life], source, cut[life])
             for life in lives(keys, cut)
         ]
     )
 
 
 def _apply_life(
-    store: FlowStore, records: Records, scopes: npt.NDArray[np.uint32], source: Seen
+    store: FlowStore,
+    records: Records,
+    scopes: npt.NDArray[np.uint32],
+    source: Seen,
+    anew: npt.NDArray[np.bool_],
 ) -> Rows:
+    """Records of one connection on each of their ports; ``anew`` marks those that follow another.
+
+    What is left out is told of a connection that is not known.
+    """
     rows, legs = store.find(before(records, scopes))
     drop_misoriented(store, rows[(rows >= 0) & (legs == Leg.CLIENT_IN)])
-    rows = np.where(legs == Leg.CLIENT_OUT, rows, -1)
-    ending = _ENDS[records["hook"]]
-    stale = _belongs_to_earlier_life(store, records, rows) & ~ending
+    rows = owners(store, records, scopes, np.where(legs == Leg.CLIENT_OUT, rows, -1))
+    kept = rows != NOBODYS
+    if not kept.all():
+        rows, legs, anew, scopes = rows[kept], legs[kept], anew[kept], scopes[kept]
+        records = picked(records, kept)
+    ending = ENDS[records["hook"]]
+    stale = belongs_to_earlier_life(store, records, rows, anew) & ~ending
     if stale.any():
         # What follows the beginning, in this life, is not the former connection's either.
         rows[np.isin(rows, rows[stale])] = -1
@@ -95,28 +106,7 @@ def _apply_life(
 def drop_misoriented(store: FlowStore, rows: Rows) -> None:
     """A flow first seen by its reply was guessed the wrong way round: the kernel knows better."""
     rows = ascending(rows)
-    kernel = np.uint32(Seen.MAPPED | Seen.IPVS_NEW)
-    store.remove(rows[(store.flows["seen"][rows] & kernel) == 0])
-
-
-def _belongs_to_earlier_life(
-    store: FlowStore, records: Records, rows: Rows
-) -> npt.NDArray[np.bool_]:
-    """Whether the row found is a former connection on the same ports."""
-    begins = _BEGINS[records["hook"]] & (rows >= 0)
-    earlier = np.zeros(len(rows), dtype=np.bool_)
-    at = np.flatnonzero(begins)
-    if not at.size:
-        return earlier
-    flows, old, records = store.flows, rows[at], picked(records, at)
-    mapped = (flows["seen"][old] & np.uint32(Seen.MAPPED | Seen.IPVS_NEW)) != 0
-    ended_ns = flows["ended_ns"][old]
-    ended = (ended_ns != 0) & (records["time_ns"] > ended_ns)
-    moved = ((flows["backend"][old] != records["nat_dst"]).any(axis=1)) | (
-        flows["backend_port"][old] != records["nat_dst_port"]
-    )
-    earlier[at] = mapped & (ended | moved)
-    return earlier
+    store.remove(rows[(store.flows["seen"][rows] & MAPPED) == 0])
 
 
 def _create(store: FlowStore, records: Records, scopes: npt.NDArray[np.uint32]) -> Rows:
@@ -190,7 +180,7 @@ def _fold_provisional(store: FlowStore, rows: Rows) -> None:
     flows = store.flows
     found, legs = store.find(store.backend_tuples(rows))
     provisional = (found >= 0) & (legs == 0) & (found != rows)
-    provisional &= (flows["seen"][found] & np.uint32(Seen.MAPPED | Seen.IPVS_NEW)) == 0
+    provisional &= (flows["seen"][found] & MAPPED) == 0
     rows, found = rows[provisional], found[provisional]
     if not rows.size:
         return

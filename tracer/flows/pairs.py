@@ -8,15 +8,14 @@ import numpy.typing as npt
 from tracer.events import Hook, Records, picked
 from tracer.flow import Leg, Rows, Seen
 from tracer.flows import mappings
+from tracer.flows.former import MAPPED, after
 from tracer.flows.rows import Scopes, create
 from tracer.flows.store import FlowStore
-from tracer.tuples import Sides, sides
+from tracer.tuples import Sides
 
 HOOKS = (Hook.PAIRED,)
 
 Mask = npt.NDArray[np.bool_]
-
-_KERNEL = np.uint32(Seen.MAPPED | Seen.IPVS_NEW)
 
 
 def apply(store: FlowStore, records: Records, scopes: Scopes) -> Rows:
@@ -36,7 +35,7 @@ def apply(store: FlowStore, records: Records, scopes: Scopes) -> Rows:
             store, some, store.client_keys(some), records["time_ns"][missing], scopes[missing]
         )
     own = missing | (legs == Leg.CLIENT_OUT)
-    own &= (store.flows["seen"][rows] & _KERNEL) == 0
+    own &= (store.flows["seen"][rows] & MAPPED) == 0
     own &= _same_connection(store, records, rows) & _unclaimed(store, records, rows, scopes)
     records, rows = picked(records, own), rows[own]
     mappings.complete(store, records, rows)
@@ -57,24 +56,13 @@ def _unclaimed(store: FlowStore, records: Records, rows: Rows, scopes: Scopes) -
     A row that packets made for it provisionally is merged, and a former pairing with it is
     over: its ports are in use again.
     """
-    found, legs = store.find(_after(records, scopes))
+    found, legs = store.find(after(records, scopes))
     seen = store.flows["seen"][found]
-    mapped = (seen & _KERNEL) != 0
+    mapped = (seen & MAPPED) != 0
     paired = (seen & np.uint32(Seen.PAIRED)) != 0
     own_life = _same_connection(store, records, found)
     claimed = mapped | np.where(legs == Leg.CLIENT_OUT, paired | ~own_life, legs != Leg.BACKEND_OUT)
     return (found < 0) | (found == rows) | ~claimed
-
-
-def _after(records: Records, scopes: Scopes) -> Sides:
-    return sides(
-        records["nat_src"],
-        records["nat_src_port"].astype(np.uint16),
-        records["nat_dst"],
-        records["nat_dst_port"].astype(np.uint16),
-        records["protocol"],
-        scopes,
-    )
 
 
 def _witness(store: FlowStore, records: Records, rows: Rows) -> None:

@@ -1,0 +1,91 @@
+"""Ports used again: which records tell of the connection before, and which of the next one."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from tracer.events import Hook, Records, membership, picked
+from tracer.flow import Leg, Rows, Seen
+from tracer.flows.rows import Scopes
+from tracer.flows.store import FlowStore
+from tracer.tuples import Sides, sides
+
+BEGINS = membership(Hook.CT_NEW, Hook.IPVS_NEW)
+ENDS = membership(Hook.CT_END, Hook.IPVS_END)
+NOBODYS = -2
+"""Instead of a row: the end of a connection that is not known."""
+MAPPED = np.uint32(Seen.MAPPED | Seen.IPVS_NEW)
+_TOO_SOON_NS = 5_000_000_000
+"""Conntrack keeps even a reset connection for 10 s (``nf_conntrack_tcp_timeout_close``)."""
+
+Mask = npt.NDArray[np.bool_]
+
+
+def after(records: Records, scopes: Scopes) -> Sides:
+    """The tuples after translation, in native byte order."""
+    return sides(
+        records["nat_src"],
+        records["nat_src_port"].astype(np.uint16),
+        records["nat_dst"],
+        records["nat_dst_port"].astype(np.uint16),
+        records["protocol"],
+        scopes,
+    )
+
+
+def belongs_to_earlier_life(store: FlowStore, records: Records, rows: Rows, anew: Mask) -> Mask:
+    """Whether the row found for a beginning is a former connection's on the same ports.
+
+    ``anew``: records that follow the end of one, even if they were read in the same instant.
+    """
+    begins = BEGINS[records["hook"]] & (rows >= 0)
+    earlier = np.zeros(len(rows), dtype=np.bool_)
+    at = np.flatnonzero(begins)
+    if not at.size:
+        return earlier
+    flows, old, records = store.flows, rows[at], picked(records, at)
+    mapped = (flows["seen"][old] & MAPPED) != 0
+    ended_ns = flows["ended_ns"][old]
+    ended = (ended_ns != 0) & (anew[at] | (records["time_ns"] > ended_ns))
+    moved = ((flows["backend"][old] != records["nat_dst"]).any(axis=1)) | (
+        flows["backend_port"][old] != records["nat_dst_port"]
+    )
+    earlier[at] = mapped & (ended | moved)
+    return earlier
+
+
+def owners(store: FlowStore, records: Records, scopes: Scopes, rows: Rows) -> Rows:
+    """The rows, but of the former connection where a record tells of that one.
+
+    The kernel keeps a closed connection for minutes and drops it when a request comes on
+    its ports again: that request is often seen on an interface before the end is told,
+    and by then its row is the one that the ports lead to.
+    """
+    at = np.flatnonzero(_not_begun(store, records, rows))
+    if not at.size:
+        return rows
+    records, scopes, rows = picked(records, at), scopes[at], rows.copy()
+    former, legs = store.find(after(records, scopes))
+    flows, next_one = store.flows, rows[at]
+    same = legs == Leg.BACKEND_OUT
+    for name in ("client_port", "virtual_port", "netns"):
+        same &= flows[name][former] == flows[name][next_one]
+    for name in ("client", "virtual"):
+        same &= (flows[name][former] == flows[name][next_one]).all(axis=1)
+    same &= (former >= 0) & (former != next_one) & (flows["ended_ns"][former] == 0)
+    same &= (flows["seen"][former] & MAPPED) != 0
+    soon = records["time_ns"] < flows["request_ns"][next_one] + _TOO_SOON_NS
+    unknown = np.where(ENDS[records["hook"]] & soon, NOBODYS, next_one)
+    rows[at] = np.where(same, former, unknown)
+    return rows
+
+
+def _not_begun(store: FlowStore, records: Records, rows: Rows) -> Mask:
+    """Records other than beginnings of rows whose request was seen, but of no beginning yet."""
+    begins = BEGINS[records["hook"]]
+    seen = store.flows["seen"][rows]
+    open_ended = (rows >= 0) & (seen & np.uint32(Seen.SYN) != 0) & (seen & MAPPED == 0) & ~begins
+    if open_ended.any() and begins.any():
+        open_ended &= ~np.isin(rows, rows[begins])
+    return open_ended
