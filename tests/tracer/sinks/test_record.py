@@ -102,7 +102,7 @@ def test_a_finding_stands_at_a_packet_of_its_flow(tmp_path):
     assert [finding.cause for finding in pipeline.findings.open()] == ["unanswered-unexplained"]
     *others, last = comments_in(path)
     assert "unanswered" not in "".join(others)
-    assert last.startswith("WARNING unanswered-unexplained: ")
+    assert last.startswith("INFO unanswered-unexplained: ")
 
 
 def test_texts_from_tenants_cannot_act_in_a_comment(tmp_path):
