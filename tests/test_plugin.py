@@ -34,7 +34,9 @@ class Desk:
         self.state.mkdir()
         programs.mkdir()
         fake = Path(__file__).with_name("fake_kubectl.py").read_text()
-        self._program(programs / "kubectl", fake.replace("/usr/bin/env python3", f"{sys.executable} -IS"))
+        self._program(
+            programs / "kubectl", fake.replace("/usr/bin/env python3", f"{sys.executable} -IS")
+        )
         self._program(programs / "viptrace", VIPTRACE)
         self.environment = {
             "PATH": f"{programs}:{os.environ['PATH']}",
