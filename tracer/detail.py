@@ -74,6 +74,8 @@ class Step:
     way: Way
     function: str = ""
     """Kernel function in which that happens; empty for what only packets show."""
+    rules: tuple[str, ...] = ()
+    """Chains and rules that do it, as the node has them now; empty where they are not known."""
 
 
 @dataclass(frozen=True, slots=True)

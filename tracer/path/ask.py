@@ -72,15 +72,15 @@ def explain(
     """Walk a packet; ``sender`` is ``local``, ``iface:NAME``, ``pod:ns/name`` or empty."""
     walker = Walker(state, ipv6=packet.ipv6)
     names = Names(cluster)
-    placed = _placed(walker, cluster, packet, sender)
-    path = summed(walker.walk(placed))
+    sent = placed(walker, cluster, packet, sender)
+    path = summed(walker.walk(sent))
     path = _refined(path, state, cluster, packet)
     notes = (*assumed(state, ipv6=packet.ipv6), *_elsewhere(path, names, node_name))
-    return Explanation(placed, path, names, state, notes)
+    return Explanation(sent, path, names, state, notes)
 
 
-def _placed(walker: Walker, cluster: Cluster, packet: Packet, sender: str) -> Packet:
-    """The packet at the interface where it comes in."""
+def placed(walker: Walker, cluster: Cluster, packet: Packet, sender: str = "") -> Packet:
+    """The packet at the interface where it comes in; ``sender`` as for ``explain``."""
     kind, _, name = sender.partition(":")
     if not any(packet.src[12:]) and packet.src[:12] in (bytes(12), MAPPED_PREFIX):
         return _with_source(walker, packet)

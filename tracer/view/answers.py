@@ -21,12 +21,13 @@ from tracer.view.event_sheet import event_sheet
 from tracer.view.fetched import Fetched
 from tracer.view.flow_sheet import flow_sheet
 from tracer.view.groups import GroupPage
-from tracer.view.journey import journey
+from tracer.view.journey import journey, with_rules
 from tracer.view.node_sheet import NodePage
 from tracer.view.packet_sheet import packet_sheet
 from tracer.view.packet_store import PacketStore
 from tracer.view.past import Closings, flows_at
 from tracer.view.query import Page, Snapshot, ViewQuery
+from tracer.view.rules_passed import RulesPassed
 from tracer.view.service_sheet import ServicePage
 from tracer.view.tape import Tape, marks_of
 from tracer.view.timeline import Timeline
@@ -57,6 +58,7 @@ class View:
         self._trends = TrendKeeper()
         self._service_page, self._node_page = ServicePage(), NodePage()
         self._groups = GroupPage()
+        self._rules = RulesPassed()
         self._filter: tuple[str, Filter | None, str] = ("", None, "")
 
     def observe(self, pipeline: Pipeline, update: Update) -> None:
@@ -167,7 +169,11 @@ class View:
         own = records[touched(records, flow)]
         if at_ns:
             own = own[own["time_ns"] <= at_ns]
-        return journey(flow, naming, packets, own, pipeline.interfaces)
+        steps = journey(flow, naming, packets, own, pipeline.interfaces)
+        service = naming.hit(int(flow["service"][0])) if len(flow) else None
+        key = f"{service.namespace}/{service.name}" if service else ""
+        rules, lost = self._rules.told(flow, pipeline.node, pipeline.cluster, key)
+        return with_rules(steps, rules, lost)
 
     def _services(
         self, pipeline: Pipeline, query: ViewQuery, naming: Naming, base: Snapshot

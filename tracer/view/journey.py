@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -93,6 +93,15 @@ def journey(
             Step(sight.at_ns - began_ns, sight.what, sight.addresses, sight.way, sight.function)
         )
     return (*steps, _end(flow, naming))
+
+
+def with_rules(steps: tuple[Step, ...], rules: tuple[str, ...], lost: bool) -> tuple[Step, ...]:
+    """The way with the rules at the step that they explain: the decision, or where it ended."""
+    wanted = (Way.FAILED,) if lost else (Way.DECIDED,)
+    at = next((place for place, step in enumerate(steps) if step.way in wanted), -1)
+    if not rules or at < 0:
+        return steps
+    return (*steps[:at], replace(steps[at], rules=rules), *steps[at + 1 :])
 
 
 def _packets(packets: FlowPackets, interfaces: Mapping[int, str]) -> Iterator[_Sight]:

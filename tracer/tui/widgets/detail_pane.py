@@ -123,6 +123,9 @@ def _draw_path(text: Text, path: Sequence[Step], functions: bool) -> None:
         if step.addresses and step.addresses != told:
             text.append("│ ", "dim")
             text.append(f"  {step.addresses}\n")
+        for rule in step.rules:
+            text.append("│   ", "dim")
+            text.append(f"{rule}\n", "dim")
         told = step.addresses or told
     if path:
         text.append("\n")
