@@ -32,6 +32,7 @@ def write(folder: Path) -> None:
         place.mkdir(parents=True, exist_ok=True)
     for old in manual.glob("*.1"):
         old.unlink()
+    _contexts()
     write_man_pages(NAME, viptrace, version=version(NAME), target_dir=str(manual), date=DAY)
     for shell, name in SHELLS.items():
         kind = get_completion_class(shell)
@@ -45,13 +46,26 @@ def write(folder: Path) -> None:
 def commands() -> Iterator[str]:
     """The help of every command."""
     yield from ("# Commands", "", _MADE, "")
-    context = click.Context(viptrace, info_name=NAME, max_content_width=100, terminal_width=100)
-    yield from ("```text", context.get_help(), "```")
-    for name, command in viptrace.commands.items():
-        inner = click.Context(
-            command, context, info_name=name, max_content_width=100, terminal_width=100
-        )
-        yield from ("", f"## {NAME} {name}", "", "```text", inner.get_help(), "```")
+    whole, *parts = _contexts()
+    yield from ("```text", whole.get_help(), "```")
+    for part in parts:
+        yield from ("", f"## {NAME} {part.info_name}", "", "```text", part.get_help(), "```")
+
+
+def _contexts() -> list[click.Context]:
+    """Of the program and of each command, with its help option as it is when typed.
+
+    A command keeps the help option that is asked for first, by whichever context.
+    """
+    settings = {**viptrace.context_settings, "max_content_width": 100, "terminal_width": 100}
+    whole = click.Context(viptrace, info_name=NAME, **settings)
+    parts = [
+        click.Context(command, whole, info_name=name, terminal_width=100)
+        for name, command in viptrace.commands.items()
+    ]
+    for context in (whole, *parts):
+        context.command.get_help_option(context)
+    return [whole, *parts]
 
 
 if __name__ == "__main__":
