@@ -13,7 +13,13 @@ from fuzz.seeds import seeds
 from fuzz.targets import TARGETS, Target
 
 WORK = Path("build/fuzz")
-_LIMITS = ("-timeout=90", "-rss_limit_mb=4096", "-max_len=4096", "-print_final_stats=1")
+_LIMITS = (
+    "-timeout=90",
+    "-rss_limit_mb=0",
+    "-malloc_limit_mb=2048",
+    "-max_len=4096",
+    "-print_final_stats=1",
+)
 
 
 def main() -> int:
