@@ -85,6 +85,7 @@ class TracerApp(SearchingApp):
         self._handle_signals = handle_signals
         self._check = check
         self._checked: tuple[Line, ...] = ()
+        self._pane = DetailPane(id="detail")
         self._functions = False
         """Whether the way of a flow names the kernel's functions."""
         self._waiting = False
@@ -110,7 +111,7 @@ class TracerApp(SearchingApp):
                 yield FilterBar(id="filter")
                 yield FindBar(id="find")
                 yield TimeBar(id="time")
-            yield DetailPane(id="detail")
+            yield self._pane
         yield TapeLine(id="tape")
         yield KeyLine(id="keys")
 
@@ -155,7 +156,7 @@ class TracerApp(SearchingApp):
             self._held.setdefault(shot.query.page, shot.sheet.newest)
         self._main.query_one(StatusLine).snapshot = shot
         self._main.query_one(Blackholes).show(shot)
-        self._main.query_one(PageTabs).snapshot = shot
+        self._main.query_one(PageTabs).found = shot.open_count
         self._main.query_one(TrendLine).trends = shot.trends
         self._show_tape()
         if shot.query.page is self._query.page and shot.query.group == self._query.group:
@@ -322,7 +323,7 @@ class TracerApp(SearchingApp):
     @property
     def _has_main(self) -> bool:
         """False before the parts are there and when they are already being removed."""
-        return self.is_running and bool(self._main.query(DetailPane))
+        return self.is_running and self._pane.is_attached
 
     def _change(self, query: ViewQuery) -> None:
         self._query = query
@@ -389,7 +390,7 @@ class TracerApp(SearchingApp):
 
     def _show_detail(self) -> None:
         if self._has_main:
-            self._main.query_one(DetailPane).show(self._subject(), self._functions)
+            self._pane.show(self._subject(), self._functions)
 
     def _close_filter(self) -> None:
         self.query_one(FilterBar).display = False

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from textual.widgets import Static
 
@@ -313,3 +315,25 @@ async def test_details_are_those_of_the_table_in_use():
         await press(pilot, "shift+tab")
         await settle(pilot)
         assert "What to do" in str(pane.query_one(Static).content)
+
+
+async def test_only_lines_that_look_different_are_drawn_again(monkeypatch: pytest.MonkeyPatch):
+    desk = Desk(busy())
+    async with desk.app.run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        flows = desk.app.query_one("#flows", SheetList)
+        painted: list[tuple[int, ...]] = []
+        monkeypatch.setattr(
+            flows, "refresh", lambda *regions, **_: painted.append(tuple(at.y for at in regions))
+        )
+        shot = flows.snapshot
+        first, *others = shot.sheet.cells
+        unseen = tuple((*cells[:-1], "x") for cells in shot.sheet.cells)
+        flows.show(replace(shot, sheet=replace(shot.sheet, cells=unseen)))
+        assert painted == []
+        cells = (first, ("changed", *others[0][1:]), *others[1:])
+        flows.show(replace(shot, sheet=replace(shot.sheet, cells=cells)))
+        assert painted == [(2,)]
+        longer = (("wider than any before it", *first[1:]), *others)
+        flows.show(replace(shot, sheet=replace(shot.sheet, cells=longer)))
+        assert set(painted[1:]) == {()}

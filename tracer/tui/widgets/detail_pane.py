@@ -43,7 +43,7 @@ class DetailPane(VerticalScroll, can_focus=True):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._static = Static("", markup=False)
-        self._shown = ""
+        self._shown: tuple[Subject, bool] | None = None
 
     def on_mount(self) -> None:
         """Its one child holds the text."""
@@ -55,10 +55,9 @@ class DetailPane(VerticalScroll, can_focus=True):
 
     def show(self, subject: Subject, functions: bool = False) -> None:
         """Show this one from now on."""
-        text = describe(subject, functions)
-        if text.markup != self._shown:
-            self._shown = text.markup
-            self._static.update(text)
+        if (subject, functions) != self._shown:
+            self._shown = subject, functions
+            self._static.update(describe(subject, functions))
 
 
 def describe(subject: Subject, functions: bool = False) -> Text:

@@ -9,13 +9,13 @@ from textual.widgets import Static
 
 from tracer.tui.messages import PageWanted
 from tracer.tui.pages import PAGES
-from tracer.view import Page, Snapshot, ViewQuery
+from tracer.view import Page
 
 
 class PageTabs(Static):
     """Digits and titles; the page in use is reversed, open findings are counted."""
 
-    snapshot: reactive[Snapshot] = reactive(Snapshot(ViewQuery()))
+    found: reactive[int] = reactive(0)
     page: reactive[Page] = reactive(Page.TRANSLATIONS)
 
     def render(self) -> Text:
@@ -44,4 +44,4 @@ class PageTabs(Static):
         ]
 
     def _count(self, page: Page) -> str:
-        return f" {self.snapshot.open_count}" if page is Page.BLACKHOLES else ""
+        return f" {self.found}" if page is Page.BLACKHOLES else ""

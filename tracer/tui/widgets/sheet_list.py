@@ -76,6 +76,8 @@ class SheetList(ScrollView, can_focus=True):
         """Position to select once its row is known."""
         self._widths: list[int] = []
         self._base = Style()
+        self._drawn: tuple[object, list[object]] = (None, [])
+        """How the lines lay and what they said when they were drawn last."""
 
     def show(self, snapshot: Snapshot) -> None:
         """Draw this snapshot from now on, keeping the selected row where it is on screen."""
@@ -91,8 +93,7 @@ class SheetList(ScrollView, can_focus=True):
             self._move_to(self._wanted_at)
         if self.follows:
             self.mark = sheet.newest
-        if (before.sheet, before.missing) != (sheet, snapshot.missing):
-            self.refresh()
+        self._redraw()
 
     @property
     def follows(self) -> bool:
@@ -209,6 +210,41 @@ class SheetList(ScrollView, can_focus=True):
     def _moved(self) -> None:
         self.refresh()
         self.post_message(ViewMoved())
+
+    def _redraw(self) -> None:
+        """Draw the lines that look different now: most stay as they are."""
+        lies = self.size, self.scroll_offset, *self._widths, *_layout(self.snapshot)
+        lines = self._looks()
+        before, self._drawn = self._drawn, (lies, lines)
+        if before[0] != lies or len(before[1]) != len(lines):
+            self.refresh()
+            return
+        pairs = zip(before[1], lines, strict=True)
+        changed = [y for y, (was, now) in enumerate(pairs) if was != now]
+        if changed:
+            self.refresh(*(Region(0, y, self.size.width, 1) for y in changed))
+
+    def _looks(self) -> list[object]:
+        """What each visible line depends on, as far to the right as it can be seen."""
+        sheet, top = self.snapshot.sheet, self.scroll_offset.y
+        columns, left = 0, 0
+        while columns < len(self._widths) and left < self.scroll_offset.x + self.size.width:
+            left += self._widths[columns] + len(_GAP)
+            columns += 1
+        looks: list[object] = [(0 if self.follows else sheet.fresh, self.snapshot.missing)]
+        for index in range(top - sheet.start, top - sheet.start + self.size.height - 1):
+            known = 0 <= index < len(sheet.cells)
+            is_next = index + sheet.start < sheet.count
+            looks.append(
+                (
+                    sheet.cells[index][:columns],
+                    sheet.tones[index],
+                    sheet.ids[index] == self.selected,
+                )
+                if known
+                else is_next
+            )
+        return looks
 
     def _follow(self, before: Snapshot, after: Snapshot) -> None:
         """Keep what is read in its place when other rows came or went above it."""
