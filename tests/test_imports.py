@@ -37,7 +37,7 @@ LAYERS = (
         *("tracer.flows", "tracer.enrich", "tracer.orders", "tracer.departed"),
         *("tracer.tunnel_cells", "tracer.capture_file", "tracer.node"),
     ),
-    ("tracer.pairing", "tracer.recording", "tracer.path", "tracer.drift"),
+    ("tracer.pairing", "tracer.recording", "tracer.path", "tracer.drift", "tracer.server_turns"),
     ("tracer.columns", "tracer.filters", "tracer.lag"),
     ("tracer.detail", "tracer.diagnosis.rule", "tracer.diagnosis.causes"),
     ("tracer.diagnosis.signs", "tracer.diagnosis.wording", "tracer.diagnosis.ledger"),

@@ -2,13 +2,14 @@
 new endpoint, and to the last one to an endpoint that had left.
 
 Translations show it, so it is an upper bound for additions (someone must connect first) and
-a lower bound for removals (nobody may have connected).
+a lower bound for removals (nobody may have connected). In ipvs mode the servers themselves show
+it too, whoever connects: late by the time between two readings of them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -17,12 +18,14 @@ from tracer.cluster.lookup import KeyTable, rest, rest_of
 from tracer.cluster.model import AHEAD_NS, ClusterChange, EndpointKey, Turn, endpoint_key
 from tracer.enrich import Enricher
 from tracer.flow import Rows, Seen
+from tracer.server_turns import ServerTurns
 
 _SERVICE_SHIFT = 32
 """Above port and protocol, which take 24 bits of a key's second word."""
 _FOR_EVER = np.iinfo(np.int64).max
 
 Times = npt.NDArray[np.int64]
+_NEVER: Times = np.zeros(0, dtype=np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +35,7 @@ class Lags:
     changes: int
     """Changes that were watched."""
     measured: tuple[int, ...]
-    """Of those that a translation told something about, in order of size."""
+    """Of those that something is known about, in order of size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +45,16 @@ class ServiceLag:
     service: str
     joined: Lags
     left: Lags
+    ipvs_joined: Lags | None = None
+    """Until IPVS used the new endpoint; None where its servers were not watched."""
+    ipvs_left: Lags | None = None
+    """Until IPVS had let go of it, or given it the weight 0."""
 
     @property
     def worst_ns(self) -> int:
         """The longest of all."""
-        return max((*self.joined.measured[-1:], *self.left.measured[-1:]), default=0)
+        every = (self.joined, self.left, self.ipvs_joined, self.ipvs_left)
+        return max((lag for lags in every if lags for lag in lags.measured[-1:]), default=0)
 
 
 def lags(
@@ -54,22 +62,53 @@ def lags(
     rows: Rows,
     enricher: Enricher,
     changes: Iterable[ClusterChange],
+    servers: ServerTurns | None = None,
 ) -> list[ServiceLag]:
     """Lags of every Service whose endpoints changed, the longest first."""
     spans = _spans(changes)
     keys = {key: number for number, key in enumerate(spans)}
     starts = _starts(flows, rows, enricher, keys)
-    found: dict[str, tuple[list[int | None], list[int | None]]] = {}
+    served = _served(servers) if servers is not None and servers.watched else None
+    found: dict[str, _Found] = {}
     for key, turns in spans.items():
-        joined, left = found.setdefault(key[0], ([], []))
-        times = starts.get(keys[key], np.zeros(0, dtype=np.int64))
+        times = starts.get(keys[key], _NEVER)
+        own = found.setdefault(key[0], _Found())
         for turn, begin, end in turns:
-            if turn is Turn.JOINED:
-                joined.append(_first(times, begin, end))
-            else:
-                left.append(_last(times, begin, end))
-    made = [ServiceLag(name, _lags(joined), _lags(left)) for name, (joined, left) in found.items()]
+            told = _first if turn is Turn.JOINED else _last
+            own.translated[turn].append(told(times, begin, end))
+            if served is not None:
+                own.served[turn].append(_first(served.get((turn, key), _NEVER), begin, end))
+    made = [own.of(name, watched=served is not None) for name, own in found.items()]
     return sorted(made, key=lambda lag: (-lag.worst_ns, lag.service))
+
+
+def _both() -> dict[Turn, list[int | None]]:
+    return {Turn.JOINED: [], Turn.LEFT: []}
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """Lags of one Service's changes so far; None where nothing tells."""
+
+    translated: Mapping[Turn, list[int | None]] = field(default_factory=_both)
+    served: Mapping[Turn, list[int | None]] = field(default_factory=_both)
+
+    def of(self, service: str, *, watched: bool) -> ServiceLag:
+        """The sum; ``watched``: IPVS' servers were read."""
+        joined, left = (_lags(self.translated[turn]) for turn in (Turn.JOINED, Turn.LEFT))
+        if not watched:
+            return ServiceLag(service, joined, left)
+        return ServiceLag(
+            service, joined, left, _lags(self.served[Turn.JOINED]), _lags(self.served[Turn.LEFT])
+        )
+
+
+def _served(servers: ServerTurns) -> dict[tuple[Turn, EndpointKey], Times]:
+    """When IPVS took up each endpoint, and when it let go of it, in order."""
+    found: dict[tuple[Turn, EndpointKey], list[int]] = {}
+    for one in servers:
+        found.setdefault((one.turn, one.endpoint), []).append(one.at_ns)
+    return {key: np.array(sorted(times), dtype=np.int64) for key, times in found.items()}
 
 
 Turns = list[tuple[Turn, int, int]]
@@ -143,13 +182,20 @@ def _lags(found: list[int | None]) -> Lags:
 
 
 def lags_json(found: Iterable[ServiceLag]) -> Iterator[dict[str, object]]:
-    """One object a Service, in seconds: ``used`` new endpoints, ``late`` use of departed ones."""
+    """One object a Service, in seconds: ``used`` new endpoints, ``late`` use of departed ones.
+
+    In ipvs mode also when the servers had the new ones, and when the departed ones were gone.
+    """
     for lag in found:
-        yield {
+        said: dict[str, object] = {
             "service": lag.service,
             "joined": _json(lag.joined, "used"),
             "left": _json(lag.left, "late"),
         }
+        if lag.ipvs_joined is not None and lag.ipvs_left is not None:
+            joined, left = _json(lag.ipvs_joined, "seen"), _json(lag.ipvs_left, "seen")
+            said["ipvs"] = {"joined": joined, "left": left}
+        yield said
 
 
 def _json(lags: Lags, counted: str) -> dict[str, object]:

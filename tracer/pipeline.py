@@ -24,6 +24,7 @@ from tracer.index import ascending
 from tracer.names import Names, Texts
 from tracer.node.model import NodeState
 from tracer.pairing import Pairer
+from tracer.server_turns import ServerTurns
 
 ABSENCE_WINDOW_NS = 10_000_000_000
 """Losses this recent weaken conclusions drawn from something not seen."""
@@ -69,6 +70,8 @@ class Pipeline:
         self.table.home_netns = home_netns
         self.cluster = Cluster()
         self.node = NodeState()
+        self.servers = ServerTurns()
+        """What became of IPVS' servers."""
         self.texts = Texts()
         self.interfaces: dict[int, str] = {}
         self.packets = 0
@@ -130,7 +133,9 @@ class Pipeline:
         self.node = node
         self.interfaces.update(node.interfaces)
         self.table.default_engine = _ENGINES.get(node.proxy_mode, Engine.UNKNOWN)
-        return self._state_changed(node, now_ns)
+        update = self._state_changed(node, now_ns)
+        self.servers.note(node, self.enricher)
+        return update
 
     def finish(self) -> Update:
         """End of input: absences are judged as far as the input reached."""

@@ -224,7 +224,9 @@ class _Chronicle:
 def _lag(pipeline: Pipeline) -> dict[str, object]:
     """How far the kernel kept behind the API, where endpoints changed."""
     table, changes = pipeline.table, pipeline.cluster.changes
-    found = lags(table.flows, table.alive(), pipeline.enricher, changes) if changes else []
+    if not changes:
+        return {}
+    found = lags(table.flows, table.alive(), pipeline.enricher, changes, pipeline.servers)
     return {"lag": list(lags_json(found[:_LAGS_SHOWN]))} if found else {}
 
 

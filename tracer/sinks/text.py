@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import IO, Any
 
 from tracer.cells import Flows, Naming
@@ -138,7 +138,17 @@ def _lag_line(lag: dict[str, Any]) -> str:
     if left["count"]:
         when = f", the longest for {left['max_s']} s" if left["late"] else ""
         told.append(f"{left['late']} of {left['count']} departed ones still used{when}")
+    if "ipvs" in lag:
+        told += _ipvs_lags(lag["ipvs"])
     return f"Lag of {lag['service']}: {'; '.join(told)}"
+
+
+def _ipvs_lags(lag: dict[str, Any]) -> Iterator[str]:
+    for turn, what in (("joined", "took up"), ("left", "let go of")):
+        one = lag[turn]
+        if one["count"]:
+            when = f", the slowest after {one['max_s']} s" if one["seen"] else ""
+            yield f"IPVS {what} {one['seen']} of {one['count']}{when}"
 
 
 def _title() -> str:
