@@ -18,6 +18,9 @@ from lab.traffic import Load
 pytestmark = pytest.mark.root
 
 NODE, NODE_IP, POD, PORT = "worker-1", "172.18.0.3", "10.244.1.11", 8081
+SHELL = "10.244.1.100"
+CHAIN = {"iptables": "CNI-DN-5e1b6a0d8c3f4b7a92c10", "nftables": "hostports"}
+"""Where the port is translated."""
 IPTABLES = f"""
 iptables-nft -t nat -N CNI-HOSTPORT-SETMARK
 iptables-nft -t nat -N CNI-HOSTPORT-MASQ
@@ -79,7 +82,10 @@ def test_a_host_port_is_named_walked_and_in_order(mode, tmp_path: Path):
             tracing.stop()
         lines = list(tracing.lines())
         where = [*names, "--node", NODE]
-        (path,) = viptrace(namespace, "explain", "172.18.0.100", f"{NODE_IP}:{PORT}", *where)
+        paths = [
+            viptrace(namespace, "explain", source, f"{NODE_IP}:{PORT}", *where)[0]
+            for source in ("172.18.0.100", SHELL)
+        ]
         *found, _ = viptrace(namespace, "audit", *where)
     assert [one.answered_by for one in (*outside, *inside)] == ["echo-1"] * 7
     told = [line for line in lines if line["type"] == "translation"]
@@ -92,7 +98,11 @@ def test_a_host_port_is_named_walked_and_in_order(mode, tmp_path: Path):
         assert line["service"] == service
         assert line["backend"] == {"ip": POD, "port": 8080, "name": "default/echo-1"}
     assert [line for line in lines if line["type"] == "finding"] == []
-    assert (path["verdict"], path["masquerade"]) == ("delivered", False)
-    (backend,) = path["backends"]
-    assert (backend["ip"], backend["port"], backend["name"]) == (POD, 8080, "default/echo-1")
+    masqueraded = {line["client"]["ip"]: line["source_nat"] is not None for line in told}
+    assert masqueraded == {"172.18.0.100": False, SHELL: True}
+    for path, source in zip(paths, masqueraded, strict=True):
+        assert (path["verdict"], path["masquerade"]) == ("delivered", masqueraded[source])
+        (backend,) = path["backends"]
+        assert (backend["ip"], backend["port"], backend["name"]) == (POD, 8080, "default/echo-1")
+        assert any(step["chain"] == CHAIN[mode] for step in path["steps"])
     assert {f["cause"] for f in found if f["severity"] != "info"} <= {"svc-no-endpoints"}
