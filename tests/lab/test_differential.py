@@ -25,7 +25,7 @@ FAMILIES = pytest.mark.parametrize("universe", [V4, V6], ids=["ipv4", "ipv6"])
 @pytest.mark.parametrize("family", UNIVERSES)
 @pytest.mark.parametrize("engine", NATIVE)
 def test_the_walk_ends_as_this_kernel_does(engine, family):
-    report = run_differential(engine, family, seed=1, count=8)
+    report = run_differential(engine, family, seed=2, count=8)
     assert report.differences == [], report.text()
     assert report.packets >= 8 * 40
     assert report.undecided * 20 < report.packets
