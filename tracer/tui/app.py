@@ -14,7 +14,6 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Container
 from textual.screen import Screen
-from textual.widgets import Static
 
 from tracer.columns import SCREEN_COLUMNS
 from tracer.tui.bindings import BINDINGS, COMMANDS, next_theme
@@ -31,7 +30,7 @@ from tracer.tui.pages import PAGES, with_check
 from tracer.tui.screens import DegradedScreen, DetailScreen, HelpScreen
 from tracer.tui.searching import SearchingApp
 from tracer.tui.told import told, written
-from tracer.tui.widgets.blackholes import FINDING_PAGES, Blackholes
+from tracer.tui.widgets.blackholes import FINDING_PAGES, Blackholes, NoFindings
 from tracer.tui.widgets.detail_pane import DetailPane, Subject
 from tracer.tui.widgets.filter_bar import FilterBar, FilterInput, complaint
 from tracer.tui.widgets.find_bar import FindBar
@@ -104,7 +103,7 @@ class TracerApp(SearchingApp):
         yield TrendLine(id="trends")
         with Container(id="body"):
             with Container(id="tables"):
-                yield Static("No blackholes found so far.", id="no-findings")
+                yield NoFindings(id="no-findings")
                 yield Blackholes(id="findings")
                 for name in _LISTS:
                     yield SheetList(id=name)
@@ -370,7 +369,8 @@ class TracerApp(SearchingApp):
         findings = self._main.query_one(Blackholes)
         findings.stand_on(self._query.page, self._snapshot)
         nothing = self._query.page in FINDING_PAGES and not findings.display
-        self._main.query_one("#no-findings").display = nothing
+        word = self._snapshot.missing if self._query.page is Page.BLACKHOLES else ""
+        self._main.query_one("#no-findings", NoFindings).tell(nothing, word)
 
     def _open_group(self) -> None:
         """The flows that are counted in the selected row."""

@@ -6,6 +6,7 @@ from tracer.plain import harmless
 from tracer.tui.messages import FindChanged
 from tracer.tui.search import Search
 from tracer.tui.timed import TimedApp
+from tracer.tui.widgets.blackholes import Blackholes
 from tracer.tui.widgets.find_bar import FindBar
 from tracer.tui.widgets.sheet_list import SheetList
 from tracer.view import Page, Player, Snapshot, ViewQuery
@@ -37,9 +38,15 @@ class SearchingApp(TimedApp):
 
     def _find(self, step: int) -> None:
         """Begin to look ``step`` rows from the cursor."""
+        if self._query.page is Page.BLACKHOLES:
+            self._search = None
+            findings = self.screen_stack[0].query_one(Blackholes)
+            if self._found and not findings.find(self._found, step):
+                self._tell_missing(self._found)
+            return
         rows = self._list
         count = rows.snapshot.sheet.count
-        wanted = self._found and count and self._query.page is not Page.BLACKHOLES
+        wanted = self._found and count
         self._search = Search(self._found, rows.at + step, count, step < 0) if wanted else None
         if wanted:
             self._tick()
@@ -54,9 +61,12 @@ class SearchingApp(TimedApp):
         if position >= 0:
             self._list.go_to(position)
         elif search.exhausted:
-            self.notify(f"Not found: {harmless(search.text)}", timeout=2, markup=False)
+            self._tell_missing(search.text)
         self._tick()
         return True
+
+    def _tell_missing(self, text: str) -> None:
+        self.notify(f"Not found: {harmless(text)}", timeout=2, markup=False)
 
     @property
     def _list(self) -> SheetList:

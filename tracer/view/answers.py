@@ -19,11 +19,12 @@ from tracer.naming import naming_of
 from tracer.pipeline import Pipeline, Update
 from tracer.view.event_sheet import event_sheet
 from tracer.view.fetched import Fetched
+from tracer.view.finding_filter import passing
 from tracer.view.flow_sheet import flow_sheet
 from tracer.view.groups import GroupPage
 from tracer.view.journey import journey, with_rules
 from tracer.view.node_sheet import NodePage
-from tracer.view.packet_sheet import packet_sheet
+from tracer.view.packet_sheet import FILTERED, packet_sheet
 from tracer.view.packet_store import PacketStore
 from tracer.view.past import Closings, flows_at
 from tracer.view.query import Page, Snapshot, ViewQuery
@@ -78,7 +79,9 @@ class View:
         self._fetched = None
         naming = naming_of(pipeline)
         base = self._status(pipeline, query, backend, degraded)
-        if query.page in (Page.BLACKHOLES, Page.CHECK):
+        if query.page is Page.BLACKHOLES:
+            return self._blackholes(pipeline, query, naming, base)
+        if query.page is Page.CHECK:
             return base
         if query.page is Page.NODE:
             sheet, detail = self._node_page.sheet(pipeline.cluster, pipeline.node, query)
@@ -88,6 +91,22 @@ class View:
         if query.page in (Page.EVENTS, Page.PACKETS):
             return self._happened(pipeline, query, naming, base)
         return self._flows(pipeline, query, naming, base)
+
+    def _blackholes(
+        self, pipeline: Pipeline, query: ViewQuery, naming: Naming, base: Snapshot
+    ) -> Snapshot:
+        """Findings only, as far as they pass."""
+        chosen, error = self._compiled(query.filter)
+        if chosen is None:
+            return replace(base, error=error)
+        every = self._alive(pipeline, translated_only=False)
+        found, closed = self._found(pipeline, query.at_ns)
+        return replace(
+            base,
+            open=tuple(passing(found, chosen, every, naming)[:OPEN_SHOWN]),
+            closed=tuple(passing(closed, chosen, every, naming)[-CLOSED_SHOWN:]),
+            missing="No finding passes the filter.",
+        )
 
     def _status(
         self, pipeline: Pipeline, query: ViewQuery, backend: str, degraded: tuple[str, ...]
@@ -198,13 +217,15 @@ class View:
         flow = pipeline.table.flows[row : row + 1] if row >= 0 else pipeline.table.flows[:0]
         interfaces = pipeline.interfaces
         chosen, error = self._compiled(query.filter)
+        passes = partial(self._passes, pipeline, naming, chosen) if chosen else None
         if query.page is Page.EVENTS:
-            passes = partial(self._passes, pipeline, naming, chosen) if chosen else None
             sheet, detail = event_sheet(self.timeline, flow, naming, interfaces, query, passes)
             missing = "No event passes the filter." if passes else "Nothing has happened yet."
         else:
-            sheet, detail = packet_sheet(self.packets, flow, interfaces, query)
+            sheet, detail = packet_sheet(self.packets, flow, interfaces, query, passes)
             missing = "No packets: none were captured" + (" of this flow." if len(flow) else ".")
+            if passes and self.packets.newest and not len(flow):
+                missing = f"None of the newest {FILTERED:,} packets passes the filter."
         about = detail_of(flow, naming, ())
         title = about.title if about else ""
         return replace(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 
 from tracer import address
 from tracer.clock import rfc3339
 from tracer.detail import Captured, Detail
-from tracer.events import PROTOCOL_NAMES, Protocol, Records, TcpFlag
+from tracer.events import PROTOCOL_NAMES, Protocol, Records, TcpFlag, picked
 from tracer.flow import Leg
 from tracer.plain import harmless
 from tracer.tunnels import around
@@ -30,6 +32,8 @@ HEADINGS = (
     Heading("Proto"),
     Heading("TTL", right=True),
 )
+FILTERED = 16_384
+"""Packets that a filter is asked about: the newest, as many as there are events."""
 _LEGS = {
     -1: "",
     int(Leg.CLIENT_OUT): "client → VIP",
@@ -44,13 +48,19 @@ def packet_sheet(
     flow: npt.NDArray[np.void],
     interfaces: dict[int, str],
     query: ViewQuery,
+    passes: Callable[[Records], npt.NDArray[np.bool_]] | None = None,
 ) -> tuple[Sheet, Detail | None]:
-    """One flow's packets as they followed each other; of all packets, the newest on top."""
+    """One flow's packets as they followed each other; of all packets, the newest on top.
+
+    ``passes``: which packets are of flows that a filter lets through; one flow's own all are.
+    """
     limit = store.newest if query.until < 0 else query.until
     if query.at_ns:
         limit = min(limit, store.newest_at(query.at_ns))
     if len(flow):
         sheet = _of_flow(store, flow, interfaces, query, limit)
+    elif passes:
+        sheet = _of_passing(store, interfaces, query, limit, passes)
     else:
         sheet = _of_all(store, interfaces, query, limit)
     return sheet, _detail(store, query.row, interfaces)
@@ -97,6 +107,33 @@ def _of_all(store: PacketStore, interfaces: dict[int, str], query: ViewQuery, li
         limit - query.row if known else -1,
         newest=limit,
         fresh=max(limit - query.mark, 0) if query.mark else 0,
+    )
+
+
+def _of_passing(
+    store: PacketStore,
+    interfaces: dict[int, str],
+    query: ViewQuery,
+    limit: int,
+    passes: Callable[[Records], npt.NDArray[np.bool_]],
+) -> Sheet:
+    first = max(store.oldest, limit - FILTERED + 1)
+    records = store.records(first, max(limit - first + 1, 0))
+    rows = np.flatnonzero(passes(records))[::-1]
+    ids = rows + first
+    start, end = window_of(len(rows), query.start, query.height)
+    shown = picked(records, rows[start:end])
+    at = np.flatnonzero(ids == query.row) if query.row else ids[:0]
+    return Sheet(
+        HEADINGS,
+        start,
+        tuple(ids[start:end].tolist()),
+        _cells(shown, np.full(len(shown), -1, dtype=np.int8), interfaces, 0),
+        _tones(shown),
+        len(rows),
+        int(at[0]) if at.size else -1,
+        newest=limit,
+        fresh=int(np.count_nonzero(ids > query.mark)) if query.mark else 0,
     )
 
 

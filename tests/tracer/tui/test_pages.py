@@ -9,7 +9,7 @@ from scapy.layers.inet import IP, TCP
 
 from tests.builders import batch, packet
 from tests.tracer.shown import VIP, blackhole, connect, traced
-from tests.tracer.tui.desk import Desk, busy, press, screen_text, settle
+from tests.tracer.tui.desk import Desk, busy, enter_filter, press, screen_text, settle
 from tracer.events import EventBatch, Loss, Origin, PacketBytes
 from tracer.tui.pages import PAGES
 from tracer.tui.widgets.blackholes import Blackholes
@@ -65,6 +65,18 @@ async def test_blackholes_have_the_whole_height_and_the_keys_at_once():
         assert findings.chosen is not None
         assert findings.chosen.subject.service == "shop/s2"
         assert "CRITICAL  shop/s2" in screen_text(desk.app)
+
+
+async def test_blackholes_say_that_a_filter_hides_all_of_them():
+    desk = Desk(busy())
+    async with desk.app.run_test(size=(80, 24)) as pilot:
+        await press(pilot, "2")
+        await settle(pilot)
+        assert "No blackholes found so far." in screen_text(desk.app)
+        await enter_filter(pilot, "port=9")
+        await settle(pilot)
+        assert desk.asked[-1].filter == "port=9"
+        assert "No finding passes the filter." in screen_text(desk.app)
 
 
 async def test_coming_back_to_a_page_finds_its_selection():

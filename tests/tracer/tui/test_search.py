@@ -1,10 +1,12 @@
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.tracer.shown import blackhole
 from tests.tracer.tui.desk import Desk, busy, press, settle
 from tracer.tui.search import WINDOW, Search
+from tracer.tui.widgets.blackholes import Blackholes
 from tracer.tui.widgets.find_bar import FindBar
 from tracer.tui.widgets.sheet_list import SheetList
 from tracer.view import Heading, Line, sheet_of
@@ -21,6 +23,7 @@ def found(names: list[str], text: str, origin: int, back: bool = False) -> int:
     return -1
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.sampled_from(["a", "B", "c"]), min_size=1, max_size=30),
     st.integers(0, 29),
@@ -71,4 +74,26 @@ async def test_what_is_not_there_is_told():
         desk.app.query_one(FindBar).value = "nowhere"
         for _ in range(3):
             await settle(pilot)
+        assert [note.message for note in desk.app._notifications] == ["Not found: nowhere"]
+
+
+async def test_findings_are_looked_through_too():
+    desk = Desk(busy(5), *(blackhole(f"shop/s{number}") for number in ("1", "2-x", "12-x", "3")))
+    async with desk.app.run_test(size=(80, 24)) as pilot:
+        await press(pilot, "2", "f")
+        await settle(pilot)
+        desk.app.query_one(FindBar).value = "SHOP/S2"
+        await pilot.pause()
+        findings = desk.app.query_one(Blackholes)
+        assert findings.cursor_row == 1
+        desk.app.query_one(FindBar).value = "-X"
+        await pilot.pause()
+        await press(pilot, "enter")
+        seen = []
+        for key in ("n", "n", "N"):
+            await press(pilot, key)
+            seen.append(findings.cursor_row)
+        assert seen == [2, 1, 2]
+        desk.app.query_one(FindBar).value = "nowhere"
+        await pilot.pause()
         assert [note.message for note in desk.app._notifications] == ["Not found: nowhere"]

@@ -96,6 +96,22 @@ def test_without_a_flow_all_packets_are_there_the_newest_on_top():
     assert (window.ids, window.cells) == (sheet.ids[2:4], sheet.cells[2:4])
 
 
+def test_a_filter_of_flows_leaves_their_packets():
+    view, pipeline = handshake()
+    sheet = shown(view, pipeline, filter="service=shop/web")
+    assert sheet.ids == (6, 5, 4, 2, 1)
+    assert shown(view, pipeline, filter="not service=shop/web").ids == (3,)
+    window = shown(view, pipeline, filter="service=shop/web", start=1, height=2, row=4)
+    assert (window.ids, window.cells, window.selected_at) == (sheet.ids[1:3], sheet.cells[1:3], 2)
+    assert shown(view, pipeline, filter="service=shop/web", until=4, mark=1).fresh == 2
+    assert shown(view, pipeline, filter="port=9", selected=1).count == 5
+    nothing = view.answer(pipeline, ViewQuery(page=Page.PACKETS, filter="port=9"))
+    assert (nothing.sheet.count, nothing.missing) == (
+        0,
+        "None of the newest 16,384 packets passes the filter.",
+    )
+
+
 def test_the_selected_packet_comes_with_its_bytes():
     view, pipeline = handshake()
     shot = view.answer(pipeline, ViewQuery(page=Page.PACKETS, selected=1, row=2))

@@ -6,14 +6,16 @@ from typing import ClassVar
 
 from rich.text import Text
 from textual.binding import Binding, BindingType
-from textual.widgets import DataTable
+from textual.reactive import reactive
+from textual.widgets import DataTable, Static
 
 from tracer import address
 from tracer.cells import duration_text
 from tracer.diagnosis.finding import Finding, Severity
 from tracer.plain import harmless, shortened
 from tracer.tui.messages import DetailWanted
-from tracer.view import Page, Snapshot
+from tracer.tui.search import Search
+from tracer.view import Page, Sheet, Snapshot
 
 _STYLE = {Severity.CRITICAL: "bold red", Severity.WARNING: "yellow", Severity.INFO: "cyan"}
 _STEP_NS = 5_000_000_000
@@ -68,6 +70,17 @@ class Blackholes(DataTable[Text]):
         """The finding under the cursor; the gravest one before anybody moved."""
         return self.findings[self.cursor_row] if self.cursor_row < len(self.findings) else None
 
+    def find(self, text: str, step: int) -> bool:
+        """Go to the next finding with a text, ``step`` rows from the cursor on, if there is one."""
+        sheet = Sheet(cells=tuple(self._drawn), count=len(self._drawn))
+        search = Search(text, self.cursor_row + step, sheet.count, step < 0)
+        while not search.exhausted:
+            position = search.look(sheet)
+            if position >= 0:
+                self.move_cursor(row=position, animate=False)
+                return True
+        return False
+
     def action_details(self) -> None:
         """All about the selected finding."""
         self.post_message(DetailWanted())
@@ -81,6 +94,20 @@ class Blackholes(DataTable[Text]):
 
     def _show_size(self) -> None:
         self.set_class(not self.findings, "-empty")
+
+
+class NoFindings(Static):
+    """Says that there is nothing to list, or nothing that passes."""
+
+    word: reactive[str] = reactive("")
+
+    def render(self) -> str:
+        """Plain words of ours."""
+        return self.word or "No blackholes found so far."
+
+    def tell(self, shown: bool, word: str) -> None:
+        """Show it or not, with another reason than that nothing was found."""
+        self.display, self.word = shown, word
 
 
 def whom(finding: Finding) -> str:
