@@ -7,11 +7,12 @@ Run with ``python -m bench.screen [flows]``.
 
 from __future__ import annotations
 
+import gc
 import os
-import resource
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 from bench.flows import connections
 from bench.screen_pty import COLUMNS, ROWS, key_ms, measure, refresh_ms
@@ -84,15 +85,23 @@ class Changing:
         return sum(self(query)[1] for _ in range(REFRESHES)) * 1000 / REFRESHES
 
 
+def resident_bytes(flows: int) -> int:
+    """What a process holds that has seen so many flows and shown them."""
+    pipeline, view = filled(flows)
+    view.answer(pipeline, ViewQuery())
+    gc.collect()
+    status = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmRSS"))
+
+
 def bytes_per_flow(flows: int) -> float:
-    """By how much a process grows for each flow, everything that is kept of it included."""
-    connections(flows)
-    few, _ = filled(1000)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    many, view = filled(flows)
-    view.answer(many, ViewQuery())
-    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return (after - before) * 1024 / (len(many.table) - len(few.table))
+    """By how much one process is larger than another with half as many flows."""
+    command = [sys.executable, "-m", "bench.screen", "--memory"]
+    few, many = (
+        int(subprocess.run([*command, str(count)], check=True, capture_output=True).stdout)
+        for count in (flows, 2 * flows)
+    )
+    return (many - few) / flows
 
 
 def main() -> None:
@@ -105,7 +114,7 @@ def main() -> None:
             app = TracerApp(lambda query: app.show(changing(query)[0]), "bench")
             app.run()
         case ["--memory", flows]:
-            print(f"{bytes_per_flow(int(flows)):.0f} bytes a flow at most")
+            print(resident_bytes(int(flows)))
         case given:
             _all(given[0] if given else "100000")
 
@@ -130,8 +139,7 @@ def _all(flows: str) -> None:
     print(
         f"key to screen {passed:.0f} ms, {spent:.0f} of processor (load {os.getloadavg()[0]:.0f})"
     )
-    sys.stdout.flush()
-    subprocess.run([sys.executable, "-m", "bench.screen", "--memory", flows], check=True)
+    print(f"{bytes_per_flow(int(flows)):.0f} bytes of memory for a flow")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import groupby
+
 from rich.text import Text
 from textual import events
 from textual.reactive import reactive
@@ -33,7 +35,10 @@ class TapeLine(Static):
         """The track takes what the words leave."""
         before, after = self._words()
         width = self._track_width(before, after)
-        return Text.assemble(before, *track(self.tape, width), after)
+        # A part for each cell would cost more than the rest of the screen.
+        runs = groupby(track(self.tape, width), key=lambda cell: cell[1])
+        parts = [("".join(mark for mark, _ in run), style) for style, run in runs]
+        return Text.assemble(before, *parts, after)
 
     def on_click(self, event: events.Click) -> None:
         """To the place under the mouse."""
