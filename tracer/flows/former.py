@@ -13,6 +13,7 @@ from tracer.tuples import Sides, sides
 
 BEGINS = membership(Hook.CT_NEW, Hook.IPVS_NEW)
 ENDS = membership(Hook.CT_END, Hook.IPVS_END)
+_LISTED = membership(Hook.IPVS_NEW, Hook.IPVS_END)
 NOBODYS = -2
 """Instead of a row: the end of a connection that is not known."""
 MAPPED = np.uint32(Seen.MAPPED | Seen.IPVS_NEW)
@@ -75,17 +76,40 @@ def owners(store: FlowStore, records: Records, scopes: Scopes, rows: Rows) -> Ro
         same &= (flows[name][former] == flows[name][next_one]).all(axis=1)
     same &= (former >= 0) & (former != next_one) & (flows["ended_ns"][former] == 0)
     same &= (flows["seen"][former] & MAPPED) != 0
-    soon = records["time_ns"] < flows["request_ns"][next_one] + _TOO_SOON_NS
+    soon = records["time_ns"] < flows["first_ns"][next_one] + _TOO_SOON_NS
     unknown = np.where(ENDS[records["hook"]] & soon, NOBODYS, next_one)
     rows[at] = np.where(same, former, unknown)
     return rows
 
 
 def _not_begun(store: FlowStore, records: Records, rows: Rows) -> Mask:
-    """Records other than beginnings of rows whose request was seen, but of no beginning yet."""
-    begins = BEGINS[records["hook"]]
+    """Records other than beginnings of rows whose own beginning nobody told them of yet.
+
+    Their request was seen, or, for what conntrack tells, IPVS chose a backend for it.
+    """
+    hooks = records["hook"]
+    begins, listed = BEGINS[hooks], _LISTED[hooks]
     seen = store.flows["seen"][rows]
-    open_ended = (rows >= 0) & (seen & np.uint32(Seen.SYN) != 0) & (seen & MAPPED == 0) & ~begins
+    known = np.where(listed, seen & MAPPED, seen & np.uint32(Seen.MAPPED)) != 0
+    asked = seen & np.uint32(Seen.SYN | Seen.IPVS_NEW) != 0
+    open_ended = (rows >= 0) & asked & ~known & ~begins
     if open_ended.any() and begins.any():
-        open_ended &= ~np.isin(rows, rows[begins])
+        open_ended &= ~np.isin(rows, rows[begins & ~listed])
     return open_ended
+
+
+def own_ends(store: FlowStore, records: Records, rows: Rows, stale: Mask) -> Mask:
+    """Ends of the former connections themselves, among records on whose ports others begin.
+
+    ``stale``: those beginnings, at least one. Before them any end is the former's; after them
+    only one that names its backend, where it has not ended yet.
+    """
+    at = np.flatnonzero(stale)
+    which, first = np.unique(rows[at], return_index=True)
+    near = np.minimum(np.searchsorted(which, rows), len(which) - 1)
+    earlier = (which[near] == rows) & (np.arange(len(rows)) < at[first][near])
+    flows = store.flows
+    same = (flows["backend"][rows] == records["nat_dst"]).all(axis=1)
+    same &= flows["backend_port"][rows] == records["nat_dst_port"]
+    same &= flows["ended_ns"][rows] == 0
+    return ENDS[records["hook"]] & (rows >= 0) & (earlier | same)

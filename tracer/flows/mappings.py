@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from tracer.events import Flag, Hook, Records, membership, picked
 from tracer.flow import FLOW, Engine, Leg, Rows, Seen
-from tracer.flows.former import ENDS, MAPPED, NOBODYS, belongs_to_earlier_life, owners
+from tracer.flows.former import ENDS, MAPPED, NOBODYS, belongs_to_earlier_life, own_ends, owners
 from tracer.flows.lives import cuts, lives
 from tracer.flows.store import FlowStore
 from tracer.index import ascending, distinct
@@ -89,7 +89,7 @@ def _apply_life(
     stale = belongs_to_earlier_life(store, records, rows, anew) & ~ending
     if stale.any():
         # What follows the beginning, in this life, is not the former connection's either.
-        rows[np.isin(rows, rows[stale])] = -1
+        rows[np.isin(rows, rows[stale]) & ~own_ends(store, records, rows, stale)] = -1
     missing = (rows < 0) & ~ending
     if missing.any():
         rows[missing] = _create(store, picked(records, missing), scopes[missing])
