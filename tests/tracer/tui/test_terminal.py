@@ -15,6 +15,7 @@ pytestmark = pytest.mark.skipif(not shutil.which("tmux"), reason="needs tmux to 
 INCIDENT = ROOT / "pcaps" / "ipvs-external-ip-is-node-ip"
 
 
+@pytest.mark.root  # for its seconds: the fast suite has the same pages without a terminal
 def test_an_incident_is_read_played_and_left(tmp_path: Path):
     command = [sys.executable, "-m", "tracer", "replay", str(INCIDENT)]
     with terminal(tmp_path, command, 80, 24) as screen:
