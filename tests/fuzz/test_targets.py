@@ -8,7 +8,7 @@ from fuzz.corpus import kept
 from fuzz.seeds import seeds
 from fuzz.targets import TARGETS
 
-BYTES = 400_000
+BYTES = 100_000
 """Read of each target here, spread over what is kept; fuzzing reads all of it."""
 
 
