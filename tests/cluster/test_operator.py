@@ -151,7 +151,13 @@ def test_a_pod_that_does_not_start_is_removed_again(cluster):
 def test_interrupted_it_removes_its_pod(cluster):
     before = len(cluster.pods())
     command = [str(PLUGIN), "node", "worker-9"]
-    process = subprocess.Popen(command, env=cluster.environment, start_new_session=True)
+    process = subprocess.Popen(
+        command,
+        env=cluster.environment,
+        start_new_session=True,
+        # Of a job in the background it is ignored, and a shell cannot trap it then.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     until(lambda: len(cluster.pods()) > before)
     os.killpg(process.pid, signal.SIGINT)
     assert process.wait(60) == 130
@@ -161,7 +167,13 @@ def test_interrupted_it_removes_its_pod(cluster):
 def test_what_a_crash_has_left_is_cleaned_up(cluster):
     command = [str(PLUGIN), "node", "worker-9"]
     before = len(cluster.pods())
-    process = subprocess.Popen(command, env=cluster.environment, start_new_session=True)
+    process = subprocess.Popen(
+        command,
+        env=cluster.environment,
+        start_new_session=True,
+        # Of a job in the background it is ignored, and a shell cannot trap it then.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     until(lambda: len(cluster.pods()) > before)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait(60)
