@@ -21,7 +21,7 @@ from tracer import address
 from tracer.errors import UnableError
 
 WHERE = "/run/viptrace-image"
-CAPABILITIES = ("bpf", "perfmon", "net_admin", "net_raw", "syslog", "sys_ptrace", "sys_resource")
+CAPABILITIES = ("sys_admin", "bpf", "net_admin", "net_raw", "syslog", "sys_ptrace", "sys_resource")
 """Those of the DaemonSet."""
 RUNS: Mapping[Mode, tuple[bool, tuple[str, ...], str]] = {
     "ipvs": (True, (), "as a debug pod"),

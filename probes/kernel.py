@@ -12,7 +12,7 @@ from pathlib import Path
 from probes.btf import BtfError, Types
 from probes.fields import BTF_MODULES
 
-CAP_SYS_ADMIN, CAP_PERFMON, CAP_BPF = 21, 38, 39
+CAP_SYS_ADMIN = 21
 DROP_REASONS = "skb_drop_reason"
 _WATCHED_MODULES = (*BTF_MODULES, "nf_nat", "nf_conntrack")
 
@@ -100,9 +100,12 @@ class Kernel:
         return 0
 
     def may_load(self) -> bool:
-        """Whether this process may load BPF programs for tracing."""
-        has = self.capabilities()
-        return bool(has >> CAP_SYS_ADMIN & 1 or (has >> CAP_BPF & 1 and has >> CAP_PERFMON & 1))
+        """Whether this process may probe.
+
+        CAP_BPF with CAP_PERFMON is not enough: on Linux 6.1 probes attach with these, and tell
+        nothing.
+        """
+        return bool(self.capabilities() >> CAP_SYS_ADMIN & 1)
 
     def has_kprobes(self) -> bool:
         """Whether kprobes can be opened as perf events."""
@@ -112,9 +115,7 @@ class Kernel:
         """Sentences about what is missing for live probing; empty when all is there."""
         found = []
         if not self.may_load():
-            found.append(
-                "no privilege to load BPF programs (CAP_SYS_ADMIN, or CAP_BPF and CAP_PERFMON)"
-            )
+            found.append("no privilege to probe (CAP_SYS_ADMIN)")
         if not self.has_kprobes():
             found.append("this kernel has no kprobes (CONFIG_KPROBE_EVENTS)")
         if self.lockdown() == "confidentiality":

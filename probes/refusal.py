@@ -11,7 +11,7 @@ def refuse_where_impossible(kernel: Kernel) -> None:
     if not kernel.may_load():
         raise ProbeError(
             "no privilege to probe this kernel",
-            "loading BPF programs needs CAP_SYS_ADMIN, or CAP_BPF with CAP_PERFMON",
+            "attaching probes that tell something needs CAP_SYS_ADMIN",
             "run as root, or in a debug pod with --profile=sysadmin",
         )
     if kernel.lockdown() == "confidentiality":

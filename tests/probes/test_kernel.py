@@ -44,7 +44,7 @@ def test_a_complete_kernel_has_no_problems(root):
 @pytest.mark.parametrize(
     ("path", "text", "sentence"),
     [
-        ("proc/self/status", "CapEff:\t0000000000000000\n", "no privilege to load BPF programs"),
+        ("proc/self/status", "CapEff:\t0000000000000000\n", "no privilege to probe"),
         ("sys/kernel/security/lockdown", "none [confidentiality]\n", "kernel lockdown"),
         ("sys/kernel/btf/vmlinux", "nonsense" * 9, "BTF cannot be understood"),
     ],
@@ -65,8 +65,10 @@ def test_missing_files_are_lacks_too(root):
     ]
 
 
-def test_bpf_and_perfmon_are_privilege_enough(root):
+def test_bpf_and_perfmon_are_not_privilege_enough(root):
     (root / "proc/self/status").write_text(f"CapEff:\t{1 << 38 | 1 << 39:016x}\n")
+    assert not Kernel(root).may_load()
+    (root / "proc/self/status").write_text(f"CapEff:\t{1 << 21:016x}\n")
     assert Kernel(root).may_load()
 
 
