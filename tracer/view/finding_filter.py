@@ -77,9 +77,11 @@ def _fill(row: npt.NDArray[np.void], finding: Finding) -> None:
     """Addresses and ports as far as the subject has them."""
     flow = finding.subject.flow
     target = finding.subject.address or (flow.dst if flow else None)
-    for sides, ip in ((("client", "source"), flow and flow.src), (("virtual", "backend"), target)):
-        for side in sides if ip else ():
-            row[side][0] = np.frombuffer(ip, dtype="<u8")
+    source = flow.src if flow else None
+    for sides, ip in ((("client", "source"), source), (("virtual", "backend"), target)):
+        if ip:
+            for side in sides:
+                row[side][0] = np.frombuffer(ip, dtype="<u8")
     if flow:
         row["protocol"] = flow.protocol
         row["client_port"] = row["source_port"] = flow.src_port
