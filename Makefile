@@ -60,9 +60,9 @@ test-differential: install ## explain against the kernel (root): SEED= COUNT= EN
 		$(PY) $(DIFFERENTIAL) --compare $$folder,$(PY) $(DIFFERENTIAL))
 
 test-kernel: install ## probes, IPVS and every proxy mode on a Debian kernel in a VM: TCP=997 UDP=499
-	@$(PY) -m lab vm --timeout 900 -- python -m pytest -p no:cacheprovider -m kernel tests/kernel
+	@$(PY) -m lab vm --timeout 1200 -- python -m pytest -p no:cacheprovider -m kernel tests/kernel
 	@$(PY) -m lab vm --timeout 2600 -- python -m lab kernel-suite \
-		--tcp $(or $(TCP),997) --udp $(or $(UDP),499)
+		--tcp $(or $(TCP),997) --udp $(or $(UDP),499) $(BACKEND:%=--backend %)
 
 test-probes: install ## the probes alone, on another kernel: KERNEL=6.12
 	@$(PY) -m lab vm --kernel $(or $(KERNEL),6.1) --timeout 700 -- \
