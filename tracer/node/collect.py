@@ -33,6 +33,9 @@ from tracer.node.rtnetlink import AddressWatcher, interface_addresses, links
 
 __all__ = ["AddressWatcher", "Collector", "node_of"]
 
+_CLOCK_MONOTONIC_COARSE = 6  # of linux/time.h; the module time has no name for it
+_MOST_TICKS = 2000
+"""Above it, that clock is not a coarse one: sandboxes replace it by a fine one."""
 MODE_VALID_NS = 30_000_000_000
 """kube-proxy changes its mode by a restart only."""
 SYSCTLS = (
@@ -55,6 +58,15 @@ SYSCTLS = (
     "net.bridge.bridge-nf-call-ip6tables",
 )
 """Read one by one; every ``net.ipv4.vs.*`` and each interface's ``rp_filter`` besides."""
+
+
+def ticks_per_s() -> int:
+    """This kernel's CONFIG_HZ; 0 if it does not show.
+
+    Its coarse clock advances once a tick, and tells so.
+    """
+    ticks = round(1 / time.clock_getres(_CLOCK_MONOTONIC_COARSE))
+    return ticks if ticks <= _MOST_TICKS else 0
 
 
 class Collector:
@@ -146,7 +158,7 @@ class Collector:
     ) -> tuple[tuple[VirtualServer, ...], tuple[MarkServer, ...]] | None:
         path = self._proc / "net/ip_vs"
         try:
-            return parse_servers(path.read_text("ascii", "replace"), unread)
+            return parse_servers(path.read_text("ascii", "replace"), unread, ticks_per_s())
         except FileNotFoundError:
             return (), ()  # no IPVS in this kernel: there are none
         except OSError as error:

@@ -1,4 +1,7 @@
-"""IPVS virtual servers as text: ``ipvsadm -Sn``, ``ipvsadm -Ln`` and ``/proc/net/ip_vs``."""
+"""IPVS virtual servers as text: ``ipvsadm -Sn``, ``ipvsadm -Ln`` and ``/proc/net/ip_vs``.
+
+The kernel's own form tells persistence in ticks (its jiffies), the tool in seconds.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from tracer.address import is_ipv4
 from tracer.events import Protocol
 from tracer.node.ipvs import packed_hex
 from tracer.node.lines import Unread, packed
-from tracer.node.model import MarkServer, VirtualServer
+from tracer.node.model import UNTOLD_S, MarkServer, VirtualServer
 
 _PROC_HEADER = "-> RemoteAddress:Port Forward Weight ActiveConn InActConn"
 """One space between the words; ``ipvsadm -Ln`` pads the first column."""
@@ -54,10 +57,11 @@ class _Server:
 class _Servers:
     """Servers as they are read, in the order of the text."""
 
-    def __init__(self, unread: Unread) -> None:
+    def __init__(self, unread: Unread, ticks_per_s: int) -> None:
         self.found: dict[_Key, _Server] = {}
         self.unread = unread
         self.hexadecimal = False
+        self._ticks_per_s = ticks_per_s
         self.current: _Key | None = None
         """The server whose backends follow."""
 
@@ -77,6 +81,14 @@ class _Servers:
         if not 0 < number <= _MOST:
             raise ValueError(text)
         return 0, b"", number
+
+    def seconds(self, text: str) -> int:
+        """How long clients stay with a backend, from what is written of it."""
+        if not text.isdigit():
+            return 0
+        if not self.hexadecimal:
+            return int(text)
+        return round(int(text) / self._ticks_per_s) if self._ticks_per_s else UNTOLD_S
 
     def server(
         self, key: _Key, scheduler: str, persistent_s: int = 0, *, ipv6: bool = False
@@ -99,9 +111,14 @@ def parse_servers(text: str, unread: Unread) -> tuple[VirtualServer, ...]:
     return parse(text, unread)[0]
 
 
-def parse(text: str, unread: Unread) -> tuple[tuple[VirtualServer, ...], tuple[MarkServer, ...]]:
-    """Servers by address, and servers by firewall mark."""
-    servers = _Servers(unread)
+def parse(
+    text: str, unread: Unread, ticks_per_s: int = 0
+) -> tuple[tuple[VirtualServer, ...], tuple[MarkServer, ...]]:
+    """Servers by address, and servers by firewall mark.
+
+    ``ticks_per_s`` of the kernel that wrote the text; 0 where that is not known.
+    """
+    servers = _Servers(unread, ticks_per_s)
     lines = text.splitlines()
     servers.hexadecimal = any(line.strip() == _PROC_HEADER for line in lines[:5])
     for number, line in enumerate(lines, start=1):
@@ -150,15 +167,8 @@ def _read_listed(servers: _Servers, words: list[str]) -> None:
         raise ValueError(scheduler)
     at = words[1]
     key = servers.mark(at) if marked else (_protocol(words[0]), *servers.endpoint(at))
-    servers.server(key, scheduler, _persistence(words), ipv6=ipv6)
-
-
-def _persistence(words: list[str]) -> int:
-    """Seconds after the word ``persistent``; 0 without it."""
-    if "persistent" not in words[:-1]:
-        return 0
-    seconds = words[words.index("persistent") + 1]
-    return int(seconds) if seconds.isdigit() else 0
+    _, _, persistent = " ".join(words).partition(" persistent ")
+    servers.server(key, scheduler, servers.seconds(persistent.partition(" ")[0]), ipv6=ipv6)
 
 
 def _protocol(name: str) -> int:

@@ -14,6 +14,9 @@ from tracer.node.xtables import XtTables
 IPVS_DEVICE = "kube-ipvs0"
 """kube-proxy's dummy device in ipvs mode: holds every Service address as /32 or /128."""
 
+UNTOLD_S = -1
+"""There is such a time, but not how long it is."""
+
 
 @dataclass(frozen=True, slots=True)
 class InterfaceAddress:
@@ -41,7 +44,12 @@ class VirtualServer:
     methods: tuple[str, ...] = ()
     """How each backend is reached: ``masq``, ``route``, ``tunnel``, ``local``; empty: not told."""
     persistent_s: int = 0
-    """How long a client keeps its backend; 0 without persistence."""
+    """How long a client keeps its backend; 0 without persistence, or ``UNTOLD_S``."""
+
+    @property
+    def persistence(self) -> str:
+        """In words; empty without."""
+        return _persistence(self.persistent_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +64,17 @@ class MarkServer:
     """(address, port, weight); port 0 keeps the packet's."""
     methods: tuple[str, ...] = ()
     persistent_s: int = 0
+
+    @property
+    def persistence(self) -> str:
+        """In words; empty without."""
+        return _persistence(self.persistent_s)
+
+
+def _persistence(seconds: int) -> str:
+    if not seconds:
+        return ""
+    return "persistent" if seconds == UNTOLD_S else f"persistent {seconds} s"
 
 
 @dataclass(frozen=True)

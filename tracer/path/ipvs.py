@@ -85,7 +85,7 @@ def _sent(
     server: VirtualServer | MarkServer, flight: Flight, name: str, ip: bytes, port: int, method: str
 ) -> Flight:
     packet = flight.packet
-    kept = f", kept for a client for {server.persistent_s} s" if server.persistent_s else ""
+    kept = f", {server.persistence}" if server.persistent_s else ""
     effect = f"sent to {endpoint(ip, port)} ({method}{kept})"
     virtual = (packet.dst, packet.dport)
     if method != "masq":

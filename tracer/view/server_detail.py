@@ -62,9 +62,9 @@ def _service_facts(service: Service, kind: ServiceKind | None) -> list[tuple[str
 def _programmed(server: Server) -> str:
     if not server.scheduler:
         return ""
-    persistent = f", persistent {server.persistent_s} s" if server.persistent_s else ""
     count = sum(backend.weight >= 0 for backend in server.backends.values())
-    return f"scheduler {server.scheduler}{persistent}, {count} real servers"
+    parts = (f"scheduler {server.scheduler}", server.persistence, f"{count} real servers")
+    return ", ".join(filter(None, parts))
 
 
 def _endpoint_text(backend: Backend) -> str:

@@ -60,7 +60,8 @@ class Server:
     kind: ServiceKind | None = None
     scheduler: str = ""
     """What IPVS chooses by; empty where IPVS does not have it."""
-    persistent_s: int = 0
+    persistence: str = ""
+    """How long IPVS keeps a client with its backend."""
     backends: Mapping[BackendKey, Backend] = field(default_factory=dict)
 
     @property
@@ -149,6 +150,6 @@ def _programmed(server: Server, programmed: VirtualServer) -> Server:
     return replace(
         server,
         scheduler=programmed.scheduler,
-        persistent_s=programmed.persistent_s,
+        persistence=programmed.persistence,
         backends=backends,
     )

@@ -44,6 +44,14 @@ def cluster(**nodes):
     )
 
 
+@pytest.mark.parametrize(
+    ("resolution_s", "ticks"), [(0.004, 250), (0.01, 100), (0.003333333, 300), (1e-9, 0)]
+)
+def test_the_coarse_clock_tells_the_kernel_s_ticks(monkeypatch, resolution_s, ticks):
+    monkeypatch.setattr(collect.time, "clock_getres", lambda clock: resolution_s)
+    assert collect.ticks_per_s() == ticks
+
+
 def test_what_the_kernel_shows_is_read(proc):
     state = Collector(proc=proc).collect()
     assert len(state.virtual_servers) == 6

@@ -8,7 +8,7 @@ from tracer.events import PROTOCOL_NAMES
 from tracer.node.ipvs_servers import parse as parse_all
 from tracer.node.ipvs_servers import parse_servers
 from tracer.node.lines import Unread
-from tracer.node.model import MarkServer
+from tracer.node.model import UNTOLD_S, MarkServer
 
 EXPECTED = {
     "tcp 10.96.0.10:80 rr": ["10.2.0.2:8080 1"],
@@ -58,6 +58,39 @@ def test_a_mark_has_a_family(text):
         (MarkServer(16, True, "sh", ((parse("fd02::2"), 0, 2),), ("masq",), 60),),
     )
     assert unread.count == 0
+
+
+PROC = """\
+IP Virtual Server version 1.2.1 (size=4096)
+Prot LocalAddress:Port Scheduler Flags
+  -> RemoteAddress:Port Forward Weight ActiveConn InActConn
+TCP  0A60000A:0050 rr ops persistent 2700000 FFFFFFFF
+  -> 0A020002:1F90      Masq    1      0          0
+FWM  00000007 rr persistent 90000 FFFFFFFF
+"""
+"""With 250 ticks a second: kube-proxy's three hours, and six minutes."""
+
+
+@pytest.mark.parametrize(
+    ("ticks_per_s", "seconds", "words"),
+    [
+        (250, (10800, 360), "persistent 10800 s"),
+        (300, (9000, 300), "persistent 9000 s"),
+        # Of a file it is not known which kernel has written it.
+        (0, (UNTOLD_S, UNTOLD_S), "persistent"),
+    ],
+)
+def test_the_kernel_tells_persistence_in_ticks(ticks_per_s, seconds, words):
+    (server,), (marked,) = parse_all(PROC, Unread("ipvs"), ticks_per_s)
+    assert (server.persistent_s, marked.persistent_s) == seconds
+    assert server.persistence == words
+
+
+def test_the_tool_tells_persistence_in_seconds():
+    (listed,) = parse_servers("TCP  10.0.0.1:80 rr persistent 10800\n", Unread("ipvs"))
+    (saved,) = parse_servers("-A -t 10.0.0.1:80 -s rr -p 10800\n", Unread("ipvs"))
+    assert listed.persistent_s == saved.persistent_s == 10800
+    assert parse_servers("-A -t 10.0.0.1:80 -s rr\n", Unread("ipvs"))[0].persistence == ""
 
 
 @pytest.mark.parametrize("mark", ["0", "-1", "4294967296", "ten"])
