@@ -15,7 +15,7 @@ from types import TracebackType
 from lab.netns import NAMED, Child, call
 from lab.proxying import Proxies, WrittenRules
 from lab.rules.apply import Mode
-from lab.rules.plan import SERVICE_RANGES
+from lab.rules.plan import GATEWAY, SERVICE_RANGES
 from lab.server import serve
 from lab.shell import run, run_in
 from lab.traffic import Exchange, Load, drive
@@ -29,7 +29,6 @@ ROUTER_ADDRESSES = ("172.18.0.1", "fc00:172:18::1")
 CLIENT = "client"
 LAN = "lan"
 LAN_PREFIX = {False: 16, True: 64}
-GATEWAY = {False: "169.254.1.1", True: "fe80::1"}
 NODE_SYSCTLS = (
     "net.ipv4.ip_forward=1",
     "net.ipv6.conf.all.forwarding=1",

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from lab.rules.apply import Mode, Step, steps
+from lab.rules.plan import PROTOCOLS
 from lab.shell import run, run_in
 from tracer import address
 from tracer.cluster.file import load
@@ -25,8 +26,16 @@ from tracer.path.xt_rule import Option, parse_rule
 Lines = Mapping[str, list[str]]
 """What a place (table and chain, set, virtual server) holds, in a spelling that is always used."""
 
-ANY_ORDER = ("KUBE-SERVICES", "KUBE-EXTERNAL-SERVICES", "KUBE-NODEPORTS", "KUBE-PROXY-FIREWALL")
+ANY_ORDER: Mapping[Mode, tuple[str, ...]] = {
+    "iptables": (
+        *("KUBE-SERVICES", "KUBE-EXTERNAL-SERVICES", "KUBE-NODEPORTS"),
+        "KUBE-PROXY-FIREWALL",
+    ),
+    "ipvs": ("KUBE-IPVS-OUT-FILTER",),
+}
 """Chains of rules that exclude each other; kube-proxy writes them as its hash map has them."""
+LATER = "KUBE-IPVS-OUT-FILTER"
+"""Releases after 1.28 have this chain: it keeps a node outside the source ranges away."""
 LAST = "NOTE: this must be the last rule in this chain"
 COUNTER = "--nfacct-name"
 LOOPBACK_COUNTER = "localhost_nps_accepted_pkts"
@@ -47,7 +56,8 @@ def compared(folder: Path, listed: Callable[[Sequence[Step]], str]) -> Iterator[
     if mode == "nftables":
         yield from differences(nft_lines(_text(state, "nft.json")), nft_lines(listed(wanted)))
         return
-    yield from differences(from_state(state), from_steps(wanted))
+    theirs = from_state(state, mode)
+    yield from differences(theirs, of_their_release(from_steps(wanted, mode), theirs))
 
 
 def listed_by_kernel(namespace: str, wanted: Sequence[Step]) -> str:
@@ -74,21 +84,33 @@ def differences(theirs: Lines, ours: Lines) -> Iterator[str]:
             yield f"! {place}: another order"
 
 
-def from_state(folder: Path) -> dict[str, list[str]]:
+def of_their_release(ours: Lines, theirs: Lines) -> dict[str, list[str]]:
+    """The lab writes as the newest release does; what older ones never had is left out."""
+    if any(LATER in place for place in theirs):
+        return dict(ours)
+    kept = {
+        place: [line for line in lines if LATER not in line]
+        for place, lines in ours.items()
+        if LATER not in place
+    }
+    return {place: lines for place, lines in kept.items() if lines or not ours[place]}
+
+
+def from_state(folder: Path, mode: Mode) -> dict[str, list[str]]:
     """What the files of a state directory hold."""
-    found = {**xt_lines(_text(folder, "iptables-save.txt"), ipv6=False)}
-    found |= xt_lines(_text(folder, "ip6tables-save.txt"), ipv6=True)
+    found = xt_lines(_text(folder, "iptables-save.txt"), mode, ipv6=False)
+    found |= xt_lines(_text(folder, "ip6tables-save.txt"), mode, ipv6=True)
     found |= set_lines(_text(folder, "ipset-save.txt"))
     return found | server_lines(_text(folder, "ipvsadm-save.txt"))
 
 
-def from_steps(wanted: Sequence[Step]) -> dict[str, list[str]]:
+def from_steps(wanted: Sequence[Step], mode: Mode) -> dict[str, list[str]]:
     """What the lab would feed to the tools."""
     found: dict[str, list[str]] = {}
     for step in wanted:
         tool = step.command[0]
         if tool.endswith("tables-restore"):
-            found |= xt_lines(step.text, ipv6=tool.startswith("ip6"))
+            found |= xt_lines(step.text, mode, ipv6=tool.startswith("ip6"))
         elif tool == "ipset":
             found |= set_lines(step.text)
         elif tool == "ipvsadm":
@@ -96,7 +118,7 @@ def from_steps(wanted: Sequence[Step]) -> dict[str, list[str]]:
     return found
 
 
-def xt_lines(text: str, *, ipv6: bool) -> dict[str, list[str]]:
+def xt_lines(text: str, mode: Mode, *, ipv6: bool) -> dict[str, list[str]]:
     """Rules of every chain."""
     family = "ip6tables" if ipv6 else "iptables"
     found = {}
@@ -104,7 +126,8 @@ def xt_lines(text: str, *, ipv6: bool) -> dict[str, list[str]]:
         for table, chains in tables.tables.items():
             for name, chain in chains.items():
                 place = f"{family} {table} {name}"
-                found[place] = _ordered(name, [rule(line) for line in _counting(chain.lines)])
+                lines = [rule(line) for line in _counting(chain.lines)]
+                found[place] = _ordered(lines) if name in ANY_ORDER[mode] else lines
     return {place: lines for place, lines in found.items() if lines or "KUBE-" in place}
 
 
@@ -165,10 +188,8 @@ def _told(value: object) -> str:
     return re.sub(r'"(packets|bytes|expires)": \d+', r'"\1": 0', text)
 
 
-def _ordered(chain: str, lines: list[str]) -> list[str]:
-    """Sorted where order does not matter, but the rule that must be last stays there."""
-    if chain not in ANY_ORDER:
-        return lines
+def _ordered(lines: list[str]) -> list[str]:
+    """Sorted, but the rule that must be last stays there."""
     last = [line for line in lines if LAST in line]
     return sorted(line for line in lines if LAST not in line) + last
 
@@ -190,6 +211,8 @@ def _option(option: Option) -> str:
     if name in _MARKS:
         number = int(values[0], 16)
         name, values = "--set-xmark", [f"{number:#x}/{number if _MARKS[name] else 0:#x}"]
+    elif name == "--vproto":
+        values = [str(NUMBERS.get(values[0], values[0]))]
     elif name == "--probability":
         values = [f"{float(values[0]):.6f}"]
     bang = "! " if option.inverted else ""
@@ -198,6 +221,7 @@ def _option(option: Option) -> str:
 
 _MARKS = {"--or-mark": True, "--xor-mark": False}
 """What iptables makes of them: set bits of the mask, or turn them."""
+NUMBERS = {name: number for number, name in PROTOCOLS.items()}
 
 
 def _text(folder: Path, name: str) -> str:

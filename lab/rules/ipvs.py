@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from lab.rules.iptables import Table, comment, forwarding, masquerading
+from lab.rules.iptables import Table, comment, forwarding, host, masquerading
 from lab.rules.plan import NodePlan, PortPlan, Target
 from tracer.node.chain_names import ipset_name
 
@@ -100,13 +100,14 @@ JUMPS = (
     ("nat", "OUTPUT", "KUBE-SERVICES", "kubernetes service portals"),
     ("nat", "PREROUTING", "KUBE-SERVICES", "kubernetes service portals"),
     ("nat", "POSTROUTING", "KUBE-POSTROUTING", "kubernetes postrouting rules"),
-    ("filter", "FORWARD", "KUBE-FORWARD", "kubernetes forwarding rules"),
-    ("filter", "INPUT", "KUBE-NODE-PORT", "kubernetes health check rules"),
-    ("filter", "INPUT", "KUBE-PROXY-FIREWALL", "kube-proxy firewall rules"),
-    ("filter", "FORWARD", "KUBE-PROXY-FIREWALL", "kube-proxy firewall rules"),
     ("filter", "INPUT", "KUBE-IPVS-FILTER", "kubernetes ipvs access filter"),
+    ("filter", "INPUT", "KUBE-PROXY-FIREWALL", "kube-proxy firewall rules"),
+    ("filter", "INPUT", "KUBE-NODE-PORT", "kubernetes health check rules"),
+    ("filter", "FORWARD", "KUBE-PROXY-FIREWALL", "kube-proxy firewall rules"),
+    ("filter", "FORWARD", "KUBE-FORWARD", "kubernetes forwarding rules"),
     ("filter", "OUTPUT", "KUBE-IPVS-OUT-FILTER", "kubernetes ipvs access filter"),
 )
+"""As they stand in the end: kube-proxy puts each in front of those before it."""
 ACCESS_SETS = ("LOAD-BALANCER", "CLUSTER-IP", "EXTERNAL-IP", "EXTERNAL-IP-LOCAL")
 
 Members = dict[str, list[str]]
@@ -140,7 +141,7 @@ def virtual_servers(node: NodePlan, plans: Sequence[PortPlan]) -> list[VirtualSe
         internal = [(plan.cluster_ip, plan.port)]
         outside = [(ip, plan.port) for ip in (*plan.external_ips, *plan.balancer_ips)]
         if plan.node_port:
-            outside += [(ip, plan.node_port) for ip in node.addresses]
+            outside += [(ip, plan.node_port) for ip in node.local_addresses]
         servers += [
             *_servers(plan, internal, plan.internal_targets),
             *_servers(plan, outside, plan.external_targets),
@@ -164,7 +165,7 @@ def bound_addresses(node: NodePlan, plans: Sequence[PortPlan]) -> list[str]:
         ip
         for plan in plans
         for ip in (plan.cluster_ip, *plan.external_ips, *plan.balancer_ips)
-        if ip not in node.addresses
+        if ip not in node.local_addresses
     }
     return sorted(found)
 
@@ -173,7 +174,7 @@ def members(node: NodePlan, plans: Sequence[PortPlan]) -> Members:
     """Entries of every set, also of the empty ones."""
     found: Members = {name: [] for name in SETS}
     for plan in plans:
-        _service_members(plan, found)
+        _service_members(node, plan, found)
         for target in plan.local_targets:
             entry = f"{target.ip},{plan.protocol}:{target.port},{target.ip}"
             found["KUBE-LOOP-BACK"].append(entry)
@@ -198,11 +199,10 @@ def ipset(node: NodePlan, plans: Sequence[PortPlan]) -> str:
 def rules(node: NodePlan, plans: Sequence[PortPlan]) -> str:
     """Input for ``iptables-restore``: the rules around IPVS."""
     filled = {name for name, entries in members(node, plans).items() if entries}
-    nat, filters, mangle = Table("nat"), Table("filter"), Table("mangle")
-    mangle.chain("KUBE-PROXY-CANARY")
+    nat, filters = Table("nat"), Table("filter")
     _glue(nat, filters)
-    if not node.ipv6:
-        nat.add("KUBE-SERVICES", "-s 127.0.0.0/8 -j RETURN")
+    loopback = "::1/128" if node.ipv6 else "127.0.0.0/8"
+    nat.add("KUBE-SERVICES", f"-s {loopback} -j RETURN")
     tables = {"nat": nat, "filter": filters}
     for table, chain, name, match, protocol, target in SET_RULES:
         if name in filled:
@@ -212,11 +212,10 @@ def rules(node: NodePlan, plans: Sequence[PortPlan]) -> str:
             tables[table].add(chain, wanted, reason, set_match, f"-j {target}")
     _masquerade_services(node, filled, nat)
     _filters(node, filters)
+    _refuse_node(node, plans, filters)
     masquerading(nat)
-    return (
-        mangle.text(("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"))
-        + filters.text(("INPUT", "FORWARD", "OUTPUT"))
-        + nat.text(("PREROUTING", "INPUT", "OUTPUT", "POSTROUTING"))
+    return filters.text(("INPUT", "FORWARD", "OUTPUT")) + nat.text(
+        ("PREROUTING", "INPUT", "OUTPUT", "POSTROUTING")
     )
 
 
@@ -235,7 +234,7 @@ def _servers(
     ]
 
 
-def _service_members(plan: PortPlan, found: Members) -> None:
+def _service_members(node: NodePlan, plan: PortPlan, found: Members) -> None:
     protocol, local = plan.protocol, "-LOCAL" if plan.external_local else ""
     found["KUBE-CLUSTER-IP"].append(f"{plan.cluster_ip},{protocol}:{plan.port}")
     for ip in plan.external_ips:
@@ -247,11 +246,17 @@ def _service_members(plan: PortPlan, found: Members) -> None:
             found["KUBE-LOAD-BALANCER-LOCAL"].append(entry)
         if plan.source_ranges:
             found["KUBE-LOAD-BALANCER-FW"].append(entry)
+            if plan.allows_node(node):
+                found["KUBE-LOAD-BALANCER-SOURCE-IP"].append(f"{entry},{ip}")
         ranges = [f"{entry},{text}" for text in plan.source_ranges]
         found["KUBE-LOAD-BALANCER-SOURCE-CIDR"] += ranges
-    if plan.node_port and protocol in ("tcp", "udp"):
-        name = f"KUBE-NODE-PORT{local}-{protocol.upper()}"
-        found[name].append(str(plan.node_port))
+    if plan.node_port:
+        entries, ending = [str(plan.node_port)], protocol.upper()
+        if protocol == "sctp":
+            entries = [f"{ip},sctp:{plan.node_port}" for ip in node.local_addresses]
+            ending = "SCTP-HASH"
+        for name in dict.fromkeys(("", local)):
+            found[f"KUBE-NODE-PORT{name}-{ending}"] += entries
     if plan.health_port:
         found["KUBE-HEALTH-CHECK-NODE-PORT"].append(str(plan.health_port))
 
@@ -306,3 +311,16 @@ def _filters(node: NodePlan, filters: Table) -> None:
     filters.add("KUBE-IPVS-FILTER", health, "-j RETURN")
     bound = _match(node, "KUBE-IPVS-IPS", "dst")
     filters.add("KUBE-IPVS-FILTER", f"-m conntrack --ctstate NEW {bound} -j REJECT")
+
+
+def _refuse_node(node: NodePlan, plans: Sequence[PortPlan], filters: Table) -> None:
+    """A node outside the source ranges is kept from the load balancer's address.
+
+    IPVS gives its packet that address as source too. Releases after 1.28.
+    """
+    for plan in plans:
+        if not plan.source_ranges or plan.allows_node(node):
+            continue
+        for ip in plan.balancer_ips:
+            served = f"-m ipvs --vaddr {ip} --vproto {plan.protocol} --vport {plan.port}"
+            filters.add("KUBE-IPVS-OUT-FILTER", f"-s {host(ip)}", served, "-j DROP")

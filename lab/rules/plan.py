@@ -14,6 +14,8 @@ PROTOCOLS = {6: "tcp", 17: "udp", 132: "sctp"}
 MASQUERADE_MARK = "0x4000"
 SERVICE_RANGES = ("10.96.0.0/16", "fd00:10:96::/112", "10.200.0.0/16")
 """Where the lab's ClusterIPs come from; only nftables mode has a rule about it."""
+GATEWAY = {False: "169.254.1.1", True: "fe80::1"}
+"""The pods' gateway in IPv4 and IPv6: on the node's end of every pod's link."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,14 @@ class NodePlan:
     """The node's own, primary first."""
     pod_ranges: tuple[str, ...]
     """Cluster-wide: a source in them is a pod (detect-local by cluster CIDR)."""
+    has_pods: bool = False
+    """Whether a pod's link is on it."""
+
+    @property
+    def local_addresses(self) -> tuple[str, ...]:
+        """Those of every interface but ``lo`` and ``kube-ipvs0``; none of link scope in IPv6."""
+        gateway = (GATEWAY[False],) if self.has_pods and not self.ipv6 else ()
+        return self.addresses + gateway
 
     @property
     def service_ranges(self) -> tuple[str, ...]:
@@ -98,19 +108,24 @@ class PortPlan:
 
         A node's packet to an address that is local to it has that address as its source.
         """
-        inside = any(
+        return self.source_ranges + (self.balancer_ips if self.allows_node(node) else ())
+
+    def allows_node(self, node: NodePlan) -> bool:
+        """Whether the node is inside a source range."""
+        return any(
             ipaddress.ip_address(ip) in ipaddress.ip_network(text)
             for text in self.source_ranges
             for ip in node.addresses
         )
-        return self.source_ranges + (self.balancer_ips if inside else ())
 
 
 def node_plan(cluster: Cluster, node: str, ipv6: bool) -> NodePlan:
     """This node's addresses of one family, and the ranges all pods come from."""
     (found,) = (item for item in cluster.nodes if item.name == node)
     ranges = {text for item in cluster.nodes for text in item.pod_cidrs if (":" in text) == ipv6}
-    return NodePlan(node, ipv6, _of_family(found.addresses, ipv6), _covering(ranges))
+    has_pods = any(pod.node == node and pod.ips and not pod.host_network for pod in cluster.pods)
+    own = _of_family(found.addresses, ipv6)
+    return NodePlan(node, ipv6, own, _covering(ranges), has_pods)
 
 
 def port_plans(cluster: Cluster, node: str, ipv6: bool) -> list[PortPlan]:

@@ -41,7 +41,7 @@ def test_sets_say_who_is_masqueraded():
     assert MEMBERS["KUBE-EXTERNAL-IP"] == ["192.168.99.33,tcp:80"]
     assert MEMBERS["KUBE-EXTERNAL-IP-LOCAL"] == ["192.168.99.22,tcp:80"]
     assert MEMBERS["KUBE-LOAD-BALANCER-LOCAL"] == ["1.2.3.4,tcp:80"]
-    assert MEMBERS["KUBE-NODE-PORT-TCP"] == ["3003", "3002"]
+    assert MEMBERS["KUBE-NODE-PORT-TCP"] == ["3001", "3003", "3002"]
     assert MEMBERS["KUBE-NODE-PORT-LOCAL-TCP"] == ["3001"]
     assert MEMBERS["KUBE-LOAD-BALANCER-SOURCE-CIDR"] == ["5.6.7.8,tcp:80,203.0.113.0/25"]
     assert "10.180.0.1,tcp:80,10.180.0.1" in MEMBERS["KUBE-LOOP-BACK"]
@@ -51,6 +51,30 @@ def test_sets_say_who_is_masqueraded():
 def test_only_filled_sets_have_rules():
     assert any("KUBE-NODE-PORT-TCP dst -j KUBE-MARK-MASQ" in rule for rule in RULES)
     assert not any("KUBE-NODE-PORT-UDP" in rule for rule in RULES)
+
+
+def test_a_node_outside_the_source_ranges_is_kept_from_the_balancer():
+    refused = [rule for rule in RULES if rule.startswith("-A KUBE-IPVS-OUT-FILTER")]
+    served = "-m ipvs --vaddr 5.6.7.8 --vproto tcp --vport 80"
+    assert refused == [f"-A KUBE-IPVS-OUT-FILTER -s 5.6.7.8/32 {served} -j DROP"]
+    assert MEMBERS["KUBE-LOAD-BALANCER-SOURCE-IP"] == []
+    inside = replace(HERE, addresses=("203.0.113.9",))
+    assert not any("-m ipvs" in rule for rule in ipvs.rules(inside, plans()).splitlines())
+    allowed = ipvs.members(inside, plans())["KUBE-LOAD-BALANCER-SOURCE-IP"]
+    assert allowed == ["5.6.7.8,tcp:80,5.6.7.8"]
+
+
+def test_node_ports_are_served_on_every_address_of_the_node():
+    lines = ipvs.ipvsadm(replace(HERE, has_pods=True), plans()).splitlines()
+    assert "-A -t 169.254.1.1:3003 -s rr" in lines
+    assert not any("169.254.1.1" in line for line in SERVERS)
+
+
+def test_sctp_node_ports_are_members_with_their_address():
+    sctp = [replace(plan, protocol="sctp", port=9, node_port=3009) for plan in plans()[:1]]
+    found = ipvs.members(HERE, [replace(plan, external_local=True) for plan in sctp])
+    assert found["KUBE-NODE-PORT-SCTP-HASH"] == ["192.168.0.2,sctp:3009"]
+    assert found["KUBE-NODE-PORT-LOCAL-SCTP-HASH"] == ["192.168.0.2,sctp:3009"]
 
 
 def test_service_addresses_of_other_ports_are_rejected_last():
