@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from tracer import address
 from tracer.cluster.model import Cluster, Endpoint, ServiceKind
@@ -50,12 +50,17 @@ def set_differences(
         for member in sorted(members.keys() - found):
             told = f"set {own} lacks {member}" + ("" if own in sets else ": the set is not there")
             yield Difference(Turn.SET_LACKS, f"member {member}", told, members[member], own)
-        left = found - members.keys()
+        left = found.difference(members, _also_in(name, wanted))
         if name == LOOP_BACK:
             left -= _known_loops(cluster)
         if left:
             told = f"set {own} still has {few(left)}"
             yield Difference(Turn.SET_LEFT, f"{len(left)} members of {own}", told, by=own)
+
+
+def _also_in(name: str, wanted: Members) -> Iterable[str]:
+    """kube-proxy puts Local node ports in both sets; the rule for Local ones comes first."""
+    return wanted.get(name.replace("NODE-PORT-", "NODE-PORT-LOCAL-"), ())
 
 
 def _members(demand: Demand) -> Members:

@@ -228,3 +228,15 @@ def test_members_that_sets_lack_or_keep(name):
     assert [(one.turn, one.by) for one in found] == [(Turn.SET_LACKS, name)]
     found = compared(with_members(lambda old: (*old, "10.96.0.99,tcp:1")), shop(), HERE)
     assert [(one.turn, one.by) for one in found] == [(Turn.SET_LEFT, name)]
+
+
+def test_a_local_node_port_may_be_in_both_sets():
+    node = state("ipvs", shop())
+    (local,) = (s for s in node.address_sets if s.name == "KUBE-NODE-PORT-LOCAL-TCP")
+    (plain,) = (s for s in node.address_sets if s.name == "KUBE-NODE-PORT-TCP")
+    others = tuple(s for s in node.address_sets if s is not plain)
+    both = tuple(dict.fromkeys((*plain.members, *local.members)))
+    alone = tuple(member for member in both if member not in local.members)
+    for members in (both, alone):
+        sets = (*others, replace(plain, members=members))
+        assert list(compared(replace(node, address_sets=sets), shop(), HERE)) == []
