@@ -98,20 +98,20 @@ def run_case(
     ``launched``: how viptrace is started, see ``Tracing``; ``beside`` is called when all is over.
     """
     whole = to_cluster(read("default"))
-    with Topology(whole, prefix, proxies=proxies or WrittenRules()) as topology:
-        topology.program(case.mode)
-        topology.keep_entries(NODE)
-        launched.setdefault("naming", topology.proxies.naming(CLUSTERS / "default.yaml"))
-        namespace = topology.namespace(NODE)
-        tracing = Tracing(namespace, folder, node=NODE, backend=case.backend, **launched)
-        try:
+    try:
+        with Topology(whole, prefix, proxies=proxies or WrittenRules()) as topology:
+            topology.program(case.mode)
+            topology.keep_entries(NODE)
+            launched.setdefault("naming", topology.proxies.naming(CLUSTERS / "default.yaml"))
+            namespace = topology.namespace(NODE)
+            tracing = Tracing(namespace, folder, node=NODE, backend=case.backend, **launched)
             with tracing:
                 result = _measured(case, topology, tracing)
             if beside is not None:
                 beside(topology)
             return result
-        except UnableError as error:
-            return Result(case, None, failure=str(error))
+    except UnableError as error:
+        return Result(case, None, failure=str(error))
 
 
 def _measured(case: Case, topology: Topology, tracing: Tracing) -> Result:
