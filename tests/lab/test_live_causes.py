@@ -33,20 +33,7 @@ SEEN = [
 ]
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(
-            name,
-            marks=pytest.mark.xfail(
-                name == "stale-udp-conntrack",
-                reason="no longer named within a minute",
-                strict=False,
-            ),
-        )
-        for name in MENDED + SEEN
-    ],
-)
+@pytest.mark.parametrize("name", MENDED + SEEN)
 def test_a_cause_is_named_live_and_nothing_else(name, tmp_path: Path):
     scenario = BY_NAME[name]
     cluster = tmp_path / "cluster.yaml"

@@ -23,27 +23,14 @@ CLOSES = {
     "stale-rules-mode-switch": True,
     "bridge-nf-call-off": True,
     "bridge-hairpin-mode-off": False,
-    "stale-tcp-sctp-conntrack": False,
+    "stale-tcp-sctp-conntrack": True,
     "mtu-blackhole": False,
 }
 """Whether the finding closes with the remedy itself, or only when nothing fails for a while."""
 
 
 @pytest.mark.root
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(
-            name,
-            marks=pytest.mark.xfail(
-                name == "stale-udp-conntrack",
-                reason="no longer named within a minute",
-                strict=False,
-            ),
-        )
-        for name in CLOSES
-    ],
-)
+@pytest.mark.parametrize("name", CLOSES)
 def test_the_remedy_mends_it_as_printed(name, tmp_path: Path):
     scenario = BY_NAME[name]
     cluster = tmp_path / "cluster.yaml"

@@ -47,12 +47,7 @@ class HairpinModeOff:
         moved = signs.has(flows, rows, Seen.TRANSLATED)
         kept = signs.same(flows["source"][rows], flows["client"][rows])
         bridged = ~moved & signs.has(flows, rows, Seen.RETRANSMITTED)
-        lost = ((moved & ~kept) | bridged) & ~signs.answered(flows, rows)
-        lost &= signs.same(flows["backend"][rows], flows["client"][rows])
-        lost &= ~signs.has(flows, rows, signs.REFUSED)
-        lost &= signs.has(flows, rows, Seen.DROPPED) | signs.silent(scene, rows)
-        nodes = scene.cluster.node_by_address.keys() | places.own(scene)
-        lost &= ~signs.among(flows["backend"][rows], frozenset(nodes))
+        lost = ((moved & ~kept) | bridged) & places.lost_to_itself(scene, rows)
         for group in by_destination(scene, rows[lost]):
             for part in by_backend(scene, group):
                 yield _finding(scene, part, bridges), part.rows

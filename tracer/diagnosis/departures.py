@@ -1,12 +1,16 @@
-"""Backends that are endpoints no more."""
+"""Backends that are endpoints no more, and mappings that still lead to them."""
 
 from __future__ import annotations
 
+import numpy as np
+
 from tracer.address import endpoint, packed_at
 from tracer.diagnosis import signs
+from tracer.diagnosis.finding import Finding
 from tracer.diagnosis.rule import Scene
 from tracer.diagnosis.subjects import Group
 from tracer.diagnosis.wording import plain
+from tracer.flow import Seen
 
 
 def departed(scene: Scene, group: Group) -> str:
@@ -40,3 +44,32 @@ def _since(scene: Scene, group: Group, at: tuple[bytes, int]) -> str:
     if seconds < 0:
         return f"; it left {-seconds:.1f} s after the last of these connections began"
     return f"; it had left {seconds:.1f} s before the last of these connections began"
+
+
+def outlived(scene: Scene, group: Group) -> str:
+    """Why these mappings of one backend lead nowhere; empty while it is an endpoint.
+
+    Also empty for mappings that may have been made after it had left: rules lag, too.
+    """
+    flows, rows = scene.table.flows, group.rows
+    ip, port = packed_at(flows["backend"], int(rows[0])), int(flows["backend_port"][rows[0]])
+    if any((e.ip, e.port) == (ip, port) for e in group.usable(scene)):
+        return ""
+    key = (group.service_key or "", int(flows["protocol"][rows[0]]), ip, port)
+    left_ns = scene.cluster.departures.get(key, 0)
+    older = bool((flows["first_ns"][rows] < left_ns).all())
+    before = bool(signs.has(flows, rows, Seen.EXISTING).all())
+    return f"the mapping leads to {endpoint(ip, port)}, no endpoint" if older or before else ""
+
+
+def forgotten(scene: Scene, finding: Finding) -> bool:
+    """Whether conntrack has dropped every mapping of the finding's destination and backend."""
+    flow, backend, flows = finding.subject.flow, finding.subject.address, scene.table.flows
+    if flow is None or backend is None:
+        return False
+    mine = flows["alive"] & (flows["protocol"] == flow.protocol)
+    rows = np.flatnonzero(mine & (flows["virtual_port"] == flow.dst_port))
+    for name, ip in (("virtual", flow.dst), ("backend", backend)):
+        rows = rows[signs.among(flows[name][rows], frozenset({ip}))]
+    rows = rows[signs.has(flows, rows, Seen.MAPPED)]
+    return bool(rows.size and signs.has(flows, rows, Seen.ENDED).all())

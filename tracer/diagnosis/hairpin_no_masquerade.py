@@ -40,16 +40,9 @@ class HairpinNoMasquerade:
     def check(self, scene: Scene, rows: Rows) -> Iterable[tuple[Finding, Rows]]:
         """One finding for each Service and pod."""
         flows = scene.table.flows
-        moved = signs.has(flows, rows, Seen.TRANSLATED)
-        to_itself = moved & signs.same(flows["backend"][rows], flows["client"][rows])
-        to_itself &= signs.same(flows["source"][rows], flows["client"][rows])
-        refused = signs.has(flows, rows, signs.REFUSED) | _over_a_bridge(flows, rows)
-        lost = to_itself & ~refused & ~signs.answered(flows, rows)
-        lost &= signs.has(flows, rows, Seen.DROPPED) | signs.silent(scene, rows)
-        if not lost.any():
-            return
-        nodes = scene.cluster.node_by_address.keys() | places.own(scene)
-        lost &= ~signs.among(flows["backend"][rows], frozenset(nodes))
+        lost = signs.has(flows, rows, Seen.TRANSLATED) & places.lost_to_itself(scene, rows)
+        lost &= signs.same(flows["source"][rows], flows["client"][rows])
+        lost &= ~_over_a_bridge(flows, rows)
         for group in by_destination(scene, rows[lost]):
             for part in by_backend(scene, group):
                 yield _finding(scene, part), part.rows

@@ -32,6 +32,21 @@ def forwarded(scene: Scene, rows: Rows) -> signs.Mask:
     return ~signs.among(flows["client"][rows], here) & ~signs.among(target, here)
 
 
+def lost_to_itself(scene: Scene, rows: Rows) -> signs.Mask:
+    """Requests of pods that ended, or would have, at the pod itself, and got no answer at all.
+
+    A node may well speak to itself.
+    """
+    flows = scene.table.flows
+    lost = signs.same(flows["backend"][rows], flows["client"][rows])
+    lost &= ~signs.answered(flows, rows) & ~signs.has(flows, rows, signs.REFUSED)
+    lost &= signs.has(flows, rows, Seen.DROPPED) | signs.silent(scene, rows)
+    if not lost.any():
+        return lost
+    nodes = scene.cluster.node_by_address.keys() | own(scene)
+    return lost & ~signs.among(flows["backend"][rows], frozenset(nodes))
+
+
 def on_other_node(scene: Scene, addresses: Iterable[bytes], node: str) -> frozenset[bytes]:
     """Those of these addresses that endpoints or pods have on another node than this one."""
     wanted = set(addresses)

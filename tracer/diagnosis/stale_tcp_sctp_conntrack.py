@@ -16,6 +16,7 @@ import numpy as np
 from tracer.address import endpoint, packed_at, text
 from tracer.diagnosis import signs
 from tracer.diagnosis.causes.tracking import STALE_TCP_SCTP as CAUSE
+from tracer.diagnosis.departures import forgotten, outlived
 from tracer.diagnosis.finding import Evidence, Finding, Subject
 from tracer.diagnosis.rule import Scene
 from tracer.diagnosis.subjects import (
@@ -51,27 +52,16 @@ class StaleTcpSctp:
             if group.service(scene) is None or not group.usable(scene):
                 continue
             for part in by_backend(scene, group):
-                if _stale(scene, part):
-                    yield _finding(scene, part), part.rows
+                why = outlived(scene, part)
+                if why:
+                    yield _finding(scene, part, why), part.rows
 
     def holds(self, scene: Scene, finding: Finding) -> bool:
-        """Until the client is answered, or has been quiet for a while."""
-        return not answered_since(scene, finding, QUIET_NS)
+        """Until conntrack has dropped the mapping, or clients are answered for a while."""
+        return not (forgotten(scene, finding) or answered_since(scene, finding, QUIET_NS))
 
 
-def _stale(scene: Scene, group: Group) -> bool:
-    """Whether the mappings lead to no endpoint, and are older than its departure."""
-    flows, rows = scene.table.flows, group.rows
-    ip, port = packed_at(flows["backend"], int(rows[0])), int(flows["backend_port"][rows[0]])
-    if any((e.ip, e.port) == (ip, port) for e in group.usable(scene)):
-        return False
-    key = (group.service_key or "", int(flows["protocol"][rows[0]]), ip, port)
-    left_ns = scene.cluster.departures.get(key, 0)
-    older = bool((flows["first_ns"][rows] < left_ns).all())
-    return older or bool(signs.has(flows, rows, Seen.EXISTING).all())
-
-
-def _finding(scene: Scene, group: Group) -> Finding:
+def _finding(scene: Scene, group: Group, why: str) -> Finding:
     flows, first = scene.table.flows, int(group.rows[0])
     backend = packed_at(flows["backend"], first)
     at = endpoint(backend, int(flows["backend_port"][first]))
@@ -84,7 +74,7 @@ def _finding(scene: Scene, group: Group) -> Finding:
         confidence=scene.absence_confidence(0.85),
         summary=f"an old mapping keeps clients of {group.name} with a fixed port on {at}, gone",
         evidence=(
-            Evidence("conntrack", f"the mapping leads to {at}, no endpoint"),
+            Evidence("conntrack", why),
             *flow_lines(scene, group.rows, "packet", "no answer"),
         ),
         remedy=CAUSE.steps(

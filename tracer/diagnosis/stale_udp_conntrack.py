@@ -16,6 +16,7 @@ from tracer.address import endpoint, packed_at, text
 from tracer.cluster.model import ServiceKind
 from tracer.diagnosis import signs
 from tracer.diagnosis.causes.nat import STALE_UDP_CONNTRACK as CAUSE
+from tracer.diagnosis.departures import forgotten, outlived
 from tracer.diagnosis.finding import Evidence, Finding, Subject
 from tracer.diagnosis.rule import Scene
 from tracer.diagnosis.subjects import (
@@ -48,31 +49,24 @@ class StaleUdpConntrack:
             if group.service(scene) is None or not group.usable(scene):
                 continue
             for part in by_backend(scene, group):
-                why = _stale(scene, part)
+                why = _why(scene, part)
                 if why:
                     yield _finding(scene, part, why), part.rows
 
     def holds(self, scene: Scene, finding: Finding) -> bool:
-        """Until the client is answered, or has been quiet so long that the mapping expired."""
-        return not answered_since(scene, finding, QUIET_NS)
+        """Until conntrack has dropped the mapping, or clients are answered for a while."""
+        return not (forgotten(scene, finding) or answered_since(scene, finding, QUIET_NS))
 
 
-def _stale(scene: Scene, group: Group) -> str:
+def _why(scene: Scene, group: Group) -> str:
     """Why the mapping leads nowhere; empty when it does not, or may be fresh."""
-    flows, rows = scene.table.flows, group.rows
-    ip, port = packed_at(flows["backend"], int(rows[0])), int(flows["backend_port"][rows[0]])
-    if not bool(signs.has(flows, rows, Seen.TRANSLATED).any()):
-        if group.hit is not None and group.hit.kind == ServiceKind.NODE_PORT:
-            return ""
-        return f"the mapping does not translate {endpoint(ip, port)}, though there are endpoints"
-    if any((e.ip, e.port) == (ip, port) for e in group.usable(scene)):
+    flows, first = scene.table.flows, int(group.rows[0])
+    if bool(signs.has(flows, group.rows, Seen.TRANSLATED).any()):
+        return outlived(scene, group)
+    if group.hit is not None and group.hit.kind == ServiceKind.NODE_PORT:
         return ""
-    left_ns = scene.cluster.departures.get(
-        (group.service_key or "", int(Protocol.UDP), ip, port), 0
-    )
-    older = bool((flows["first_ns"][rows] < left_ns).all())
-    before = bool(signs.has(flows, rows, Seen.EXISTING).all())
-    return f"the mapping leads to {endpoint(ip, port)}, no endpoint" if older or before else ""
+    at = endpoint(packed_at(flows["backend"], first), int(flows["backend_port"][first]))
+    return f"the mapping does not translate {at}, though there are endpoints"
 
 
 def _finding(scene: Scene, group: Group, why: str) -> Finding:

@@ -105,3 +105,32 @@ def test_it_closes_when_the_client_is_answered():
     story = used(KNOWN, leads_to(f"{GONE}:8053"))
     story.tell(packet(story.now + 1, *ASK[::-1], **UDP))
     assert story.closed == [CAUSE]
+
+
+@pytest.mark.parametrize("packets_first", [True, False])
+def test_it_closes_with_the_mapping_whichever_source_tells_first(packets_first):
+    """Deleted as the remedy says, and the next request is mapped to an endpoint."""
+    story = used(KNOWN, leads_to(f"{GONE}:8053"))
+    now, again = story.now, {"flags": Flag.DST_NAT | Flag.REPLIED, **UDP}
+    kernel = (
+        translated(now + 1, *ASK, f"{GONE}:8053", hook=Hook.CT_END, **UDP),
+        translated(now + 1.1, *ASK, f"{POD_THERE}:8053", **UDP),
+        translated(now + 1.2, *ASK, f"{POD_THERE}:8053", hook=Hook.CT_UPDATE, **again),
+    )
+    wire = packet(now + 1.1, *ASK, **UDP), packet(now + 1.2, *ASK[::-1], **UDP)
+    for records in (wire, kernel) if packets_first else (kernel, wire):
+        story.tell(*records, until=now + 2)
+    story.wait(2)
+    assert (story.causes, story.closed) == ([], [CAUSE])
+
+
+def test_it_stays_while_one_of_its_mappings_does():
+    other = f"{CLIENT_POD}:5354", ASK[1]
+    story = used(KNOWN, leads_to(f"{GONE}:8053"))
+    backend = {"backend": f"{GONE}:8053", **UDP}
+    story.tell(translated(story.now, *other, hook=Hook.CT_UPDATE, flags=Flag.EXISTING, **backend))
+    story.tell(*(packet(story.now + second, *other, **UDP) for second in range(3)))
+    story.wait(3)
+    story.tell(translated(story.now, *ASK, hook=Hook.CT_END, **backend))
+    story.wait(2)
+    assert story.causes == [CAUSE]
