@@ -10,8 +10,8 @@ import json
 import re
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
 from multiprocessing import Value
 from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
@@ -29,13 +29,19 @@ NODE = "worker-1"
 PORT = 9464
 SAMPLE_S = 10.0
 CHANGE_S = 20.0
+REPORT_S = 600.0
+"""Between two rows of the printed table."""
 WARM_UP = 0.2
 """Share of a run in which the flow table and the allocator find their size."""
-COUNTED = Load("10.96.0.20", 80, tcp=1, timeout_s=2, pause_s=0.006)
+COUNTED = Load("10.96.0.20", 80, tcp=1, timeout_s=2)
 COUNTED_SERVICE = "echo-nodeport"
 BESIDE = Load("fd00:10:96::a", 80, tcp=20, udp=20, udp_port=53, timeout_s=2, pause_s=0.05)
 REFUSED = Load("10.96.0.30", 80, tcp=5, timeout_s=1, pause_s=0.5)
 """A Service without endpoints."""
+COLUMNS = (
+    *("after", "memory", "descriptors", "threads", "flows held", "flows forgotten"),
+    *("connections made", "translations counted", "records lost"),
+)
 _SERIES = re.compile(r"^(\w+)(?:\{(.*)\})? (\S+)$", re.MULTILINE)
 
 
@@ -52,7 +58,20 @@ class Sample:
     evicted: int
     translations: int
     """Of the counted address."""
+    made: int
+    """Connections that the counted clients had made a moment before."""
     lost: int
+
+    def row(self) -> str:
+        """A line of a Markdown table."""
+        cells = (
+            f"{self.at_s / 60:.0f} min",
+            f"{self.rss_kb / 1024:.1f} MiB",
+            *map(str, (self.descriptors, self.threads)),
+            *(f"{n:,}" for n in (self.flows, self.evicted, self.made, self.translations)),
+            str(self.lost),
+        )
+        return f"| {' | '.join(cells)} |"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +79,6 @@ class Outcome:
     """What a run has shown."""
 
     samples: tuple[Sample, ...]
-    made: int
-    """Connections that the counted clients made."""
     status: int
     summary: dict[str, object]
 
@@ -89,8 +106,8 @@ class Outcome:
         if told.lost:
             found.append(f"{told.lost} records lost")
         # A client is stopped between two connections, or within one that it has not counted.
-        if told.translations - self.made not in (0, 1):
-            found.append(f"{told.translations} translations of {self.made} connections")
+        if told.translations - told.made not in (0, 1):
+            found.append(f"{told.translations} translations of {told.made} connections")
         if self.status not in (0, 130):
             found.append(f"exit status {self.status}")
         return found
@@ -98,7 +115,7 @@ class Outcome:
     def lines(self) -> Iterator[str]:
         """A few lines for people."""
         first, last = self.steady[0], self.samples[-1]
-        yield f"time {last.at_s:.0f} s, connections {self.made}, translations {last.translations}"
+        yield f"time {last.at_s:.0f} s, connections {last.made}, translations {last.translations}"
         yield (
             f"memory after the warm-up {first.rss_kb / 1024:.1f} MiB, at the end "
             f"{last.rss_kb / 1024:.1f} MiB, most {max(s.rss_kb for s in self.samples) / 1024:.1f}"
@@ -107,10 +124,28 @@ class Outcome:
         yield f"threads {first.threads} -> {last.threads}"
         yield f"flows held {last.flows}, evicted {last.evicted}, records lost {last.lost}"
         yield f"processor {100 * last.cpu_s / last.at_s:.1f} % of one core"
+        yield from self.table()
+
+    def table(self) -> Iterator[str]:
+        """A Markdown row for every ten minutes."""
+        yield f"| {' | '.join(COLUMNS)} |"
+        yield "|---" * len(COLUMNS) + "|"
+        due = 0.0
+        for sample in self.samples:
+            if sample.at_s >= due or sample is self.samples[-1]:
+                due += REPORT_S
+                yield sample.row()
 
 
 def churn(
-    mode: Mode, backend: str, duration_s: float, max_flows: int, folder: Path, prefix: str, say: Say
+    mode: Mode,
+    backend: str,
+    duration_s: float,
+    max_flows: int,
+    pause_s: float,
+    folder: Path,
+    prefix: str,
+    say: Say,
 ) -> Outcome:
     """Run it; samples go to ``samples.ndjson`` of the folder as they are taken."""
     with Topology(to_cluster(read("default")), prefix) as topology:
@@ -128,21 +163,21 @@ def churn(
         with Tracing(namespace, folder, naming, NODE, backend, options) as tracing:
             made = Value("Q", 0)
             drivers = [
-                Child(topology.namespace("shell"), _keep, COUNTED, made),
+                Child(topology.namespace("shell"), _keep, replace(COUNTED, pause_s=pause_s), made),
                 Child(topology.namespace("shell"), _keep, BESIDE, Value("Q", 0)),
                 Child(topology.namespace("shell"), _keep, REFUSED, Value("Q", 0)),
             ]
             say(f"{backend} in {mode} mode for {duration_s:.0f} s, samples in {folder}")
             try:
-                samples = _watch(topology, mode, tracing, duration_s, drivers)
+                samples = _watch(topology, mode, tracing, duration_s, made)
             finally:
                 for driver in drivers:
                     driver.stop()
             time.sleep(3.0)
-            samples.append(_sample(tracing, duration_s))
+            samples.append(_sample(tracing, duration_s, made.value))
             status = tracing.stop()
     *_, last = tracing.lines()
-    return Outcome(tuple(samples), made.value, status, last)
+    return Outcome(tuple(samples), status, last)
 
 
 def _keep(load: Load, made: Synchronized[int]) -> None:
@@ -154,7 +189,11 @@ def _keep(load: Load, made: Synchronized[int]) -> None:
 
 
 def _watch(
-    topology: Topology, mode: Mode, tracing: Tracing, duration_s: float, drivers: Sequence[Child]
+    topology: Topology,
+    mode: Mode,
+    tracing: Tracing,
+    duration_s: float,
+    made: Synchronized[int],
 ) -> list[Sample]:
     """Change the cluster now and then, note a sample now and then, until the time is over."""
     whole = read("default")
@@ -167,7 +206,7 @@ def _watch(
             if at_s >= changed_at + CHANGE_S:
                 topology.resync(mode, states[turn % 2])
                 changed_at, turn = at_s, turn + 1
-            samples.append(_sample(tracing, at_s))
+            samples.append(_sample(tracing, at_s, made.value))
             file.write(json.dumps(asdict(samples[-1])) + "\n")
             file.flush()
             time.sleep(SAMPLE_S)
@@ -175,7 +214,7 @@ def _watch(
     return samples
 
 
-def _sample(tracing: Tracing, at_s: float) -> Sample:
+def _sample(tracing: Tracing, at_s: float, made: int) -> Sample:
     process = Path("/proc") / str(tracing.pid)
     status = dict(line.split(":", 1) for line in (process / "status").read_text().splitlines())
     told = series(call(tracing.namespace, _metrics))
@@ -188,6 +227,7 @@ def _sample(tracing: Tracing, at_s: float) -> Sample:
         flows=int(_sum(told, "viptrace_flows")),
         evicted=int(_sum(told, "viptrace_flows_evicted_total")),
         translations=int(_sum(told, "viptrace_translations_total", f'service="{COUNTED_SERVICE}"')),
+        made=made,
         lost=int(_sum(told, "viptrace_lost_total")),
     )
 

@@ -232,11 +232,15 @@ def image_suite(folder: Path | None, modes: tuple[Mode, ...]) -> None:
 @click.option("--backend", default="auto", show_default=True)
 @click.option("--duration", default=7200.0, show_default=True, help="seconds")
 @click.option("--max-flows", default=100_000, show_default=True)
+@click.option("--pause", default=0.006, show_default=True, help="seconds between connections")
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="folder")
-def churn_command(mode: Mode, backend: str, duration: float, max_flows: int, output: Path) -> None:
+def churn_command(
+    mode: Mode, backend: str, duration: float, max_flows: int, pause: float, output: Path
+) -> None:
     """Trace for hours under churn; memory, descriptors and counters must hold."""
     require_root()
-    outcome = churn(mode, backend, duration, max_flows, output, unique_prefix(), say)
+    prefix = unique_prefix()
+    outcome = churn(mode, backend, duration, max_flows, pause, output, prefix, say)
     for line in outcome.lines():
         print(line)
     for fault in outcome.faults():

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from lab.churn import Outcome, Sample, series
 
-STEADY = Sample(0.0, 100_000, 9, 6, 0.0, 1000, 0, 0, 0)
+STEADY = Sample(0.0, 100_000, 9, 6, 0.0, 1000, 0, 0, 0, 0)
 
 
 def outcome(count: int = 40, made: int = 400, **growing: int) -> Outcome:
@@ -17,8 +17,8 @@ def outcome(count: int = 40, made: int = 400, **growing: int) -> Outcome:
         )
         for n in range(count)
     ]
-    samples[-1] = replace(samples[-1], translations=400)
-    return Outcome(tuple(samples), made, 130, {})
+    samples[-1] = replace(samples[-1], translations=400, made=made)
+    return Outcome(tuple(samples), 130, {})
 
 
 def test_a_steady_run_has_no_faults():
@@ -47,3 +47,8 @@ def test_series_are_read_with_their_labels():
         ("viptrace_flows", "", 7.0),
         ("viptrace_lost_total", 'where="kernel"', 100.0),
     ]
+
+
+def test_the_table_has_a_row_every_ten_minutes_and_one_for_the_end():
+    rows = [line.split("|")[1].strip() for line in outcome(count=140, rss_kb=1).table()]
+    assert rows == ["after", "---", "0 min", "10 min", "20 min", "23 min"]
