@@ -21,6 +21,12 @@ class Want:
     path: str
     size: int = 0
     optional: bool = False
+    or_less: bool = False
+    """An integer that other kernels keep in fewer bytes: ``SIZE_`` of them are to be read."""
+
+    def fits(self, size: int) -> bool:
+        """Whether a field of so many bytes can be read."""
+        return size == self.size or not self.size or (self.or_less and size < self.size)
 
     @property
     def macro(self) -> str:
@@ -101,7 +107,7 @@ GROUPS: tuple[Group, ...] = (
         "ip_vs",
         ("net/ip_vs.h",),
         (
-            Want("ip_vs_conn", "af", 2),
+            Want("ip_vs_conn", "af", 2, or_less=True),  # one byte on Linux 7.2
             Want("ip_vs_conn", "caddr", 16),
             Want("ip_vs_conn", "vaddr", 16),
             Want("ip_vs_conn", "daddr", 16),
@@ -112,7 +118,7 @@ GROUPS: tuple[Group, ...] = (
             Want("ip_vs_conn", "protocol", 2),
             Want("ip_vs_conn", "ipvs", 8),
             Want("ip_vs_conn", "callback_head", 16),  # rcu_head, which a macro renames
-            Want("ip_vs_conn", "daf", 2, optional=True),
+            Want("ip_vs_conn", "daf", 2, optional=True, or_less=True),
             Want("netns_ipvs", "net", 8),
         ),
     ),
@@ -185,7 +191,7 @@ def _group_macros(group: Group, types: Types) -> tuple[list[str], str]:
             if want.optional:
                 continue
             return [], f"BTF does not describe {name}"
-        if want.size and field.size != want.size:
+        if not want.fits(field.size):
             return [], f"{name} has {field.size} bytes, not {want.size}"
         lines.append(f"#define OFF_{want.macro} {field.offset}")
         if field.bits:

@@ -14,6 +14,12 @@
 
 #define FIELD(into, pointer, field) \
 	READ_KERNEL(&(into), sizeof(into), (const void *)((pointer) + OFF_##field))
+/* The same for an integer whose width depends on the kernel; both architectures are little-endian. */
+#define INTEGER(into, pointer, field)                                                        \
+	do {                                                                                 \
+		(into) = 0;                                                                  \
+		READ_KERNEL(&(into), SIZE_##field, (const void *)((pointer) + OFF_##field)); \
+	} while (0)
 
 /* Registers of a function's arguments, its result and the stack, by offset in
  * struct pt_regs: the layout is fixed by ptrace(2). */

@@ -22,7 +22,7 @@ INLINE void read_ipvs(struct viptrace_event *e, u64 connection)
 	u32 flags = 0;
 	u16 family = 0, protocol = 0;
 
-	FIELD(family, connection, ip_vs_conn_af);
+	INTEGER(family, connection, ip_vs_conn_af);
 	FIELD(protocol, connection, ip_vs_conn_protocol);
 	FIELD(flags, connection, ip_vs_conn_flags);
 	e->family = family;
@@ -37,7 +37,7 @@ INLINE void read_ipvs(struct viptrace_event *e, u64 connection)
 	/* A tunnel may carry one family over the other; the real server's own wins. */
 	FIELD(raw, connection, ip_vs_conn_daddr);
 #ifdef OFF_ip_vs_conn_daf
-	FIELD(family, connection, ip_vs_conn_daf);
+	INTEGER(family, connection, ip_vs_conn_daf);
 #endif
 	map_address(e->nat_dst, raw, family);
 	FIELD(e->src_port, connection, ip_vs_conn_cport);

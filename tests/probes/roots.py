@@ -60,7 +60,9 @@ def make_root(
     return folder
 
 
-def kernel_types(tables_first: bool = False, without: str = "", tuple_bytes: int = 40) -> bytes:
+def kernel_types(
+    tables_first: bool = False, without: str = "", tuple_bytes: int = 40, family_bytes: int = 2
+) -> bytes:
     """BTF that knows every field the probes want, in made-up places."""
     from probes.fields import GROUPS  # the list under test says what there is
 
@@ -71,7 +73,8 @@ def kernel_types(tables_first: bool = False, without: str = "", tuple_bytes: int
     for group in GROUPS:
         for want in group.wants:
             if group.name != without:
-                fields.setdefault(want.structure, []).append((want.path, want.size or 1))
+                size = family_bytes if want.path in ("af", "daf") else want.size or 1
+                fields.setdefault(want.structure, []).append((want.path, size))
     for structure, members in fields.items():
         made.structure(structure, 256, *_members(made, members, sized))
     table = ("skb", "state", "table") if tables_first else ("priv", "skb", "state")

@@ -104,6 +104,18 @@ def test_a_field_of_another_size_is_not_read_wrongly(tmp_path):
     assert rows["conntrack-new"].problem == "nf_conntrack_tuple_hash.tuple has 48 bytes, not 40"
 
 
+@pytest.mark.parametrize(("family_bytes", "told"), [(1, "1"), (2, "2")])
+def test_an_integer_is_read_with_the_width_that_the_kernel_gives_it(tmp_path, family_bytes, told):
+    rows, text = planned(make_root(tmp_path, "6.1", kernel_types(family_bytes=family_bytes)))
+    assert rows["ipvs-new"].problem == ""
+    assert macro(text, "SIZE_ip_vs_conn_af") == told
+
+
+def test_an_integer_that_has_grown_is_not_cut(tmp_path):
+    rows, _ = planned(make_root(tmp_path, "6.1", kernel_types(family_bytes=4)))
+    assert rows["ipvs-new"].problem == "ip_vs_conn.af has 4 bytes, not 2"
+
+
 def test_without_btf_offsets_are_left_to_the_headers(tmp_path):
     rows, text = planned(make_root(tmp_path, "6.1"))
     assert macro(text, "OFF_sk_buff_head") == "__builtin_offsetof(struct"
