@@ -22,7 +22,7 @@ LAYERS = (
     # Values that the vocabulary is made of.
     (
         *("tracer.node.xtables", "tracer.node.nft_ruleset"),
-        *("tracer.node.routing", "tracer.node.sets"),
+        *("tracer.node.routing", "tracer.node.sets", "tracer.node.health"),
     ),
     # The vocabulary: knows nothing, known by all.
     (
@@ -59,7 +59,7 @@ LAYERS = (
     ("tracer.node.programmed", "tracer.node.rtnetlink", "tracer.node.existing"),
     ("tracer.node.state_files",),
     ("tracer.node.programmed_rules",),
-    ("tracer.node.collect", "tracer.node.ipvs_poll"),
+    ("tracer.node.collect", "tracer.node.ipvs_poll", "tracer.node.health_poll"),
     ("tracer.node.reader", "tracer.node.verifier"),
     (
         *("tracer.sources", "tracer.sinks", "tracer.sinks.due", "tracer.cluster.api"),
@@ -80,7 +80,7 @@ LAYERS = (
     ("tracer.commands.progress", "tracer.commands.api_objects"),
     ("tracer.commands.node_input",),
     ("tracer.commands.play", "tracer.commands.live_cluster"),
-    ("tracer.commands.live_beside",),
+    ("tracer.commands.live_beside", "tracer.commands.live_health"),
     ("tracer.commands.live_run", "tracer.commands.replay_run", "tracer.commands.audit_run"),
     ("tracer.commands.live", "tracer.commands.export_run"),
     ("tracer.commands.*",),

@@ -26,6 +26,8 @@ class LiveSettings:
     """No names at all."""
     all_pods: bool = False
     """Read the pods of all nodes, not only those of this one."""
+    health_checks: bool = True
+    """Ask this node's health check node ports while somebody can see the answers."""
     node: str = ""
     duration_s: float = 0.0
     """0 means until interrupted."""

@@ -45,6 +45,11 @@ from tracer.settings import LiveSettings, RecordSettings
     is_flag=True,
     help="Name clients on other nodes that are behind no Service, too: a large list.",
 )
+@click.option(
+    "--no-health-checks",
+    is_flag=True,
+    help="Do not ask this node's health check node ports, as the screen and recordings do.",
+)
 @click.option("--node", default="", metavar="NAME", help="This node's name in Kubernetes.")
 @click.option(
     "--duration", type=click.FloatRange(min=0), default=0.0, metavar="S", help="Stop after this."
@@ -131,6 +136,7 @@ def live_settings(
     kubeconfig: Path | None,
     no_cluster: bool,
     all_pods: bool,
+    no_health_checks: bool,
     node: str,
     duration: float,
     deep: bool,
@@ -161,6 +167,7 @@ def live_settings(
         kubeconfig=kubeconfig,
         no_cluster=no_cluster,
         all_pods=all_pods,
+        health_checks=not no_health_checks,
         node=node,
         duration_s=duration,
         ready_file=ready_file,

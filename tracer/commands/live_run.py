@@ -10,6 +10,7 @@ from pathlib import Path
 from tracer.clock import wall_ns
 from tracer.commands.live_beside import Beside
 from tracer.commands.live_cluster import Interest, LiveCluster
+from tracer.commands.live_health import LiveHealth
 from tracer.commands.output import Output
 from tracer.commands.play import Run, filter_of, play
 from tracer.commands.recorder import StatusLine, complain, recorder_of
@@ -76,7 +77,9 @@ def _trace(
             give_up(needed(), settings.user)
 
     recorder = _recorder(settings, output, pipeline, decisions)
-    reader = NodeReader(collector, cluster.latest)
+    seen = settings.health_checks and (output.form == "screen" or settings.record is not None)
+    health = LiveHealth(seen, cluster, collector)
+    reader = NodeReader(collector, cluster.latest, health.answers)
     verifier, notes = _verifier()
     run = Run(
         sources,
@@ -89,8 +92,8 @@ def _trace(
         notes=notes,
         duration_s=settings.duration_s,
         verifier=verifier,
-        state_readers=(reader, *cluster.readers, *beside.readers),
-        problems=lambda: cluster.problems() + beside.problems(),
+        state_readers=(reader, *cluster.readers, *beside.readers, *health.readers),
+        problems=lambda: cluster.problems() + beside.problems() + health.problems(),
         names=cluster.told,
         sinks=(*_status(recorder, output), *_interest(decisions, cluster), *beside.sinks),
         recorder=recorder,

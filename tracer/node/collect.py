@@ -128,6 +128,14 @@ class Collector:
         addresses, _, _ = self._interfaces(Unread("node"))
         return self._name(cluster, NodeState(addresses=addresses or ()))
 
+    def own_addresses(self, cluster: Cluster) -> tuple[bytes, ...]:
+        """The addresses that this node has in the cluster, those that are really here."""
+        addresses, _, _ = self._interfaces(Unread("node"))
+        state = NodeState(addresses=addresses or ())
+        name = self._name(cluster, state)
+        listed = next((node.addresses for node in cluster.nodes if node.name == name), ())
+        return tuple(ip for ip in listed if ip in state.local_addresses)
+
     @property
     def called(self) -> str:
         """The name to try where the nodes of the cluster may not be listed; may be wrong."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from tracer.node.health import HealthAnswer
 from tracer.node.nft_ruleset import NftRuleset
 from tracer.node.routing import Neighbour, PolicyRule, Route
 from tracer.node.sets import AddressSet
@@ -101,6 +102,8 @@ class NodeState:
     routes: tuple[Route, ...] = ()
     policy_rules: tuple[PolicyRule, ...] = ()
     neighbours: tuple[Neighbour, ...] = ()
+    health_answers: tuple[HealthAnswer, ...] = ()
+    """What this node answered on health check node ports, as far as it was asked."""
     netns: int = 0
     at_ns: int = 0
     known: frozenset[str] = frozenset()

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from tracer.cluster.model import Cluster
 from tracer.node.collect import Collector
+from tracer.node.health import HealthAnswer
 from tracer.node.model import NodeState
 from tracer.node.netlink import readable
 from tracer.node.rtnetlink import AddressWatcher
@@ -25,11 +26,17 @@ class NodeReader:
     """Hands out the state whenever it has changed."""
 
     def __init__(
-        self, collector: Collector, cluster: Callable[[], Cluster | None] = lambda: None
+        self,
+        collector: Collector,
+        cluster: Callable[[], Cluster | None] = lambda: None,
+        health: Callable[[], tuple[HealthAnswer, ...]] = tuple,
     ) -> None:
-        """``cluster`` answers with the latest one: which node this is depends on it."""
+        """``cluster`` answers with the latest one: which node this is depends on it.
+
+        ``health``: the latest answers on health check node ports.
+        """
         self._collector = collector
-        self._cluster = cluster
+        self._cluster, self._health = cluster, health
         self._watcher = AddressWatcher()
         self._read_at = self._told_at = float("-inf")
         self._told: NodeState | None = None
@@ -43,6 +50,7 @@ class NodeReader:
         self._read_at = now
         self._collector.refresh_rules()
         state = self._collector.collect(self._cluster())
+        state = replace(state, health_answers=self._health())
         if now < self._told_at + REFRESH_S and _same(state, self._told):
             return None
         self._told, self._told_at = state, now

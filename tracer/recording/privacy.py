@@ -141,6 +141,14 @@ class Anonymized(Shortened):
             sysctls={self._sysctl(name): value for name, value in node.sysctls.items()},
             proxy_mode=node.proxy_mode,
             node_name=self._names.node(node.node_name),
+            health_answers=tuple(
+                replace(
+                    answer,
+                    service=self._names.key("service", answer.service),
+                    ip=self._addresses.packed(answer.ip) if answer.ip else b"",
+                )
+                for answer in node.health_answers
+            ),
             netns=node.netns,
             at_ns=node.at_ns,
             unparsed=hidden_lines(node.unparsed),

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
+from tracer.node.health import HealthAnswer
 from tracer.node.model import InterfaceAddress, MarkServer, VirtualServer
 from tracer.node.nft_ruleset import NftChain, NftRule, NftRuleset, NftSet, NftTable
 from tracer.node.routing import Neighbour, NextHop, PolicyRule, Route
@@ -23,6 +24,7 @@ KINDS: Mapping[str, type] = {
     for kind in (
         *(InterfaceAddress, VirtualServer, MarkServer, Route, NextHop, PolicyRule, Neighbour),
         *(XtTables, XtChain, AddressSet, NftRuleset, NftTable, NftChain, NftSet, NftRule),
+        HealthAnswer,
     )
 }
 """Kinds of values that have fields; the names are stored in recordings."""

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from tracer.cluster.model import Cluster, Service, ServiceKind
+from tracer.cluster.model import Cluster, Service
 from tracer.detail import Detail
 from tracer.diagnosis.finding import Finding
 from tracer.plain import harmless
 from tracer.view.servers import Backend, Server
-
-_OUTSIDE = (ServiceKind.EXTERNAL_IP, ServiceKind.LOAD_BALANCER, ServiceKind.NODE_PORT)
 
 
 def server_detail(row_id: int, server: Server, findings: tuple[Finding, ...]) -> Detail:
     """Its Service's policies, its scheduler, and every endpoint with its conditions."""
     service = server.service
     facts = [("Address", server.text), ("Kind", server.kind_name)]
-    facts += _service_facts(service, server.kind) if service else [("Service", "none is known")]
+    facts += _service_facts(service, server) if service else [("Service", "none is known")]
     facts.append(("IPVS", _programmed(server)))
     facts += [
         ("Endpoint" if not number else "", _endpoint_text(backend))
@@ -43,15 +41,15 @@ def backend_detail(
     return Detail(row_id, backend.text, _told(facts), findings)
 
 
-def _service_facts(service: Service, kind: ServiceKind | None) -> list[tuple[str, str]]:
-    outside = kind in _OUTSIDE
+def _service_facts(service: Service, server: Server) -> list[tuple[str, str]]:
     seconds, port = service.affinity_seconds, service.health_check_node_port
+    told = f" answers {server.health.text}" if server.health else ""
     return [
         ("Service", f"{service.key}, type {service.type}"),
-        ("External policy", service.external_policy if outside else ""),
-        ("Internal policy", "" if outside else service.internal_policy),
+        ("External policy", service.external_policy if server.outside else ""),
+        ("Internal policy", "" if server.outside else service.internal_policy),
         ("Affinity", f"ClientIP, {seconds} s" if seconds else "none"),
-        ("Health check port", str(port) if port else ""),
+        ("Health check port", f"{port}{told}" if port else ""),
         ("Traffic distribution", service.traffic_distribution),
         ("Load balancer names", ", ".join(service.load_balancer_names)),
         ("Source ranges", ", ".join(service.source_ranges)),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from tracer import address
@@ -15,12 +15,15 @@ from tracer.cluster.model import (
     ServicePort,
 )
 from tracer.events import PROTOCOL_NAMES
+from tracer.node.health import HealthAnswer
 from tracer.node.model import NodeState, VirtualServer
 from tracer.plain import harmless
 
 ServerKey = tuple[int, bytes, int]
 """Protocol, address (empty: every node's, of a node port), port."""
 BackendKey = tuple[bytes, int]
+_OUTSIDE = (ServiceKind.EXTERNAL_IP, ServiceKind.LOAD_BALANCER, ServiceKind.NODE_PORT)
+_HEALTHY = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,15 @@ class Backend:
 
 
 @dataclass(frozen=True, slots=True)
+class Health:
+    """What this node answers load balancers that ask for a Service."""
+
+    text: str
+    good: bool
+    """It is an answer, and agrees with the slices."""
+
+
+@dataclass(frozen=True, slots=True)
 class Server:
     """One way to reach a Service."""
 
@@ -62,7 +74,14 @@ class Server:
     """What IPVS chooses by; empty where IPVS does not have it."""
     persistence: str = ""
     """How long IPVS keeps a client with its backend."""
+    health: Health | None = None
+    """As far as the Service has a health check port and it was asked."""
     backends: Mapping[BackendKey, Backend] = field(default_factory=dict)
+
+    @property
+    def outside(self) -> bool:
+        """Whether it is reached from outside the cluster."""
+        return self.kind in _OUTSIDE
 
     @property
     def name(self) -> str:
@@ -88,10 +107,13 @@ class Server:
 def servers_of(cluster: Cluster, node: NodeState) -> dict[ServerKey, Server]:
     """Every address and port of every Service, then what IPVS holds beside them."""
     found: dict[ServerKey, Server] = {}
+    answers = {answer.service: answer for answer in node.health_answers}
     for service in cluster.services:
         if not service.headless and service.type != "ExternalName":
             endpoints = cluster.endpoints_by_service.get(service.key, ())
-            for server in _of_service(service, endpoints):
+            answer = answers.get(service.key)
+            health = health_of(answer, endpoints, node.node_name) if answer else None
+            for server in _of_service(service, endpoints, health):
                 found.setdefault(server.key, server)
     for programmed in node.virtual_servers:
         key = _key_of(programmed, node, found)
@@ -99,7 +121,27 @@ def servers_of(cluster: Cluster, node: NodeState) -> dict[ServerKey, Server]:
     return found
 
 
-def _of_service(service: Service, endpoints: tuple[Endpoint, ...]) -> Iterator[Server]:
+def health_of(answer: HealthAnswer, endpoints: Iterable[Endpoint], node: str) -> Health:
+    """The answer beside what slices say: kube-proxy counts ready addresses of one family."""
+    families: dict[bool, set[bytes]] = {}
+    for endpoint in endpoints:
+        local = families.setdefault(address.is_ipv4(endpoint.ip), set())
+        if endpoint.ready and endpoint.node == node:
+            local.add(endpoint.ip)
+    counts = [len(local) for local in families.values()] or [0]
+    agrees = not node or answer.local_endpoints in counts
+    text = answer.text
+    if answer.local_endpoints >= 0 and not agrees:
+        text += f", slices have {max(counts)}"
+    elif answer.local_endpoints > 0 and answer.status != _HEALTHY:
+        text += ", kube-proxy is not healthy"
+        agrees = False
+    return Health(text, agrees and answer.local_endpoints >= 0)
+
+
+def _of_service(
+    service: Service, endpoints: tuple[Endpoint, ...], health: Health | None
+) -> Iterator[Server]:
     for port in service.ports:
         behind = {
             (endpoint.ip, endpoint.port): Backend((endpoint.ip, endpoint.port), endpoint)
@@ -112,7 +154,8 @@ def _of_service(service: Service, endpoints: tuple[Endpoint, ...]) -> Iterator[S
                 for key, backend in behind.items()
                 if not ip or address.is_ipv4(ip) == address.is_ipv4(key[0])
             }
-            yield Server((port.protocol, ip, number), service, port.name, kind, backends=own)
+            key = port.protocol, ip, number
+            yield Server(key, service, port.name, kind, health=health, backends=own)
 
 
 def _fronts(service: Service, port: ServicePort) -> Iterator[tuple[ServiceKind, bytes, int]]:

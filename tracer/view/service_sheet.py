@@ -136,8 +136,8 @@ class ServicePage:
         return sheet, self._detail(line, known[0], findings) if line else None
 
     def _learn(self, cluster: Cluster, node: NodeState) -> None:
-        made_from = (cluster, node.virtual_servers, node.addresses)
-        if len(self._made_from) == 3 and all(
+        made_from = cluster, node.virtual_servers, node.addresses, node.health_answers
+        if self._made_from and all(
             old is new for old, new in zip(self._made_from, made_from, strict=True)
         ):
             return
@@ -221,7 +221,7 @@ def _lines(server: Server, used: _Observed, cluster: Cluster) -> list[Line]:
             server.name,
             *(used.total.counts if used.loads else _NO_COUNTS),
             "",
-            _readiness(server) if known else "",
+            _condition(server, known),
             count_text(used.total.active) if used.loads else "",
             server.text,
             server.scheduler,
@@ -265,6 +265,13 @@ def _backend_line(server: Server, key: BackendKey, used: _Observed, known: bool)
     )
 
 
+def _condition(server: Server, known: bool) -> str:
+    """Its endpoints', and what load balancers are told of them on this node."""
+    health = server.health if server.outside else None
+    told = harmless(f"health {health.text}") if health else ""
+    return ", ".join(filter(None, (_readiness(server) if known else "", told)))
+
+
 def _readiness(server: Server) -> str:
     endpoints = [b.endpoint for b in server.backends.values() if b.endpoint is not None]
     ready = sum(endpoint.ready for endpoint in endpoints)
@@ -277,7 +284,9 @@ def _readiness(server: Server) -> str:
 def _tone(server: Server, used: _Observed, known: bool) -> Tone:
     if used.total.bad:
         return Tone.BAD
-    return Tone.WARN if known and _readiness(server).startswith("no ") else Tone.HEAD
+    unwell = server.outside and server.health is not None and not server.health.good
+    unusable = known and _readiness(server).startswith("no ")
+    return Tone.WARN if unwell or unusable else Tone.HEAD
 
 
 def _backend_tone(backend: Backend, load: Load | None, known: bool) -> Tone:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from tests.test_project import ROOT
 from tracer.address import parse
 from tracer.node import model
+from tracer.node.health import HealthAnswer
 from tracer.node.model import NodeState, VirtualServer
 from tracer.node.routing import NextHop, Route
 from tracer.node.state_dir import load
@@ -41,6 +42,7 @@ def test_every_kind_of_value_comes_back():
         ),
         xtables=(XtTables(False, "nft", "x", {"nat": {"KUBE-SERVICES": chain}}),),
         routes=(Route("main", "unicast", parse("10.0.0.0"), 104, False, hops=(NextHop("eth0"),)),),
+        health_answers=(HealthAnswer("shop/web", 32000, parse("10.0.0.1"), 200, 1),),
         known=frozenset({"routes", "xtables"}),
     )
     assert decode_node(encode_node(state, 9, None), NodeState()).state == state

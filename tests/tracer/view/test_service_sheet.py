@@ -2,11 +2,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from tests.builders import at, batch, mapping
 from tests.tracer.shown import HOSTILE, answer, blackhole, cluster, connect, refuse, traced
 from tracer.address import parse
 from tracer.cluster.model import ClusterChange, Endpoint, Service, ServicePort, Turn
 from tracer.events import Flag
+from tracer.node.health import HealthAnswer
 from tracer.node.model import InterfaceAddress, NodeState, VirtualServer
 from tracer.pipeline import Pipeline
 from tracer.view import Page, Sheet, Tone, View, ViewQuery
@@ -46,6 +49,47 @@ def test_a_service_without_traffic_is_there_with_its_endpoints():
     assert column(sheet, "Service / backend") == ["shop/web:http", "  shop/web-1"]
     assert column(sheet, "Condition") == ["1 of 1 ready", "ready"]
     assert column(sheet, "Flows") == ["", ""]
+
+
+def answered(status: int, count: int = -1, why: str = "") -> tuple[str, Tone, str]:
+    """(condition, tone, detail) of a load balancer's line on a node that answers so."""
+    port, ip = 32000, parse("10.0.0.9")
+    pipeline = with_endpoints(
+        endpoint("10.244.2.9"),
+        type="LoadBalancer",
+        load_balancer_ips=(ip,),
+        health_check_node_port=port,
+    )
+    told = HealthAnswer("shop/web", port, parse("10.0.0.1"), status, count, why)
+    node = replace(pipeline.node, health_answers=(told,), node_name="worker-2")
+    pipeline.set_node(replace(node, known=node.known | {"node_name"}), at(1))
+    sheet = shown(pipeline)
+    place = column(sheet, "Kind").index("LoadBalancer")
+    facts = dict(selected(pipeline, place).facts)
+    return column(sheet, "Condition")[place], sheet.tones[place], facts["Health check port"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "condition", "tone"),
+    [
+        ((200, 1), "200: 1 here", Tone.HEAD),
+        ((200, 0), "200: 0 here, slices have 1", Tone.WARN),
+        ((503, 1), "503: 1 here, kube-proxy is not healthy", Tone.WARN),
+        ((200,), "200", Tone.WARN),
+        ((0, -1, "refused"), "refused", Tone.WARN),
+    ],
+)
+def test_what_load_balancers_hear_of_this_node_stands_beside_the_endpoints(answer, condition, tone):
+    shown_condition, shown_tone, detail = answered(*answer)
+    assert shown_condition == f"2 of 2 ready, health {condition}"
+    assert shown_tone is tone
+    assert detail == f"32000 answers {condition}"
+
+
+def test_the_health_check_concerns_those_from_outside_only():
+    pipeline = with_endpoints(type="LoadBalancer", health_check_node_port=32000)
+    assert column(shown(pipeline), "Condition")[0] == "1 of 1 ready"
+    assert dict(selected(pipeline, 0).facts)["Health check port"] == "32000"
 
 
 def test_load_is_told_of_the_virtual_server_and_of_each_backend():
