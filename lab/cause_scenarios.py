@@ -224,7 +224,10 @@ CAUSE_SCENARIOS: tuple[Scenario, ...] = (
             Traffic("shell", Load(VIP, 53, udp=3, timeout_s=2, source_port=5353), TIMEOUT, False),
         ),
         findings=("stale-udp-conntrack",),
-        fault=mapped_before_the_rules("shell", "worker-1", FIXED_PORT),
+        fault=both(
+            commands("worker-1", "sysctl -q -w " + " ".join(KEEP_ENTRIES)),
+            mapped_before_the_rules("shell", "worker-1", FIXED_PORT),
+        ),
         recovery=commands("worker-1", f"conntrack -D -p udp --orig-dst {VIP} --orig-port-dst 53"),
         healed=(Traffic("shell", Load(VIP, 53, udp=1, source_port=5353)),),
     ),

@@ -4,13 +4,16 @@ Claims: the connection's entry in IPVS had run out, so that its next packet was
 delivered to the node itself.
 Evidence: an IPVS connection that had been answered, and a reset in the name of the
 Service's address that the backend did not send, while the backend is still an endpoint.
+Where the connection's entry in conntrack went with it, the reset is that of another one on
+the same ports, which begins without a request and is not translated.
 Cannot know: how long it had been idle; an entry that was removed by hand looks the
 same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -35,18 +38,65 @@ class IdleTimeoutRst:
     def check(self, scene: Scene, rows: Rows) -> Iterable[tuple[Finding, Rows]]:
         """One finding for each Service."""
         flows = scene.table.flows
+        rows = rows[flows["protocol"][rows] == Protocol.TCP]
         reset = signs.has(flows, rows, Seen.IPVS_NEW) & signs.answered(flows, rows)
-        reset &= (flows["protocol"][rows] == Protocol.TCP) & _by_the_node(flows, rows)
-        for group in by_destination(scene, rows[reset]):
-            if group.service(scene) is None:
-                continue
-            for part in by_backend(scene, group):
-                if not departed(scene, part):
-                    yield _finding(scene, part), part.rows
+        for finding, where in _reset(scene, rows[reset & _by_the_node(flows, rows)]):
+            yield _since(scene, finding, where), where
+        strange = rows[_strangers(flows, rows)]
+        former = _former(flows, strange) if strange.size else strange
+        for finding, where in _reset(scene, former[former >= 0]):
+            mine = strange[np.isin(former, where)]
+            yield _since(scene, finding, mine), mine
 
     def holds(self, scene: Scene, finding: Finding) -> bool:
         """Until no connection was reset so for a while."""
         return scene.now_ns - finding.last_ns < QUIET_NS
+
+
+def _reset(scene: Scene, rows: Rows) -> Iterator[tuple[Finding, Rows]]:
+    """One finding for each Service and backend that is one still."""
+    for group in by_destination(scene, rows):
+        if group.service(scene) is None:
+            continue
+        for part in by_backend(scene, group):
+            if not departed(scene, part):
+                yield _finding(scene, part), part.rows
+
+
+def _since(scene: Scene, finding: Finding, rows: Rows) -> Finding:
+    """The finding from when these were reset: until then the connections worked."""
+    reset_ns = scene.table.flows["last_ns"][rows]
+    return replace(finding, since_ns=int(reset_ns.min()), last_ns=int(reset_ns.max()))
+
+
+def _strangers(flows: signs.Flows, rows: Rows) -> signs.Mask:
+    """Reset in the name of the address they asked, untranslated, and never begun."""
+    begun = Seen.SYN | Seen.SYN_TRANSLATED | Seen.TRANSLATED | Seen.IPVS_NEW
+    strange = signs.has(flows, rows, Seen.MAPPED) & ~signs.has(flows, rows, begun)
+    strange &= signs.has(flows, rows, Seen.RST_BACKEND | Seen.RST_LOCAL)
+    return strange & signs.same(flows["refused_by"][rows], flows["virtual"][rows])
+
+
+def _former(flows: signs.Flows, rows: Rows) -> Rows:
+    """The latest IPVS connection on the same ports that worked and that nobody ended; or -1."""
+    old = np.flatnonzero(flows["alive"] & np.isin(flows["client_port"], flows["client_port"][rows]))
+    old = old[signs.has(flows, old, Seen.IPVS_NEW) & signs.has(flows, old, Seen.ENDED)]
+    ended = signs.has(flows, old, Seen.FIN | Seen.RST_CLIENT | Seen.RST_BACKEND)
+    old = old[signs.answered(flows, old) & ~ended]
+    old = old[np.argsort(flows["id"][old], kind="stable")]
+    both = np.concatenate([old, rows])
+    ends = np.column_stack(
+        (
+            *(flows[name][both] for name in ("client", "virtual")),
+            *(flows[name][both].astype(np.uint64) for name in ("client_port", "virtual_port")),
+            flows["netns"][both].astype(np.uint64),
+        )
+    )
+    _, which = np.unique(ends, axis=0, return_inverse=True)
+    which = which.reshape(-1)
+    latest = np.full(len(both), -1, dtype=np.intp)
+    latest[which[: len(old)]] = old
+    return latest[which[len(old) :]]
 
 
 def _by_the_node(flows: signs.Flows, rows: Rows) -> signs.Mask:

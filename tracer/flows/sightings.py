@@ -28,6 +28,11 @@ _ASKS, _ANSWERS, _LOOPBACK, TUNNELLED = (np.uint8(1 << bit) for bit in range(4, 
 """What a packet is: ``_SYN`` a TCP request, ``_ASKS`` any, ``_ANSWERS`` what may be an answer,
 ``_QUICK`` a reset that answers the request itself."""
 
+_NOT_ALONE = np.uint32(
+    Seen.SYN | Seen.ANSWER_BACKEND | Seen.ANSWER_CLIENT | Seen.REPLIED | Seen.ENDED
+)
+"""Of these the client's own leg was seen, or they were answered, or are over."""
+
 
 def _marks_of(flags: int) -> int:
     """Marks of a TCP packet with these flags."""
@@ -117,11 +122,20 @@ def _count(store: FlowStore, seen: Sightings, rows: Rows, legs: Legs) -> None:
 
 
 def _count_requests(flows: Flows, rows: Rows, legs: Legs, asked: npt.NDArray[np.int64]) -> None:
-    """Every SYN on the client's leg but the first is a retransmission."""
+    """Every SYN on the client's leg but the first is a retransmission.
+
+    What the node itself asks passes no interface before it is translated: there, on the
+    backend's leg, as long as nothing was heard.
+    """
+    seen = flows["seen"][rows]
     asking = (legs == Leg.CLIENT_OUT) & (asked > 0)
-    rows, asked = rows[asking], asked[asking]
-    asked -= (flows["seen"][rows] & np.uint32(Seen.SYN)) == 0
-    flows["retransmits"][rows] += asked.astype(np.uint16)
+    behind = (legs == Leg.BACKEND_OUT) & (asked > 0) & (seen & _NOT_ALONE == 0)
+    if behind.any():
+        behind &= ~np.isin(rows, rows[legs == Leg.CLIENT_OUT])
+    first = seen & np.where(behind, np.uint32(Seen.SYN_TRANSLATED), np.uint32(Seen.SYN)) == 0
+    asking |= behind
+    rows = rows[asking]
+    flows["retransmits"][rows] += (asked - first)[asking].astype(np.uint16)
     again = rows[flows["retransmits"][rows] > 0]
     flows["seen"][again] |= np.uint32(Seen.RETRANSMITTED)
 

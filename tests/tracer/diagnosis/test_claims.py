@@ -111,6 +111,18 @@ def test_a_request_that_kept_a_services_address_is_named_once_silent():
     assert story.causes == ["vip-chosen-as-node-address"]
 
 
+def test_what_the_node_itself_asks_is_seen_only_behind_translation():
+    """No answer was seen anywhere: its repetition alone tells that none came."""
+    story = Story(cluster(service(), endpoints=[THERE]), node_state(VIP, mode="ipvs"))
+    backend = f"{POD_THERE}:8080"
+    story.tell(
+        translated(1, f"{VIP}:40000", f"{VIP}:80", backend),
+        *asked_in_vain(1, f"{VIP}:40000", backend),
+    )
+    story.wait(3)
+    assert story.causes == ["vip-chosen-as-node-address"]
+
+
 def filtered(*sets):
     lines = [f"-A KUBE-IPVS-FILTER -m set --match-set {name} dst -j RETURN" for name in sets]
     lines.append("-A KUBE-IPVS-FILTER -m set --match-set KUBE-IPVS-IPS dst -j REJECT")

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.builders import packet, record
+from tests.builders import at, packet, record
 from tests.tracer.diagnosis.story import (
     CLIENT_POD,
     HERE,
@@ -106,6 +106,40 @@ def test_a_reset_in_the_services_name_that_the_backend_did_not_send():
     story.tell(packet(950, *ENDS, "A", seq=5), packet(950, ENDS[1], ENDS[0], "R", seq=7))
     assert story.causes == ["ipvs-idle-timeout-rst"]
     assert "ipvsadm --set 7200 120 300" in words(story.only)
+
+
+def forgotten(story, *closing):
+    """Both of its entries run out, and the next packet is the node's own."""
+    translation = {"nat": (ENDS[0], BACKEND), "flags": Flag.IPVS | Flag.AFTER}
+    untouched = {"nat": ENDS, "flags": Flag.AFTER}
+    story.tell(record(Hook.CT_NEW, 1, *ENDS, **translation))
+    connected(story)
+    story.tell(
+        *closing,
+        record(Hook.CT_END, 6, *ENDS, **translation),
+        record(Hook.IPVS_END, 6, *ENDS, **translation),
+    )
+    story.tell(
+        record(Hook.CT_NEW, 12, *ENDS, **untouched),
+        packet(12, *ENDS, "A", seq=5),
+        packet(12, ENDS[1], ENDS[0], "R", seq=7),
+        record(Hook.CT_END, 12, *ENDS, **untouched),
+    )
+    story.wait(3)
+
+
+def test_a_reset_after_conntrack_forgot_the_connection_too():
+    story = Story(KNOWN, node(server(1, 1)))
+    forgotten(story)
+    assert story.causes == ["ipvs-idle-timeout-rst"]
+    assert (story.only.count, story.only.since_ns) == (1, at(12))
+    assert f"{ENDS[0]}" in words(story.only)
+
+
+def test_a_straggler_of_a_connection_that_was_closed_is_nobodys_loss():
+    story = Story(KNOWN, node(server(1, 1)))
+    forgotten(story, packet(3, *ENDS, "FA", seq=5))
+    assert story.causes == []
 
 
 def test_a_reset_of_the_backend_is_its_own_affair():

@@ -103,6 +103,32 @@ def test_a_new_syn_on_the_same_ports_is_another_flow_in_packets_alone():
     assert only(again)["retransmits"] == 1
 
 
+def asks(when, src, dst, **fields):
+    return packet(when, src, dst, "S", seq=77, **fields)
+
+
+def test_a_repeated_request_of_the_nodes_own_shows_behind_translation_only():
+    table = fed(
+        (Origin.KERNEL, mapping(1, CLIENT, VIP, POD)),
+        (Origin.PACKETS, join(asks(1, CLIENT, POD, ifindex=3), asks(2, CLIENT, POD, ifindex=3))),
+        (Origin.PACKETS, asks(4, CLIENT, POD, ifindex=3)),
+    )
+    flow = only(table)
+    assert (flow["retransmits"], bool(flow["seen"] & Seen.RETRANSMITTED)) == (2, True)
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_a_repetition_is_counted_once_where_both_legs_are_seen(together):
+    legs = [(CLIENT, VIP, 2), (CLIENT, POD, 3)]
+    told = [asks(s, *ends, ifindex=i) for s in (1, 2, 4) for *ends, i in legs]
+    batches = [join(*told)] if together else told
+    table = fed(
+        (Origin.KERNEL, mapping(1, CLIENT, VIP, POD)),
+        *((Origin.PACKETS, part) for part in batches),
+    )
+    assert only(table)["retransmits"] == 2
+
+
 def test_a_packet_on_several_interfaces_is_counted_once():
     flow = only(
         fed(
