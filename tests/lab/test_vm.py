@@ -35,3 +35,8 @@ def test_never_kvm_and_the_shared_folder_writable():
     assert "--rwdir=/shared" in call
     assert call[call.index("--run") + 1] == "/k/boot/vmlinuz-6.1.0-1-amd64"
     assert call[call.index("--append") + 1] == "quiet"
+
+
+def test_the_guest_has_no_instructions_that_are_emulated_wrongly():
+    call = vng_command(IMAGE, Path("/tmp/x.sh"), Path("/shared"), VmSettings())
+    assert any(word.startswith("--qemu-opts=") and "-cpu max,-avx2" in word for word in call)
