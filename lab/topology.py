@@ -250,7 +250,7 @@ class Topology:
             for item in self.cluster.endpoints
             if item.protocol == protocol and item.pod == pod.key
         }
-        declared = {inside for kind, _, inside in pod.host_ports if kind == protocol}
+        declared = {port.container_port for port in pod.host_ports if port.protocol == protocol}
         return sorted(behind | declared)
 
 

@@ -81,3 +81,26 @@ def endpoint(packed: bytes, port: int) -> str:
     """``1.2.3.4:80`` or ``[fd00::1]:80``."""
     host = text(packed)
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def routable(packed: bytes) -> bool:
+    """Whether an address means the same machine to everybody: not loopback, not link-local."""
+    ip = ipaddress.IPv6Address(packed)
+    known = ip.ipv4_mapped or ip
+    return not (known.is_loopback or known.is_link_local)
+
+
+def as_prefix(written: str) -> tuple[bytes, int] | None:
+    """(16 bytes, bits of 128) of an address range; None if it is none."""
+    try:
+        network = ipaddress.ip_network(written, strict=False)
+    except ValueError:
+        return None
+    offset = 96 if network.version == 4 else 0
+    return parse(str(network.network_address)), network.prefixlen + offset
+
+
+def cut(packed: bytes, bits: int) -> tuple[bytes, int]:
+    """The range of so many bits that an address lies in."""
+    keep = (1 << 128) - (1 << (128 - bits))
+    return (int.from_bytes(packed, "big") & keep).to_bytes(16, "big"), bits

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -10,7 +9,8 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from tracer.address import AddressColumn, is_ipv4, parse
+from tracer.address import AddressColumn, as_prefix, cut, is_ipv4, routable
+from tracer.cluster.host_ports import bound, taken_on
 from tracer.cluster.lookup import KeyTable, Numbers, rest, rest_of
 from tracer.cluster.model import (
     Cluster,
@@ -102,13 +102,12 @@ class Enricher:
         found = self._direct.find(addresses, keys)
         left = np.flatnonzero(found < 0)
         family = self._node_addresses.find(addresses[left], np.zeros(left.size, np.uint64))
-        left, family = left[family >= 0], family[family >= 0]
-        if left.size:
-            stand_ins = np.zeros((left.size, 2), dtype=np.uint64)
-            stand_ins[:, 0] = family
-            found[left] = self._node_ports.find(stand_ins, keys[left])
-            left = left[found[left] < 0]
-            found[left] = self._host_ports.find(addresses[left], keys[left])
+        on_nodes, family = left[family >= 0], family[family >= 0]
+        stand_ins = np.zeros((on_nodes.size, 2), dtype=np.uint64)
+        stand_ins[:, 0] = family
+        found[on_nodes] = self._node_ports.find(stand_ins, keys[on_nodes])
+        left = left[found[left] < 0]
+        found[left] = self._host_ports.find(addresses[left], keys[left])
         return found
 
     def names_of(self, addresses: AddressColumn) -> Numbers:
@@ -155,10 +154,12 @@ class Enricher:
 
     def watched_prefixes(self) -> list[tuple[bytes, int]]:
         """Every address whose traffic concerns the cluster, as (16 bytes, bits of 128)."""
-        ranges = {prefix for node in self._cluster.nodes for prefix in map(_prefix, node.pod_cidrs)}
+        ranges = {
+            prefix for node in self._cluster.nodes for prefix in map(as_prefix, node.pod_cidrs)
+        }
         wide = {prefix for prefix in ranges if prefix is not None}
         lengths = sorted({bits for _, bits in wide})
-        single = {ip for ip in self._addresses() if not any(_cut(ip, b) in wide for b in lengths)}
+        single = {ip for ip in self._addresses() if not any(cut(ip, b) in wide for b in lengths)}
         return sorted(wide | {(ip, 128) for ip in single})
 
     def _addresses(self) -> Iterator[bytes]:
@@ -166,9 +167,11 @@ class Enricher:
         for service in self._cluster.services:
             yield from (ip for _, ip in _service_addresses(service))
         yield from (endpoint.ip for endpoint in self._cluster.endpoints)
-        yield from (ip for pod in self._cluster.pods for ip in pod.ips)
+        for pod in self._cluster.pods:
+            yield from pod.ips
+            yield from (port.ip for port in pod.host_ports if bound(port) and routable(port.ip))
         yield from (ip for node in self._cluster.nodes for ip in node.addresses)
-        yield from filter(_routable, self._node.local_addresses | self._node.ipvs_addresses)
+        yield from filter(routable, self._node.local_addresses | self._node.ipvs_addresses)
         yield from (server.ip for server in self._node.virtual_servers)
 
     def _build(self) -> None:
@@ -240,15 +243,22 @@ class Enricher:
         return found
 
     def _host_port_entries(self) -> Entries:
+        """Ports taken on one address come before those that are taken on all."""
         found: Entries = {}
         nodes = {node.name: node for node in self._cluster.nodes}
-        for pod in self._cluster.pods:
-            if pod.host_ports and not pod.host_network and not pod.finished:
-                number = self._number(pod.namespace, pod.name, "", ServiceKind.HOST_PORT)
-                for protocol, host_port, _ in pod.host_ports:
-                    for ip in self._addresses_of_node(pod.node, nodes):
-                        found.setdefault((ip, rest_of(host_port, protocol)), number)
+        taken = [(port, pod) for pod in self._cluster.pods for port in pod.host_ports
+                 if not pod.host_network and not pod.finished]  # fmt: skip
+        for port, pod in sorted(taken, key=lambda pair: not bound(pair[0])):
+            number = self._number(pod.namespace, pod.name, "", ServiceKind.HOST_PORT)
+            families = set(map(is_ipv4, pod.ips)) or {True, False}
+            for ip in taken_on(port, self._addresses_of_node(pod.node, nodes)):
+                if is_ipv4(ip) in families and self._means(ip, pod):
+                    found.setdefault((ip, rest_of(port.port, port.protocol)), number)
         return found
+
+    def _means(self, ip: bytes, pod: Pod) -> bool:
+        """Whether that address, asked for here, is the pod's node: loopback is everybody's own."""
+        return routable(ip) or pod.node == self._node.node_name
 
     def _addresses_of_node(self, name: str, nodes: dict[str, Node]) -> set[bytes]:
         known = set(nodes[name].addresses) if name in nodes else set()
@@ -263,7 +273,7 @@ class Enricher:
             for ip in node.addresses:
                 found.setdefault((ip, 0), self.names.number(node.name))
         if self._node.node_name:
-            for ip in filter(_routable, sorted(self._node.local_addresses)):
+            for ip in filter(routable, sorted(self._node.local_addresses)):
                 found.setdefault((ip, 0), self.names.number(self._node.node_name))
         return found
 
@@ -295,8 +305,9 @@ class Enricher:
             key = endpoint.ip, rest_of(endpoint.port, endpoint.protocol)
             found.setdefault(key, self.names.number(endpoint.pod))
         for pod in self._cluster.pods:
-            for key in _declared_listeners(pod):
-                found.setdefault(key, self.names.number(pod.key))
+            for place in _declared_listeners(pod):
+                if self._means(place[0], pod):
+                    found.setdefault(place, self.names.number(pod.key))
         return found
 
     def _last_owner_entries(self) -> Entries:
@@ -372,28 +383,6 @@ def _families(service: Service) -> set[bytes]:
 
 def _declared_listeners(pod: Pod) -> Iterator[tuple[bytes, int]]:
     if pod.host_network and not pod.finished:
-        for protocol, host_port, _ in pod.host_ports:
-            yield from ((ip, rest_of(host_port, protocol)) for ip in pod.ips)
-
-
-def _routable(packed: bytes) -> bool:
-    """Whether an address means the same machine to everybody: not loopback, not link-local."""
-    ip = ipaddress.IPv6Address(packed)
-    known = ip.ipv4_mapped or ip
-    return not (known.is_loopback or known.is_link_local)
-
-
-def _prefix(text: str) -> tuple[bytes, int] | None:
-    """(16 bytes, bits of 128) of an address range; None if it is none."""
-    try:
-        network = ipaddress.ip_network(text, strict=False)
-    except ValueError:
-        return None
-    offset = 96 if network.version == 4 else 0
-    return parse(str(network.network_address)), network.prefixlen + offset
-
-
-def _cut(packed: bytes, bits: int) -> tuple[bytes, int]:
-    """The range of so many bits that an address lies in."""
-    keep = (1 << 128) - (1 << (128 - bits))
-    return (int.from_bytes(packed, "big") & keep).to_bytes(16, "big"), bits
+        for port in pod.host_ports:
+            key = rest_of(port.port, port.protocol)
+            yield from ((ip, key) for ip in taken_on(port, pod.ips))

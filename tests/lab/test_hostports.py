@@ -42,19 +42,22 @@ nft add chain inet cni_hostport hostports
 nft add chain inet cni_hostport prerouting '{{ type nat hook prerouting priority dstnat; }}'
 nft add chain inet cni_hostport output '{{ type nat hook output priority -100; }}'
 nft add chain inet cni_hostport masquerading '{{ type nat hook postrouting priority srcnat; }}'
-nft add rule inet cni_hostport hostports tcp dport {PORT} dnat ip to {POD}:8080
+nft add rule inet cni_hostport hostports ip daddr {NODE_IP} tcp dport {PORT} dnat ip to {POD}:8080
 nft add rule inet cni_hostport prerouting fib daddr type local jump hostports
 nft add rule inet cni_hostport output fib daddr type local jump hostports
 nft add rule inet cni_hostport masquerading ip saddr 10.244.1.0/24 ip daddr {POD} masquerade
 """
 PORTMAP = {"iptables": IPTABLES, "nftables": NFTABLES}
+HOST_IP = {"iptables": None, "nftables": NODE_IP}
+"""Taken on every address of the node, or on one."""
 
 
-def with_host_port() -> Objects:
+def with_host_port(host_ip: str | None) -> Objects:
     objects = read("default")
     for item in objects:
         if item["metadata"]["name"] == "echo-1" and item["kind"] == "Pod":
-            item["spec"]["containers"][0]["ports"][0]["hostPort"] = PORT
+            taken = {"hostPort": PORT, "hostIP": host_ip} if host_ip else {"hostPort": PORT}
+            item["spec"]["containers"][0]["ports"][0].update(taken)
     return objects
 
 
@@ -67,7 +70,7 @@ def viptrace(namespace: str, *words: str) -> list[dict]:
 
 @pytest.mark.parametrize("mode", ["iptables", "nftables"])
 def test_a_host_port_is_named_walked_and_in_order(mode, tmp_path: Path):
-    objects = with_host_port()
+    objects = with_host_port(HOST_IP[mode])
     file = tmp_path / "cluster.yaml"
     file.write_text(dump(objects))
     names = ["--cluster", str(file)]

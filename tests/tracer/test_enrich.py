@@ -8,6 +8,7 @@ from tracer.cluster.model import (
     Cluster,
     Endpoint,
     Handover,
+    HostPort,
     Node,
     Pod,
     Service,
@@ -55,14 +56,41 @@ PODS = (
     Pod("shop", "web-old", "w1", (ip("10.244.1.10"),), phase="Succeeded"),
     Pod("shop", "web-1", "w1", (ip("10.244.1.10"), ip("fd00:244::10"))),
     Pod("shop", "job", "w1", (ip("10.244.1.99"),), phase="Failed"),
-    Pod("edge", "proxy", "w1", (ip("10.244.1.20"),), host_ports=((TCP, 8443, 443),)),
+    Pod(
+        "edge",
+        "proxy",
+        "w1",
+        (ip("10.244.1.20"),),
+        host_ports=(HostPort(TCP, 8443, 443), HostPort(TCP, 8445, 445, ip("0.0.0.0"))),
+    ),
+    Pod(
+        "edge",
+        "inner",
+        "w1",
+        (ip("10.244.1.21"),),
+        host_ports=(
+            HostPort(TCP, 8443, 443, ip("10.244.1.1")),
+            HostPort(TCP, 8444, 444, ip("127.0.0.1")),
+        ),
+    ),
+    Pod(
+        "edge",
+        "away",
+        "m1",
+        (ip("10.244.0.21"), ip("fd00:244::21")),
+        host_ports=(
+            HostPort(TCP, 8446, 446, ip("127.0.0.1")),
+            HostPort(TCP, 8447, 447, ip("203.0.113.80")),
+            HostPort(TCP, 8448, 448, ip("::")),
+        ),
+    ),
     Pod(
         "kube-system",
         "exporter",
         "w1",
         (ip("192.168.50.2"),),
         host_network=True,
-        host_ports=((TCP, 9100, 9100),),
+        host_ports=(HostPort(TCP, 9100, 9100), HostPort(TCP, 9101, 9101, ip("127.0.0.1"))),
     ),
 )
 NODES = (
@@ -131,8 +159,16 @@ def backend(enricher, where, port, protocol=TCP):
         ("192.168.50.1", 6444, TCP, ("kube-system/port-forward", "", "EXTERNAL_IP")),
         ("192.168.50.1", 2380, TCP, None),
         ("192.168.50.2", 8443, TCP, ("edge/proxy", "", "HOST_PORT")),
-        ("10.244.1.1", 8443, TCP, ("edge/proxy", "", "HOST_PORT")),
+        ("10.244.1.1", 8443, TCP, ("edge/inner", "", "HOST_PORT")),
         ("192.168.50.1", 8443, TCP, None),
+        ("2001:db8::2", 8443, TCP, None),
+        ("192.168.50.2", 8445, TCP, ("edge/proxy", "", "HOST_PORT")),
+        ("127.0.0.1", 8444, TCP, ("edge/inner", "", "HOST_PORT")),
+        ("192.168.50.2", 8444, TCP, None),
+        ("127.0.0.1", 8446, TCP, None),
+        ("203.0.113.80", 8447, TCP, ("edge/away", "", "HOST_PORT")),
+        ("192.168.50.1", 8447, TCP, None),
+        ("192.168.50.1", 8448, TCP, None),
     ],
 )
 def test_which_service_a_destination_is(enricher, where, port, protocol, expected):
@@ -261,8 +297,10 @@ def test_watched_prefixes_cover_every_address_once(enricher):
             ("192.168.50.1", 128),
             ("192.168.50.2", 128),
             ("203.0.113.7", 128),
+            ("203.0.113.80", 128),
             ("2001:db8::2", 128),
             ("fd00:244::10", 128),
+            ("fd00:244::21", 128),
             ("fd00:96::6", 128),
         ]
     )

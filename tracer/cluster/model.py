@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import IntEnum, StrEnum
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 
 class ServiceKind(IntEnum):
@@ -98,6 +98,16 @@ class Endpoint:
     """Zones it is kept for (topology hints); empty without hints."""
 
 
+class HostPort(NamedTuple):
+    """A port of the pod's node that leads to the pod."""
+
+    protocol: int
+    port: int
+    container_port: int
+    ip: bytes = b""
+    """``hostIP``, where it is taken; empty: everywhere, unspecified: everywhere in its family."""
+
+
 @dataclass(frozen=True, slots=True)
 class Pod:
     """A Pod that has, or had, addresses."""
@@ -108,8 +118,7 @@ class Pod:
     ips: tuple[bytes, ...]
     host_network: bool = False
     phase: str = "Running"
-    host_ports: tuple[tuple[int, int, int], ...] = ()
-    """(protocol, host port, container port)."""
+    host_ports: tuple[HostPort, ...] = ()
 
     @property
     def finished(self) -> bool:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from tracer.cluster.fields import Fields, UnusableError
-from tracer.cluster.model import Endpoint, Node, Pod, Service, ServicePort
+from tracer.cluster.model import Endpoint, HostPort, Node, Pod, Service, ServicePort
 from tracer.events import Protocol
 
 PROTOCOLS = {"TCP": Protocol.TCP, "UDP": Protocol.UDP, "SCTP": Protocol.SCTP}
@@ -260,14 +260,16 @@ def pod(fields: Fields) -> Pod:
     )
 
 
-def _host_ports(spec: Fields) -> Iterator[tuple[int, int, int]]:
+def _host_ports(spec: Fields) -> Iterator[HostPort]:
     """Ports of containers, and of init containers that keep running (sidecars)."""
     sidecars = [c for c in spec.children("initContainers") if c.text("restartPolicy") == "Always"]
     for container in (*spec.children("containers"), *sidecars):
         for entry in container.children("ports"):
             host_port = entry.number("hostPort")
             if host_port:
-                yield _protocol(entry), host_port, entry.number("containerPort") or host_port
+                inside = entry.number("containerPort") or host_port
+                where = entry.address("hostIP") or b""
+                yield HostPort(_protocol(entry), host_port, inside, where)
 
 
 def node(fields: Fields) -> Node:

@@ -65,8 +65,13 @@ def _service_port(port: ServicePort) -> Object:
 
 def _pod(pod: Pod) -> Object:
     ports = [
-        {"protocol": _protocol(protocol), "hostPort": host, "containerPort": container}
-        for protocol, host, container in pod.host_ports
+        {
+            "protocol": _protocol(port.protocol),
+            "hostPort": port.port,
+            "containerPort": port.container_port,
+            "hostIP": address.text(port.ip) if port.ip else None,
+        }
+        for port in pod.host_ports
     ]
     ips = list(map(address.text, pod.ips))
     return _object(

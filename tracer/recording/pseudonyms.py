@@ -6,11 +6,13 @@ import re
 from dataclasses import replace
 from hashlib import blake2b
 
+from tracer.cluster.host_ports import bound
 from tracer.cluster.model import (
     Cluster,
     ClusterChange,
     Endpoint,
     Handover,
+    HostPort,
     Node,
     Pod,
     Service,
@@ -187,8 +189,12 @@ def _pod(pod: Pod, names: Pseudonyms, addresses: AddressMap) -> Pod:
         ips=_all(pod.ips, addresses),
         host_network=pod.host_network,
         phase=pod.phase,
-        host_ports=pod.host_ports,
+        host_ports=tuple(_host_port(port, addresses) for port in pod.host_ports),
     )
+
+
+def _host_port(port: HostPort, addresses: AddressMap) -> HostPort:
+    return port._replace(ip=addresses.packed(port.ip)) if bound(port) else port
 
 
 def _node(node: Node, names: Pseudonyms, addresses: AddressMap) -> Node:

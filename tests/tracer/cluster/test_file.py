@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tracer import address
 from tracer.cluster.file import load, parse
-from tracer.cluster.model import Cluster, Endpoint, Node, Pod, Service, ServicePort
+from tracer.cluster.model import Cluster, Endpoint, HostPort, Node, Pod, Service, ServicePort
 from tracer.errors import InputError
 
 SERVICE = """\
@@ -66,7 +66,7 @@ metadata: {name: web-1, namespace: shop}
 spec:
   nodeName: worker1
   containers:
-  - ports: [{containerPort: 8080, hostPort: 80}]
+  - ports: [{containerPort: 8080, hostPort: 80, hostIP: 192.168.50.2}]
   initContainers:
   - {restartPolicy: Always, ports: [{containerPort: 9000, hostPort: 9001, protocol: UDP}]}
   - ports: [{containerPort: 1, hostPort: 1}]
@@ -201,7 +201,7 @@ def test_a_pod_and_a_node():
             name="web-1",
             node="worker1",
             ips=(ip("10.244.1.10"), ip("fd00:244::10")),
-            host_ports=((6, 80, 8080), (17, 9001, 9000)),
+            host_ports=(HostPort(6, 80, 8080, ip("192.168.50.2")), HostPort(17, 9001, 9000)),
         ),
     )
     assert cluster.nodes == (

@@ -5,7 +5,7 @@ import pytest
 from tests.builders import packet
 from tests.tracer.diagnosis.story import CLIENT, MASTER_1, VIP, Story, cluster, node_state, service
 from tracer.address import parse
-from tracer.cluster.model import Cluster, Pod, ServiceKind
+from tracer.cluster.model import Cluster, HostPort, Pod, ServiceKind
 from tracer.diagnosis.subjects import by_destination, concerning, this_node
 from tracer.node.model import NodeState
 
@@ -46,12 +46,23 @@ def test_flows_are_grouped_by_service_and_address():
 
 
 def test_a_host_port_is_no_service_even_of_the_same_name():
-    pod = Pod("default", "web", "master-1", (parse("10.10.1.3"),), host_ports=((6, 8081, 80),))
+    port = HostPort(6, 8081, 80)
+    pod = Pod("default", "web", "master-1", (parse("10.10.1.3"),), host_ports=(port,))
     scene, (group,) = groups(cluster(service(), pods=[pod]), f"{MASTER_1}:8081")
     assert group.hit.kind == ServiceKind.HOST_PORT
     assert group.service(scene) is None
     assert group.subject(scene).service is None
     assert group.name == f"the host port of pod default/web ({MASTER_1}:8081)"
+
+
+def test_a_host_port_taken_on_one_address_is_asked_for_there_only():
+    port = HostPort(6, 8081, 80, parse(MASTER_1))
+    pod = Pod("default", "web", "master-1", (parse("10.10.1.3"),), host_ports=(port,))
+    _, found = groups(cluster(service(), pods=[pod]), f"{MASTER_1}:8081", "10.10.1.1:8081")
+    assert {group.name for group in found} == {
+        f"the host port of pod default/web ({MASTER_1}:8081)",
+        "10.10.1.1:8081",
+    }
 
 
 def test_no_rows_make_no_groups():

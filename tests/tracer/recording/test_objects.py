@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tracer.cluster.file import parse
-from tracer.cluster.model import Cluster, Endpoint, Node, Pod, Service, ServicePort
+from tracer.cluster.model import Cluster, Endpoint, HostPort, Node, Pod, Service, ServicePort
 from tracer.recording.objects import objects_of
 
 names = st.from_regex(r"[a-z][a-z0-9-]{0,8}", fullmatch=True)
@@ -85,7 +85,11 @@ pods = st.builds(
     ips=several,
     host_network=st.booleans(),
     phase=st.sampled_from(["Running", "Succeeded", "Unknown"]),
-    host_ports=st.lists(st.tuples(protocols, ports, ports), max_size=2, unique=True).map(tuple),
+    host_ports=st.lists(
+        st.builds(HostPort, protocols, ports, ports, st.one_of(st.just(b""), addresses)),
+        max_size=2,
+        unique=True,
+    ).map(tuple),
 )
 nodes = st.builds(
     Node,
