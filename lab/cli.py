@@ -43,14 +43,13 @@ from lab.real.commands import CLUSTER_COMMANDS
 from lab.real.releases import minor
 from lab.record import record
 from lab.rules.apply import MODES, Mode
-from lab.scenario import Scenario
-from lab.scenarios import BY_NAME, SCENARIOS
+from lab.scenarios import SCENARIOS, chosen
 from lab.suite import BACKENDS, cases, run_blackhole, run_case
 from lab.tools import ensure_tools
 from lab.topology import Topology
 from lab.vm import VmSettings, run_in_vm
 from tracer.cluster.file import load
-from tracer.errors import InputError, TracerError, UnableError
+from tracer.errors import TracerError, UnableError
 
 
 @click.group()
@@ -174,17 +173,6 @@ def record_scenarios(names: tuple[str, ...], output: Path, backend: str, proxy: 
         folder = output / f"{scenario.name}{ending}"
         recording = record(scenario, folder, unique_prefix(), say, chosen_backend, proxies)
         say(f"{scenario.name}: recorded, kernel events from {recording.backend or 'nobody'}")
-
-
-def chosen(names: tuple[str, ...]) -> list[Scenario]:
-    """Scenarios by name; ``all`` leaves those out that this kernel cannot run."""
-    if names == ("all",):
-        has_ipvs = Path("/proc/net/ip_vs").exists()
-        return [item for item in SCENARIOS if has_ipvs or not item.kernel_only]
-    unknown = [name for name in names if name not in BY_NAME]
-    if unknown:
-        raise InputError(f"no scenario {', '.join(unknown)}", "", "see: python -m lab scenarios")
-    return [BY_NAME[name] for name in names]
 
 
 @cli.command(context_settings={"ignore_unknown_options": True})

@@ -60,6 +60,12 @@ class Scenario:
     """Needs IPVS: the VM."""
     gateway: str = ""
 
+    @property
+    def connections(self) -> int:
+        """How many are translated, those from before included."""
+        made = (item.load.tcp + item.load.udp for item in self.traffic if item.translated)
+        return self.remembered + sum(made)
+
     def programmed(self) -> Cluster:
         """What kube-proxy saw when it last wrote rules."""
         return to_cluster(read(self.cluster))

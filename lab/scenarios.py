@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from lab.cause_scenarios import CAUSE_SCENARIOS
 from lab.host_scenarios import HOST_SCENARIOS
 from lab.ipvs_scenarios import IPVS_SCENARIOS
@@ -11,6 +13,7 @@ from lab.scenario import Scenario, Traffic
 from lab.service_scenarios import SERVICE_SCENARIOS
 from lab.topology import Topology
 from lab.traffic import Load
+from tracer.errors import InputError
 
 MASTERS = ("172.18.0.11", "172.18.0.12", "172.18.0.13")
 REFUSED = frozenset({"refused"})
@@ -197,3 +200,14 @@ SCENARIOS: tuple[Scenario, ...] = (
 )
 
 BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
+
+
+def chosen(names: tuple[str, ...]) -> list[Scenario]:
+    """Scenarios by name; ``all`` leaves those out that this kernel cannot run."""
+    if names == ("all",):
+        has_ipvs = Path("/proc/net/ip_vs").exists()
+        return [item for item in SCENARIOS if has_ipvs or not item.kernel_only]
+    unknown = [name for name in names if name not in BY_NAME]
+    if unknown:
+        raise InputError(f"no scenario {', '.join(unknown)}", "", "see: python -m lab scenarios")
+    return [BY_NAME[name] for name in names]

@@ -25,9 +25,12 @@ from lab.options import (
 from lab.real.releases import CURRENT, RELEASES
 from lab.real.suite import run_beside, why_skipped
 from lab.rolling import roll
-from lab.rules.apply import Mode
+from lab.rules.apply import MODES, Mode
 from lab.rules.differences import compared, listed_by_kernel
+from lab.scenarios import chosen
 from lab.vm import VmSettings
+from lab.watched import watch
+from tracer.errors import UnableError
 
 
 @click.command("why-no-cluster")
@@ -98,4 +101,28 @@ def rollout(mode: Mode, proxy: str, backend: str) -> None:
     sys.exit(1 if outcome.faults else 0)
 
 
-CLUSTER_COMMANDS = (why_no_cluster, with_api, compare_rules, rollout)
+@click.command("watch")
+@click.argument("names", nargs=-1, required=True)
+@click.option("--mode", "modes", multiple=True, type=click.Choice(list(MODES)))
+@click.option("--backend", default="auto", show_default=True)
+@PROXY
+def watch_scenarios(
+    names: tuple[str, ...], modes: tuple[Mode, ...], backend: str, proxy: str
+) -> None:
+    """Trace scenarios live (all: every one this kernel can run) and judge what is said of them."""
+    require_root()
+    folder, proxies, good = results_folder(), proxies_of(proxy), True
+    for scenario in chosen(names):
+        if modes and scenario.mode not in modes:
+            continue
+        try:
+            told = watch(scenario, backend, folder / scenario.name, unique_prefix(), proxies)
+            good = good and not told.faults
+            print("\n".join(told.lines()), flush=True)
+        except UnableError as error:
+            good = False
+            print(f"FAIL {scenario.name}\n{error}", flush=True)
+    sys.exit(0 if good else 1)
+
+
+CLUSTER_COMMANDS = (why_no_cluster, with_api, compare_rules, rollout, watch_scenarios)
