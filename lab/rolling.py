@@ -120,7 +120,7 @@ def roll(
     whole = read("default")
     folder.mkdir(parents=True, exist_ok=True)
     noted = folder / "connections.ndjson"
-    with Topology(to_cluster(whole), prefix, proxies=proxies) as topology:
+    with Topology(to_cluster(whole), prefix, NODE, proxies, frozenset({NODE})) as topology:
         topology.program(mode)
         naming = proxies.naming(CLUSTERS / "default.yaml")
         with Tracing(topology.namespace(NODE), folder, naming, NODE, backend) as tracing:

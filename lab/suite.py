@@ -99,7 +99,8 @@ def run_case(
     """
     whole = to_cluster(read("default"))
     try:
-        with Topology(whole, prefix, proxies=proxies or WrittenRules()) as topology:
+        only = frozenset({NODE})
+        with Topology(whole, prefix, "", proxies or WrittenRules(), only) as topology:
             topology.program(case.mode)
             topology.keep_entries(NODE)
             launched.setdefault("naming", topology.proxies.naming(CLUSTERS / "default.yaml"))

@@ -70,6 +70,8 @@ class Topology:
     gateway: str = ""
     """The node through which the client reaches Service addresses; empty: the first worker."""
     proxies: Proxies = field(default_factory=WrittenRules)
+    proxied: frozenset[str] = frozenset()
+    """Nodes that have a proxy, where the traffic passes no others; empty: all."""
     servers: dict[str, Child] = field(default_factory=dict)
     """Server process by pod key."""
 
@@ -151,7 +153,8 @@ class Topology:
         self.servers.pop(pod).stop()
 
     def _nodes(self) -> dict[str, str]:
-        return {node.name: self.namespace(node.name) for node in self.cluster.nodes}
+        names = [node.name for node in self.cluster.nodes]
+        return {name: self.namespace(name) for name in names if name in (self.proxied or names)}
 
     def _names(self) -> list[str]:
         nodes = [node.name for node in self.cluster.nodes]

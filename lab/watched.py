@@ -47,12 +47,20 @@ class Watched:
         yield from (f"     {fault}" for fault in self.faults[:10])
 
 
-def watch(scenario: Scenario, backend: str, folder: Path, prefix: str, proxies: Proxies) -> Watched:
+def watch(
+    scenario: Scenario,
+    backend: str,
+    folder: Path,
+    prefix: str,
+    proxies: Proxies,
+    proxied: frozenset[str] = frozenset(),
+) -> Watched:
     """Set it up, trace its node, drive its traffic, stop, judge; then mend it."""
     folder.mkdir(parents=True, exist_ok=True)
     objects = folder / "cluster.yaml"
     objects.write_text(dump(scenario.change(read(scenario.cluster))))
-    with Topology(scenario.programmed(), prefix, scenario.gateway, proxies) as topology:
+    programmed = scenario.programmed()
+    with Topology(programmed, prefix, scenario.gateway, proxies, proxied) as topology:
         scenario.prepare(topology)
         topology.keep_entries(scenario.node)
         namespace, naming = topology.namespace(scenario.node), proxies.naming(objects)

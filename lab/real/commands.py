@@ -105,9 +105,10 @@ def rollout(mode: Mode, proxy: str, backend: str) -> None:
 @click.argument("names", nargs=-1, required=True)
 @click.option("--mode", "modes", multiple=True, type=click.Choice(list(MODES)))
 @click.option("--backend", default="auto", show_default=True)
+@click.option("--traced-only", is_flag=True, help="a proxy on the traced node alone: quicker")
 @PROXY
 def watch_scenarios(
-    names: tuple[str, ...], modes: tuple[Mode, ...], backend: str, proxy: str
+    names: tuple[str, ...], modes: tuple[Mode, ...], backend: str, traced_only: bool, proxy: str
 ) -> None:
     """Trace scenarios live (all: every one this kernel can run) and judge what is said of them."""
     require_root()
@@ -115,8 +116,10 @@ def watch_scenarios(
     for scenario in chosen(names):
         if modes and scenario.mode not in modes:
             continue
+        only = frozenset({scenario.node} if traced_only else ())
+        home = folder / scenario.name
         try:
-            told = watch(scenario, backend, folder / scenario.name, unique_prefix(), proxies)
+            told = watch(scenario, backend, home, unique_prefix(), proxies, only)
             good = good and not told.faults
             print("\n".join(told.lines()), flush=True)
         except UnableError as error:
