@@ -97,9 +97,17 @@ def judged(
         if kernel.get(key, mapped) != mapped
     ]
     faults += _misnamed(lines, exchanges)
-    lost = lines[-1].get("lost", {}) if lines else {}
-    faults += [f"{count} lost in {where}" for where, count in lost.items() if count]
+    faults += _ended_badly(lines)
     return Watched(scenario.name, expected, len(told), frozenset(said), tuple(faults), ready_s)
+
+
+def _ended_badly(lines: Sequence[Line]) -> Iterator[str]:
+    """Without a summary, or with losses in it."""
+    if not lines or lines[-1]["type"] != "summary":
+        yield "viptrace ended without a summary"
+        return
+    lost = lines[-1]["lost"]
+    yield from (f"{count} lost in {where}" for where, count in lost.items() if count)
 
 
 def _settle(tracing: Tracing, scenario: Scenario, backend: str) -> None:

@@ -51,7 +51,8 @@ def summary(**lost):
 
 
 def faults(*lines, scenario=WELL, backend="bpf"):
-    return list(judged(scenario, backend, lines, ANSWERED, KERNEL).faults)
+    whole = [*lines, summary(kernel=0)]
+    return list(judged(scenario, backend, whole, ANSWERED, KERNEL).faults)
 
 
 def test_all_is_well():
@@ -76,11 +77,17 @@ def test_all_is_well():
             [f"{KEY}: named echo, echo-2; answered by echo-1"],
         ),
         ([line(service=None)], [f"{KEY}: named no Service, echo-1; answered by echo-1"]),
-        ([line(), summary(kernel=3)], ["3 lost in kernel"]),
     ],
 )
 def test_what_is_wrong_with_translations(lines, told):
     assert faults(*lines) == told
+
+
+def test_it_must_end_well():
+    lossy = judged(WELL, "bpf", [line(), summary(kernel=3)], ANSWERED, KERNEL)
+    assert lossy.faults == ("3 lost in kernel",)
+    killed = judged(WELL, "bpf", [line()], ANSWERED, KERNEL)
+    assert killed.faults == ("viptrace ended without a summary",)
 
 
 def test_findings_must_be_those_of_the_scenario():
