@@ -81,11 +81,17 @@ class DroppedUnexplained:
 
 
 def _refused(scene: Scene, rows: Rows) -> signs.Mask:
-    """Refused at once by something that is not the backend."""
+    """Refused at once by something that is not the backend.
+
+    Where no mapping is known yet it may be the backend, whose mapping is told later.
+    """
     flows = scene.table.flows
     here = signs.has(flows, rows, Seen.RST_LOCAL) & signs.has(flows, rows, Seen.RST_BEFORE_ANSWER)
     unserved = here & (flows["service"][rows] >= 0)
-    return unserved | signs.has(flows, rows, Seen.ICMP_REFUSED | Seen.NO_DESTINATION)
+    known = Seen.TRANSLATED | Seen.MAPPED | Seen.IPVS_NEW | Seen.NO_DESTINATION
+    settled = signs.has(flows, rows, known) | signs.overdue(flows, rows, scene.now_ns)
+    refused = signs.has(flows, rows, Seen.ICMP_REFUSED | Seen.NO_DESTINATION)
+    return unserved | refused & (settled | scene.final)
 
 
 def _dropped(scene: Scene, rows: Rows) -> signs.Mask:

@@ -38,7 +38,10 @@ _FOLDED = {
     Seen.TOO_BIG_AGAIN: Seen.TOO_BIG_AGAIN,
 }
 _FROM_IPVS = membership(Hook.IPVS_NEW, Hook.IPVS_END)
-_KEPT = ("refusal", "refused_by", "drop_reason", "drop_location", "drop_netns", "too_big_ns")
+_KEPT = (
+    *("refusal", "refused_by", "drop_reason", "drop_location", "drop_netns", "too_big_ns"),
+    "explained",  # so that what was said of the provisional row is taken back
+)
 
 
 def before(records: Records, scopes: npt.NDArray[np.uint32]) -> Sides:
@@ -190,6 +193,9 @@ def _fold_provisional(store: FlowStore, rows: Rows) -> None:
         flows["seen"][rows] |= np.where(has, np.uint32(becomes), np.uint32(0))
     flows["leg_packets"][rows, 2:] = flows["leg_packets"][found, :2]
     flows["leg_ifindex"][rows, 2:] = flows["leg_ifindex"][found, :2]
+    copied = (flows["refused_by"][rows] == flows["virtual"][rows]).all(axis=1)
+    copied &= (flows["refused_by"][found] != 0).any(axis=1)
+    flows["refused_by"][rows[copied]] = flows["refused_by"][found[copied]]
     for name in _KEPT:
         empty = (flows[name][rows] == 0).reshape(len(rows), -1).all(axis=1)
         flows[name][rows[empty]] = flows[name][found[empty]]

@@ -181,7 +181,11 @@ def _refusals(store: FlowStore, records: Records, scopes: Scopes) -> Rows:
     np.bitwise_or.at(flows["seen"], rows, np.uint32(Seen.ICMP_REFUSED))
     np.maximum.at(flows["last_ns"], rows, records["time_ns"])
     flows["refusal"][rows] = records["detail"]
-    flows["refused_by"][rows] = records["src"]
+    # Behind translation the same error comes in the name of the address that was asked.
+    copied = (records["src"] == flows["virtual"][rows]).all(axis=1)
+    first = ~(flows["refused_by"][rows] != 0).any(axis=1)
+    for told in (copied & first, ~copied):
+        flows["refused_by"][rows[told]] = records["src"][told]
     return touched
 
 

@@ -1,3 +1,7 @@
+from dataclasses import replace
+
+import pytest
+
 from tests.builders import packet, record
 from tests.tracer.diagnosis.story import (
     CLIENT_POD,
@@ -12,6 +16,7 @@ from tests.tracer.diagnosis.story import (
     translated,
     words,
 )
+from tracer.cluster.model import ServicePort
 from tracer.diagnosis.finding import Severity
 from tracer.events import Flag, Hook, Protocol, TcpFlag
 
@@ -125,3 +130,40 @@ def test_one_working_backend_does_not_hide_a_broken_one():
         story.tell(*handshake(2 * number + 1, working, SERVER))
     assert story.closed == []
     assert story.only.count == 10
+
+
+UDP_SERVER, UDP_POD, UDP = f"{VIP}:53", f"{POD_THERE}:8053", {"protocol": Protocol.UDP}
+ENDED = replace(THERE, port_name="dns", protocol=Protocol.UDP, port=8053)
+DNS = cluster(service(ports=(ServicePort("dns", 17, 53, "8053", 30053),)), endpoints=[ENDED])
+
+
+def refusal(seconds, sender, asked):
+    """ICMP port unreachable that quotes the request, as one side of the translation sees it."""
+    icmp = {"protocol": Protocol.ICMP, "reason": Protocol.UDP, "detail": 3 << 8 | 3}
+    fields = {**icmp, "flags": Flag.QUOTED, "nat": (CLIENT, asked)}
+    return record(Hook.PACKET, seconds, f"{sender}:0", f"{CLIENT_POD}:0", **fields)
+
+
+@pytest.mark.parametrize("mapped_at", [0, 1, 2, 3])
+def test_a_dead_pods_refusal_of_datagrams_is_its_own_whoever_tells_first(mapped_at):
+    """Its copy behind translation comes from the Service's address."""
+    story = Story(DNS, node_state())
+    told = [
+        [packet(1, CLIENT, UDP_SERVER, **UDP), packet(1, CLIENT, UDP_POD, ifindex=3, **UDP)],
+        [refusal(1.1, POD_THERE, UDP_POD)],
+        [refusal(1.1, VIP, UDP_SERVER)],
+    ]
+    told.insert(mapped_at, [translated(1, CLIENT, UDP_SERVER, UDP_POD, **UDP)])
+    for records in told:
+        story.tell(*records)
+    assert (story.causes, story.closed) == ([CAUSE], [])
+    assert f"from {POD_THERE}" in words(story.only)
+
+
+def test_what_was_said_of_the_pods_leg_is_taken_back_once_its_mapping_is_told():
+    story = Story(DNS, node_state())
+    story.tell(packet(1, CLIENT, UDP_POD, ifindex=3, **UDP), refusal(1.1, POD_THERE, UDP_POD))
+    story.wait(4)
+    assert story.causes == ["dropped-unexplained"]
+    story.tell(translated(1, CLIENT, UDP_SERVER, UDP_POD, **UDP))
+    assert story.causes == [CAUSE]
