@@ -87,9 +87,8 @@ class Diagnosis:
         """Unanswered rows that were not judged as they are now."""
         self._due_ns = scene.now_ns
         flows = scene.table.flows
-        rows = signs.unanswered(flows)
-        rows = rows[signs.suspicious(flows, rows, scene.now_ns)]
-        return self._pending(scene, rows)
+        rows = self._pending(scene, signs.unanswered(flows))
+        return rows[signs.suspicious(flows, rows, scene.now_ns)]
 
     def _reopen(self, scene: Scene) -> None:
         """Forget judgements that the new state could change."""

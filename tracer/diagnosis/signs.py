@@ -12,6 +12,8 @@ from tracer.flow import Leg, Rows, Seen
 
 Mask = npt.NDArray[np.bool_]
 Flows = npt.NDArray[np.void]
+SeenColumn = npt.NDArray[np.uint32]
+"""Bits of ``Seen``, a row each."""
 
 WAIT_NS = 3_000_000_000
 """Silence after which a request counts as unanswered: TCP has asked again at 1 s by then."""
@@ -26,7 +28,7 @@ _PORT_UNREACHABLE = (3 << 8 | 3, 1 << 8 | 4)
 
 def has(flows: Flows, rows: Rows, bits: Seen) -> Mask:
     """Whether any of these bits was witnessed."""
-    return np.asarray((flows["seen"][rows] & np.uint32(bits)) != 0)
+    return _any(flows["seen"][rows], bits)
 
 
 def started(flows: Flows, rows: Rows) -> npt.NDArray[np.int64]:
@@ -52,7 +54,7 @@ def requests(flows: Flows, rows: Rows) -> npt.NDArray[np.int64]:
     return np.asarray(seen, dtype=np.int64)
 
 
-def _any(seen: npt.NDArray[np.uint32], bits: Seen) -> Mask:
+def _any(seen: SeenColumn, bits: Seen) -> Mask:
     return np.asarray((seen & np.uint32(bits)) != 0)
 
 
@@ -62,7 +64,11 @@ def answered(flows: Flows, rows: Rows) -> Mask:
     Conntrack calls a reset a reply too. A TCP client that sends more than its
     SYNs has been answered, wherever the answer passed.
     """
-    seen = flows["seen"][rows]
+    return _answered(flows, rows, flows["seen"][rows])
+
+
+def _answered(flows: Flows, rows: Rows, seen: SeenColumn) -> Mask:
+    """The same; ``seen`` is theirs: to fetch a column of a large table is most of the work."""
     reset = _any(seen, Seen.RST_BEFORE_ANSWER)
     came_back = _any(seen, SPOKE) | (_any(seen, Seen.REPLIED | Seen.ASSURED) & ~reset)
     doubtful = np.flatnonzero(~came_back & _any(seen, Seen.SYN) & ~_any(seen, Seen.RST_CLIENT))
@@ -78,7 +84,11 @@ def _went_on(flows: Flows, rows: Rows) -> Mask:
 
 def overdue(flows: Flows, rows: Rows, now_ns: int) -> Mask:
     """Whether these asked at least ``WAIT_NS`` ago; answered or not."""
-    begun = has(flows, rows, STARTED | HURT | REFUSED)
+    return _overdue(flows, rows, flows["seen"][rows], now_ns)
+
+
+def _overdue(flows: Flows, rows: Rows, seen: SeenColumn, now_ns: int) -> Mask:
+    begun = _any(seen, STARTED | HURT | REFUSED)
     return begun & (now_ns - started(flows, rows) >= WAIT_NS)
 
 
@@ -98,25 +108,33 @@ def unanswered(flows: Flows) -> Rows:
 
 def suspicious(flows: Flows, rows: Rows, now_ns: int) -> Mask:
     """Rows that some rule could have to say something about."""
-    local = has(flows, rows, Seen.LOCAL_IN)
-    spoke = answered(flows, rows)
+    seen = flows["seen"][rows]
+    local = _any(seen, Seen.LOCAL_IN)
+    spoke = _answered(flows, rows, seen)
     silent = np.flatnonzero(~local & ~spoke)
-    asked = rows[silent]
-    failing = has(flows, asked, REFUSED | HURT) | overdue(flows, asked, now_ns)
+    asked = seen[silent]
+    failing = _any(asked, REFUSED | HURT) | _overdue(flows, rows[silent], asked, now_ns)
     local[silent] = failing
-    return local | (spoke & (stalled(flows, rows) | broken_off(flows, rows)))
+    return local | (spoke & (_stalled(seen) | _broken_off(seen)))
 
 
 def broken_off(flows: Flows, rows: Rows) -> Mask:
     """Translated, and reset or stuck: also what was answered may end so."""
-    ended = has(flows, rows, Seen.RST_BACKEND | Seen.RST_LOCAL | Seen.RST_ASTRAY)
-    ended &= has(flows, rows, Seen.TRANSLATED)
-    return ended | has(flows, rows, Seen.TOO_BIG_AGAIN)
+    return _broken_off(flows["seen"][rows])
+
+
+def _broken_off(seen: SeenColumn) -> Mask:
+    ended = _any(seen, Seen.RST_BACKEND | Seen.RST_LOCAL | Seen.RST_ASTRAY)
+    return (ended & _any(seen, Seen.TRANSLATED)) | _any(seen, Seen.TOO_BIG_AGAIN)
 
 
 def stalled(flows: Flows, rows: Rows) -> Mask:
     """Balanced by IPVS, and a packet was dropped: also what was answered may end so."""
-    return has(flows, rows, Seen.DROPPED) & has(flows, rows, Seen.IPVS_NEW)
+    return _stalled(flows["seen"][rows])
+
+
+def _stalled(seen: SeenColumn) -> Mask:
+    return _any(seen, Seen.DROPPED) & _any(seen, Seen.IPVS_NEW)
 
 
 def evidence_state(flows: Flows, rows: Rows, now_ns: int) -> npt.NDArray[np.uint64]:
@@ -125,11 +143,12 @@ def evidence_state(flows: Flows, rows: Rows, now_ns: int) -> npt.NDArray[np.uint
     Holds the Seen bits and, while unanswered, whether the wait is over and how
     often the client asked (up to 7: a row is judged a handful of times at most).
     """
-    state = flows["seen"][rows].astype(np.uint64) | np.uint64(1 << 40)
-    silent = np.flatnonzero(~answered(flows, rows))
+    seen = flows["seen"][rows]
+    state = seen.astype(np.uint64) | np.uint64(1 << 40)
+    silent = np.flatnonzero(~_answered(flows, rows, seen))
     asking = rows[silent]
     asked = np.minimum(requests(flows, asking), 7).astype(np.uint64)
-    late = overdue(flows, asking, now_ns).astype(np.uint64)
+    late = _overdue(flows, asking, seen[silent], now_ns).astype(np.uint64)
     state[silent] |= asked << np.uint64(32) | late << np.uint64(36)
     return state
 
