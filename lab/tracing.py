@@ -15,8 +15,8 @@ from typing import IO, Any
 
 from tracer.errors import UnableError
 
-READY_TIMEOUT_S = 300.0
-"""Compiling the probes under emulation is slow."""
+READY_TIMEOUT_S = 900.0
+"""Compiling the probes under emulation is slow, on a busy machine very."""
 STOP_TIMEOUT_S = 120.0
 POLL_S = 0.05
 
