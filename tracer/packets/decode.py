@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import numpy.typing as npt
 
@@ -12,9 +14,11 @@ from tracer.packets.network import Networks, read_networks
 from tracer.packets.ragged import Bytes, Indexes, Mask, Offsets, Spans
 from tracer.packets.transport import QUOTE_AT, Transports, read_transports
 from tracer.packets.tunnel import Around, enter
+from tracer.packets.usual import fill
 
 _CHUNK = 16_384
 """Packets decoded at once: the columns in use stay in the processor's caches."""
+_ROW = np.dtype(f"V{EVENT.itemsize}")
 
 
 def decode(
@@ -40,25 +44,49 @@ def decode_spans(
     netns: npt.NDArray[np.uint32] | int = 0,
 ) -> tuple[Records, Indexes]:
     """As :func:`decode`, for packets where they lie."""
-    records = np.zeros(spans.starts.size, dtype=EVENT)
-    records["time_ns"], records["ifindex"], records["netns"] = times_ns, ifindexes, netns
+    records = np.empty(spans.starts.size, dtype=EVENT)
     valid = np.zeros(spans.starts.size, dtype=np.bool_)
-    for first in range(0, spans.starts.size, _CHUNK):
-        rows = np.arange(first, min(first + _CHUNK, spans.starts.size))
-        valid[rows] = _decode_chunk(spans.rows(rows), records[first : first + _CHUNK])
+    for part in _parts(spans.starts.size):
+        chunk = records[part]
+        links, valid[part] = _decode_chunk(spans.part(part), chunk)
+        chunk["time_ns"], chunk["netns"] = times_ns[part], _part_of(netns, part)
+        chunk["ifindex"] = ifindexes[part]
+        _store_links(chunk, links)
     keep = np.flatnonzero(valid)
     return (records if keep.size == records.size else picked(records, keep)), keep
 
 
-def _decode_chunk(spans: Spans, records: Records) -> Mask:
-    """Fill the records of a chunk; which of its packets are IP."""
+def _parts(count: int) -> Iterator[slice]:
+    """About equal chunks: a small one takes nearly as long."""
+    size = -(-count // max(1, round(count / _CHUNK))) or 1
+    return (slice(first, first + size) for first in range(0, count, size))
+
+
+def _part_of(numbers: npt.NDArray[np.uint32] | int, part: slice) -> npt.NDArray[np.uint32] | int:
+    return numbers if isinstance(numbers, int) else numbers[part]
+
+
+def _decode_chunk(spans: Spans, records: Records) -> tuple[Links, Mask]:
+    """Fill the records of a chunk, all but time and place; which of its packets are IP."""
+    ends = spans.starts + spans.lengths
+    links = locate(spans.data, spans.starts, ends, spans.link_types)
+    valid = fill(records, spans.data, links, ends)
+    rest = np.flatnonzero(~valid)
+    if rest.size:
+        made = np.zeros(rest.size, dtype=EVENT)
+        valid[rest] = _decode_others(spans.rows(rest), links.rows(rest), made)
+        records.view(_ROW)[rest] = made.view(_ROW)
+    return links, valid
+
+
+def _decode_others(spans: Spans, links: Links, records: Records) -> Mask:
+    """Header by header, whatever they are shaped like; which of the packets are IP."""
     data, ends = spans.data, spans.starts + spans.lengths
     wire_ends = spans.starts + spans.wire_lengths
-    links = locate(data, spans.starts, ends, spans.link_types)
     networks = read_networks(data, links.network_at, ends, wire_ends, links.ethertypes)
     around = enter(data, networks, ends)
     transports = read_transports(data, networks, ends)
-    _store_networks(records, links, networks)
+    _store_networks(records, networks)
     if around is not None:
         _store_tunnels(records, around)
     _store_transports(records, transports)
@@ -68,13 +96,18 @@ def _decode_chunk(spans: Spans, records: Records) -> Mask:
     return networks.valid
 
 
-def _store_networks(records: Records, links: Links, networks: Networks) -> None:
-    records["hook"] = Hook.PACKET
-    records["flags"] = links.flags
-    records["flags"] |= np.where(networks.later_fragment, Flag.FRAGMENT, 0).astype(np.uint16)
+def _store_links(records: Records, links: Links) -> None:
+    """What some link headers tell: direction, loopback, interface."""
+    if links.flags.any():
+        records["flags"] |= links.flags
     known = links.ifindexes != 0
     if known.any():
         records["ifindex"][known] = links.ifindexes[known]
+
+
+def _store_networks(records: Records, networks: Networks) -> None:
+    records["hook"] = Hook.PACKET
+    records["flags"] = np.where(networks.later_fragment, Flag.FRAGMENT, 0)
     for name in ("family", "protocol", "ttl", "ip_id", "src", "dst", "length"):
         records[name] = getattr(networks, name)
 

@@ -12,9 +12,11 @@ import numpy.typing as npt
 
 from tracer.events import Protocol, TcpFlag
 from tracer.packets.network import Networks
-from tracer.packets.ragged import Bytes, Indexes, Mask, Offsets, gather
+from tracer.packets.ragged import Bytes, Mask, Offsets, gather
 from tracer.packets.transport import ECHO_SEQUENCE_AT, Transports
 
+Prints = npt.NDArray[np.uint64]
+"""Shape (n,): a fingerprint a packet."""
 HASHED_BYTES = 64
 """Payload bytes that count; a capture that cuts within them leaves no fingerprint."""
 
@@ -33,46 +35,45 @@ _TCP_OPTIONS_AT, _TCP_OFFSET_AT = 20, 12
 _END, _NOP, _TIMESTAMP, _TIMESTAMP_BYTES = 0, 1, 8, 10
 
 
-def fingerprints(
-    data: Bytes, networks: Networks, transports: Transports, ends: Offsets
-) -> npt.NDArray[np.uint64]:
+def fingerprints(data: Bytes, networks: Networks, transports: Transports, ends: Offsets) -> Prints:
     """One number for each packet; 0 where there is nothing to tell it by."""
     prints = np.zeros(ends.size, dtype=np.uint64)
     whole = networks.valid & ~networks.later_fragment & ~transports.cut
     spoken = whole & (_SKIPPED[networks.protocol] > 0) & ~transports.quotes
     rows = np.flatnonzero(spoken)
     if rows.size:
-        prints[rows] = _of_payloads(data, networks, ends, rows)
+        at = networks.transport_at[rows] + _SKIPPED[networks.protocol[rows]]
+        prints[rows] = of_payloads(data, at, networks.end[rows] - at, ends[rows] - at)
     asks = transports.tcp_flags & (TcpFlag.SYN | TcpFlag.ACK) == TcpFlag.SYN
     rows = np.flatnonzero(whole & asks)
     if rows.size:
-        prints[rows] = _of_timestamps(data, networks.transport_at[rows])
+        prints[rows] = of_timestamps(data, networks.transport_at[rows])
     return prints
 
 
-def _of_payloads(
-    data: Bytes, networks: Networks, ends: Offsets, rows: Indexes
-) -> npt.NDArray[np.uint64]:
-    at = networks.transport_at[rows] + _SKIPPED[networks.protocol[rows]]
-    sizes = np.clip(networks.end[rows] - at, 0, HASHED_BYTES)
-    captured = at + sizes <= ends[rows]
+def of_payloads(data: Bytes, at: Offsets, sizes: Offsets, room: Offsets) -> Prints:
+    """Hash of payloads of these sizes that begin at ``at``, of which ``room`` bytes are there.
+
+    0 where there is none, or what would be hashed was not captured.
+    """
+    hashed = np.clip(sizes, 0, HASHED_BYTES)
     words = gather(data, at, _WORDS)["words"]
-    return np.where(captured & (sizes > 0), _mixed(words, sizes), np.uint64(0))
+    return np.where((hashed <= room) & (hashed > 0), _mixed(words, hashed), np.uint64(0))
 
 
-def _mixed(words: npt.NDArray[np.uint64], sizes: Offsets) -> npt.NDArray[np.uint64]:
+def _mixed(words: npt.NDArray[np.uint64], sizes: Offsets) -> Prints:
     """Hash of the first ``sizes`` bytes of each row, never 0."""
     mixed = sizes.astype(np.uint64)
-    for step, factor in enumerate(_FACTORS):
-        if step * 8 >= sizes.max():
-            break
-        mixed ^= words[:, step] & _MASKS[np.clip(sizes - step * 8, 0, 8)]
-        mixed *= factor
-        mixed ^= mixed >> np.uint64(32)
+    for step, factor in enumerate(_FACTORS[: (int(sizes.max()) + 7) // 8]):
+        more = mixed ^ (words[:, step] & _MASKS[np.clip(sizes - step * 8, 0, 8)])
+        more *= factor
+        more ^= more >> np.uint64(32)
+        # What a row does not have must not count: its number would hang on the other rows.
+        mixed = np.where(sizes > step * 8, more, mixed)
     return np.maximum(mixed, np.uint64(1))
 
 
-def _of_timestamps(data: Bytes, at: Offsets) -> npt.NDArray[np.uint64]:
+def of_timestamps(data: Bytes, at: Offsets) -> Prints:
     """Hash of the timestamp option of TCP headers that were captured whole."""
     header = gather(data, at, _TCP_HEADER)["bytes"]
     bound = (header[:, _TCP_OFFSET_AT] >> 4).astype(np.int64) * 4

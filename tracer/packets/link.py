@@ -108,6 +108,12 @@ class Links:
             np.zeros(count, dtype=np.uint16),
         )
 
+    def rows(self, rows: Indexes) -> Links:
+        """Some of them."""
+        return Links(
+            self.network_at[rows], self.ethertypes[rows], self.ifindexes[rows], self.flags[rows]
+        )
+
 
 def locate(
     data: Bytes, starts: Offsets, ends: Offsets, link_types: npt.NDArray[np.uint16]

@@ -98,6 +98,16 @@ class Spans:
             self.link_types[rows],
         )
 
+    def part(self, part: slice) -> Spans:
+        """Those in a row, sharing memory."""
+        return Spans(
+            self.data,
+            self.starts[part],
+            self.lengths[part],
+            self.wire_lengths[part],
+            self.link_types[part],
+        )
+
     def packed(self) -> PacketBytes:
         """A copy with the packets one after the other."""
         starts = starts_of(self.lengths)

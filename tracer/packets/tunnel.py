@@ -205,7 +205,7 @@ def _gre(data: Bytes, networks: Networks, ends: Offsets, rows: Indexes) -> _Open
 
 def _udp(data: Bytes, networks: Networks, ends: Offsets, rows: Indexes) -> _Openings:
     at = networks.transport_at[rows]
-    likely = _looks_like_one(gather(data, at, _UDP_GLANCE))
+    likely = looks_like_one(data, at)
     rows, at = rows[likely], at[likely]
     if not rows.size:
         return _joined([])
@@ -222,8 +222,9 @@ def _udp(data: Bytes, networks: Networks, ends: Offsets, rows: Indexes) -> _Open
     )
 
 
-def _looks_like_one(glance: npt.NDArray[np.void]) -> Mask:
-    """Nearly all datagrams are none, which a few of their bytes tell."""
+def looks_like_one(data: Bytes, at: Offsets) -> Mask:
+    """Whether datagrams may be tunnels: nearly all are none, which a few of their bytes tell."""
+    glance = gather(data, at, _UDP_GLANCE)
     word, first, carried = glance["word"], glance["first"], glance["type"]
     likely = (word == _VXLAN_WORD >> 24) | (glance["dst_port"] == _FLANNEL_WORD)
     for kind in _GENEVE_KINDS:

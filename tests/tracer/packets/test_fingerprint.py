@@ -102,3 +102,8 @@ def test_hostile_options_end_the_search():
 
 def _tcp(header, options):
     return IP(src="10.0.0.1", dst="10.0.0.2", proto=6) / Raw(bytes(header) + options)
+
+
+def test_it_does_not_hang_on_the_packets_beside_it():
+    short, long = (FOUR[0] / UDP(sport=5, dport=6) / Raw(b"x" * size) for size in (5, 60))
+    assert cookies(short, long)[0] == cookies(short)[0]

@@ -66,7 +66,8 @@ def test_a_cut_tunnel_tells_the_inner_or_the_outer_packet(built, data):
         assert sides in (
             [address.parse(packet.src), address.parse(packet.dst)] for packet in (outer, inside)
         )
-        assert field(record, "nat_src_port") in (0, field(whole[0], "nat_src_port"))
+        if record["flags"] & Flag.QUOTED == whole[0]["flags"] & Flag.QUOTED:
+            assert field(record, "nat_src_port") in (0, field(whole[0], "nat_src_port"))
 
 
 @settings(max_examples=60, deadline=None)
