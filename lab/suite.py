@@ -166,7 +166,8 @@ def run_blackhole(backend: str, folder: Path, prefix: str, proxies: Proxies | No
     scenario = BY_NAME["ipvs-external-ip-is-node-ip"]
     cause = scenario.findings[0]
     programmed = scenario.programmed()
-    with Topology(programmed, prefix, proxies=proxies or WrittenRules()) as topology:
+    only = frozenset({scenario.node})
+    with Topology(programmed, prefix, "", proxies or WrittenRules(), only) as topology:
         scenario.prepare(topology)
         naming = topology.proxies.naming(CLUSTERS / f"{scenario.cluster}.yaml")
         namespace = topology.namespace(scenario.node)
