@@ -63,7 +63,7 @@ def watch(
     with Topology(programmed, prefix, scenario.gateway, proxies, proxied) as topology:
         scenario.prepare(topology)
         topology.keep_entries(scenario.node)
-        namespace, naming = topology.namespace(scenario.node), proxies.naming(objects)
+        namespace, naming = topology.namespace(scenario.node), _naming(topology, scenario, objects)
         with Tracing(namespace, folder, naming, scenario.node, backend) as tracing:
             exchanges = drive_all(topology, scenario.traffic)
             _settle(tracing, scenario, backend)
@@ -71,6 +71,12 @@ def watch(
             tracing.stop()
         scenario.heal(topology)
     return judged(scenario, backend, list(tracing.lines()), exchanges, kernel, tracing.ready_s)
+
+
+def _naming(topology: Topology, scenario: Scenario, objects: Path) -> Sequence[str]:
+    """A router is no node: it has no way to the API server, and reads the file."""
+    is_node = any(node.name == scenario.node for node in topology.cluster.nodes)
+    return topology.proxies.naming(objects) if is_node else ("--cluster", str(objects))
 
 
 def judged(
