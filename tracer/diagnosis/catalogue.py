@@ -34,7 +34,7 @@ from tracer.diagnosis.ipvs_external_ip_blackhole_any_ip import (
     ForeignAddressSwallowed,
 )
 from tracer.diagnosis.ipvs_external_ip_is_node_ip import DeliveredToItself, NodeAddressClaimed
-from tracer.diagnosis.ipvs_filter_rejects_legit import FilterRejectsLegit
+from tracer.diagnosis.ipvs_filter_rejects_legit import FilterRefused, FilterRejectsLegit
 from tracer.diagnosis.ipvs_foreign_virtual_server import ForeignServer
 from tracer.diagnosis.ipvs_idle_timeout_rst import IdleTimeoutRst
 from tracer.diagnosis.ipvs_nodest_silent_drop import IpvsNodestSilentDrop
@@ -136,6 +136,7 @@ RULES = Rules(
         ForwardPolicyDrop(),
         OverMasquerade(),
         ForeignFirewall(),
+        FilterRefused(),
         NodePortAddress(),
         ClusterIpFromOutside(),
         VipPortNotServed(),

@@ -40,7 +40,8 @@ class VipPortNotServed:
         lost &= ~signs.has(flows, rows, Seen.TRANSLATED | Seen.IPVS_NEW)
         astray = rows[lost]
         for group in by_destination(scene, astray[unserved(scene, astray)]):
-            yield _finding(scene, group), group.rows
+            if group.port != scene.cluster.service_by_address[group.virtual].health_check_node_port:
+                yield _finding(scene, group), group.rows
 
     def holds(self, scene: Scene, finding: Finding) -> bool:
         """Until the Service serves the port, or nobody has asked for it for a while."""

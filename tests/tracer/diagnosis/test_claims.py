@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.builders import packet
+from tests.builders import packet, record
 from tests.tracer.diagnosis.story import (
     CLIENT,
     CLIENT_POD,
@@ -27,6 +27,7 @@ from tests.tracer.diagnosis.story import (
 )
 from tracer.address import parse
 from tracer.diagnosis.finding import Severity
+from tracer.events import Hook
 from tracer.node.routing import NextHop, Route
 from tracer.node.xtables import XtChain, XtTables
 
@@ -142,6 +143,18 @@ def test_the_filter_without_an_exception_that_a_service_needs():
     both = filtered("KUBE-EXTERNAL-IP-LOCAL", "KUBE-HEALTH-CHECK-NODE-PORT")
     assert Story(known, both).causes == []
     assert Story(cluster(service(), endpoints=[HERE]), filtered()).causes == []
+
+
+def test_a_health_check_that_the_filter_refuses_is_counted_there_and_nowhere_else():
+    known = cluster(
+        service(load_balancer_ips=(parse(BALANCER),), health_check_node_port=32000),
+        endpoints=[HERE],
+    )
+    story = Story(known, filtered("KUBE-EXTERNAL-IP-LOCAL"))
+    ends = f"{CLIENT}:40000", f"{BALANCER}:32000"
+    story.tell(record(Hook.ICMP_SENT, 1, *ends, detail=3 << 8 | 3, tcp_flags=2))
+    assert (story.causes, story.only.count) == (["ipvs-filter-rejects-legit"], 1)
+    assert ends[0] in words(story.only)
 
 
 def cut_off(story, number, client=CLIENT_POD):

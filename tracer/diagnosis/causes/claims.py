@@ -127,7 +127,11 @@ FILTER_REJECTS_LEGIT = Cause(
         "Upgrade kube-proxy: 1.27.2 and later have the exception for health checks, later ones "
         "that for external addresses",
     ),
-    sight=Sight(state="KUBE-IPVS-FILTER without the exception that a Service needs"),
+    sight=Sight(
+        bpf="the rules, and requests that were refused",
+        conntrack="the rules, and refusals seen on an interface",
+        state="KUBE-IPVS-FILTER without the exception that a Service needs",
+    ),
     sources=(ISSUE + "117621", ISSUE + "117723", ISSUE + "121909"),
 )
 
