@@ -62,6 +62,11 @@ def test_only_what_is_true_is_grave(name):
     assert grave >= shown & TOLD_BY_STATE
 
 
+@pytest.mark.parametrize("name", [name for name in SCENARIOS if "-kube-proxy-" in name])
+def test_what_kube_proxy_itself_wrote_is_no_drift(name):
+    assert "rules-not-synced" not in {finding.cause for finding in audited(name).findings}
+
+
 def test_findings_come_by_severity_each_with_object_and_remedy():
     for name in SCENARIOS:
         found = audited(name).findings
