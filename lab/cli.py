@@ -29,6 +29,7 @@ from lab.options import (
     KERNEL,
     MODE,
     PROXY,
+    TRACED_ONLY,
     compile_checkout,
     proxies_of,
     require_root,
@@ -159,8 +160,11 @@ def pages(output: Path) -> None:
     type=click.Choice(["auto", "bpf", "conntrack", "none"]),
     help="who records the kernel's events",
 )
+@TRACED_ONLY
 @PROXY
-def record_scenarios(names: tuple[str, ...], output: Path, backend: str, proxy: str) -> None:
+def record_scenarios(
+    names: tuple[str, ...], output: Path, backend: str, traced_only: bool, proxy: str
+) -> None:
     """Run scenarios (all: every one this kernel can run) and keep each in a folder of its name.
 
     With kube-proxy itself the folder's name ends in its release.
@@ -171,7 +175,8 @@ def record_scenarios(names: tuple[str, ...], output: Path, backend: str, proxy: 
     chosen_backend = "" if backend == "none" else backend
     for scenario in chosen(names):
         folder = output / f"{scenario.name}{ending}"
-        recording = record(scenario, folder, unique_prefix(), say, chosen_backend, proxies)
+        only = frozenset({scenario.node} if traced_only else ())
+        recording = record(scenario, folder, unique_prefix(), say, chosen_backend, proxies, only)
         say(f"{scenario.name}: recorded, kernel events from {recording.backend or 'nobody'}")
 
 

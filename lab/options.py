@@ -38,6 +38,9 @@ PROXY = click.option(
     type=click.Choice(["written", *RELEASES]),
     help="the lab's own rules, or kube-proxy of that release (see with-api)",
 )
+TRACED_ONLY = click.option(
+    "--traced-only", is_flag=True, help="a proxy on the traced node alone: quicker"
+)
 ACCESS = "LAB_ACCESS"
 """Names the file that tells how to reach the API server of ``with-api``."""
 

@@ -38,6 +38,7 @@ def record(
     say: Say,
     backend: str,
     proxies: Proxies | None = None,
+    proxied: frozenset[str] = frozenset(),
 ) -> Recording:
     """Run the scenario and keep it.
 
@@ -48,7 +49,8 @@ def record(
     """
     folder.mkdir(parents=True, exist_ok=True)
     programmed = scenario.programmed()
-    with Topology(programmed, prefix, scenario.gateway, proxies or WrittenRules()) as topology:
+    chosen = proxies or WrittenRules()
+    with Topology(programmed, prefix, scenario.gateway, chosen, proxied) as topology:
         say(f"{scenario.name}: rules of {scenario.mode} mode")
         scenario.prepare(topology)
         told = topology.proxies.told() or scenario.change(read(scenario.cluster))

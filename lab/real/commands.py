@@ -15,6 +15,7 @@ from lab.options import (
     KERNEL,
     MODE,
     PROXY,
+    TRACED_ONLY,
     compile_checkout,
     proxies_of,
     require_root,
@@ -105,7 +106,7 @@ def rollout(mode: Mode, proxy: str, backend: str) -> None:
 @click.argument("names", nargs=-1, required=True)
 @click.option("--mode", "modes", multiple=True, type=click.Choice(list(MODES)))
 @click.option("--backend", default="auto", show_default=True)
-@click.option("--traced-only", is_flag=True, help="a proxy on the traced node alone: quicker")
+@TRACED_ONLY
 @PROXY
 def watch_scenarios(
     names: tuple[str, ...], modes: tuple[Mode, ...], backend: str, traced_only: bool, proxy: str
