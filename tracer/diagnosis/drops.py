@@ -12,6 +12,7 @@ from tracer.flow import Rows, Seen
 
 _VERDICT_PLACES = frozenset({"nf_hook_slow", "nft_do_chain"})
 """Where netfilter frees what it drops; kernels before 5.17 give no reason but the place."""
+_AF_INET = 2
 
 
 def with_reason(scene: Scene, rows: Rows, *reasons: str) -> signs.Mask:
@@ -28,6 +29,16 @@ def by_netfilter(scene: Scene, rows: Rows) -> signs.Mask:
     """Dropped by a rule, a policy or another hook of netfilter."""
     told = with_reason(scene, rows, "NETFILTER_DROP")
     return told | at_place(scene, rows, *_VERDICT_PLACES)
+
+
+def too_old(scene: Scene, rows: Rows) -> signs.Mask:
+    """Thrown away, or refused, because their time to live was over."""
+    flows = scene.table.flows
+    exceeded = np.where(flows["family"][rows] == _AF_INET, 11 << 8, 3 << 8)
+    aged = signs.has(flows, rows, Seen.ICMP_REFUSED) & (flows["refusal"][rows] == exceeded)
+    return aged | with_reason(scene, rows, "IP_INHDR") & at_place(
+        scene, rows, "ip_forward", "ip6_forward"
+    )
 
 
 def on_this_node(scene: Scene, rows: Rows) -> signs.Mask:

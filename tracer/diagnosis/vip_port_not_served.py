@@ -13,7 +13,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from tracer.diagnosis import signs
+from tracer.diagnosis import drops, signs
 from tracer.diagnosis.causes.addresses import VIP_PORT_NOT_SERVED as CAUSE
 from tracer.diagnosis.finding import Evidence, Finding, Severity, Subject
 from tracer.diagnosis.rule import Scene
@@ -35,7 +35,9 @@ class VipPortNotServed:
         """One finding for each Service address."""
         flows = scene.table.flows
         carries = np.isin(flows["protocol"][rows], (Protocol.TCP, Protocol.UDP, Protocol.SCTP))
-        told = signs.has(flows, rows, signs.REFUSED | Seen.DROPPED) | signs.silent(scene, rows)
+        # What went round until it was too old is a loop's: packets tell a moment later.
+        told = signs.has(flows, rows, signs.REFUSED | Seen.DROPPED) & ~drops.too_old(scene, rows)
+        told |= signs.silent(scene, rows)
         lost = carries & ~signs.answered(flows, rows) & told & signs.witnessed(flows, rows)
         lost &= ~signs.has(flows, rows, Seen.TRANSLATED | Seen.IPVS_NEW)
         astray = rows[lost]

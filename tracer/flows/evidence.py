@@ -70,7 +70,11 @@ def _pick(tuples: Sides, mask: Mask) -> Sides:
 
 
 def _keep(records: Records, scopes: Scopes) -> tuple[Records, Scopes]:
-    """Leave out ICMP messages that refuse nothing."""
+    """Leave out ICMP messages that refuse nothing, and drops of ICMP errors themselves.
+
+    Of those conntrack tells the connection that they are about: no TCP packet of it is
+    without a flag.
+    """
     v4 = records["family"] == 2
     icmp = records["hook"] == Hook.ICMP_SENT
     harmless = np.where(
@@ -78,7 +82,9 @@ def _keep(records: Records, scopes: Scopes) -> tuple[Records, Scopes]:
         np.isin(records["detail"], _NOT_A_REFUSAL),
         np.isin(records["detail"], _NOT_A_REFUSAL_V6),
     )
-    keep = ~(icmp & harmless)
+    tcp = (records["protocol"] == Protocol.TCP) & (records["flags"] & np.uint16(Flag.AFTER) != 0)
+    error = (records["hook"] == Hook.DROP) & tcp & (records["tcp_flags"] == 0)
+    keep = ~(icmp & harmless) & ~error
     return picked(records, keep), scopes[keep]
 
 

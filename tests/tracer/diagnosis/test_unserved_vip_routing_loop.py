@@ -1,6 +1,8 @@
 from tests.builders import packet, record
 from tests.tracer.diagnosis.story import (
     CLIENT,
+    IN_HOOK,
+    NETFILTER,
     THERE,
     VIP,
     Story,
@@ -10,7 +12,7 @@ from tests.tracer.diagnosis.story import (
     words,
 )
 from tracer.cluster.model import ServicePort
-from tracer.events import Hook, Protocol
+from tracer.events import Flag, Hook, Protocol
 
 CAUSE = "unserved-vip-routing-loop"
 ASK = f"{CLIENT}:40000", f"{VIP}:8443"
@@ -36,6 +38,19 @@ def test_the_error_need_not_come_by_here():
     story = Story(KNOWN, node_state())
     story.tell(*(packet(1 + n / 1000, *ASK, "S", seq=7) for n in range(30)))
     story.wait(4)
+    assert story.causes == [CAUSE]
+
+
+def test_the_kernels_word_that_it_grew_too_old_waits_for_the_packets():
+    """On its way round its redirects are dropped, too: conntrack calls them the request's."""
+    story = Story(KNOWN, node_state())
+    own = {"nat": ASK, "flags": Flag.AFTER}
+    story.tell(
+        record(Hook.DROP, 1, *ASK, reason=NETFILTER, detail=IN_HOOK, **own),
+        record(Hook.ICMP_SENT, 1.1, *ASK, detail=11 << 8, tcp_flags=2),
+    )
+    assert story.found == []
+    story.tell(*(packet(1 + n / 1000, *ASK, "S", seq=7) for n in range(30)))
     assert story.causes == [CAUSE]
 
 
