@@ -25,8 +25,9 @@ from tracer.view import Page, Snapshot, View, ViewQuery
 
 KEYS = 10
 REFRESHES = 24
+REFRESHES_A_SECOND = 4
 CHANGES = 5000
-"""Records between two refreshes: 20,000 a second at four refreshes a second."""
+"""Records between two refreshes: 20,000 a second."""
 
 
 def filled(flows: int) -> tuple[Pipeline, View]:
@@ -66,14 +67,25 @@ class Changing:
         changes = connections(flows)
         self._changes = changes[changes["hook"] == Hook.CT_NEW]
         self._turn = 0
+        self._asked_at = time.monotonic()
 
     def __call__(self, query: ViewQuery) -> tuple[Snapshot, float]:
         """The answer, and the seconds of processor it took without the changes."""
+        return self._answered(query, CHANGES)
+
+    def by_the_clock(self, query: ViewQuery) -> Snapshot:
+        """The answer after as many changes as the time since the last one brings."""
+        now = time.monotonic()
+        passed_s, self._asked_at = now - self._asked_at, now
+        return self._answered(query, min(int(passed_s * CHANGES * REFRESHES_A_SECOND), CHANGES))[0]
+
+    def _answered(self, query: ViewQuery, count: int) -> tuple[Snapshot, float]:
         self._turn += 1
         begin = self._turn * CHANGES % max(len(self._changes) - CHANGES, 1)
-        part = self._changes[begin : begin + CHANGES].copy()
+        part = self._changes[begin : begin + count].copy()
         part["hook"] = Hook.CT_UPDATE
-        part["time_ns"] = until = self.pipeline.now_ns + 250_000_000
+        spent_ns = count * 1_000_000_000 // (CHANGES * REFRESHES_A_SECOND)
+        part["time_ns"] = until = self.pipeline.now_ns + spent_ns
         update = self.pipeline.feed(EventBatch(part, Origin.KERNEL, until))
         self._view.observe(self.pipeline, update)
         start = time.process_time()
@@ -111,7 +123,7 @@ def main() -> None:
             measure(Changing(int(flows)), REFRESHES, int(writer))
         case ["--keys", flows]:
             changing = Changing(int(flows))
-            app = TracerApp(lambda query: app.show(changing(query)[0]), "bench")
+            app = TracerApp(lambda query: app.show(changing.by_the_clock(query)), "bench")
             app.run()
         case ["--memory", flows]:
             print(resident_bytes(int(flows)))
