@@ -13,6 +13,8 @@ SCHEDULED = "scheduled"
 """A backend was chosen: the packet goes on with another destination."""
 _EQUAL = {"rr"}
 _WEIGHTED = {"wrr"}
+_HASHED = {"sh", "dh"}
+"""Schedulers whose table of clients or destinations has places for servers of weight 0, too."""
 _BALANCED = {"tcp": 6, "udp": 17, "sctp": 132}
 
 
@@ -64,9 +66,11 @@ def _schedule(
     if not usable:
         cause = "ipvs-weight-zero-after-restart" if server.backends else "svc-no-endpoints"
         what = "has only backends of weight 0" if server.backends else "has no backend"
-        how = "icmp6-port-unreachable" if flight.packet.ipv6 else "icmp-port-unreachable"
-        yield REJECT, flight.step("ipvs", "", name, f"{what}: refused with {how}").lost(cause, how)
+        yield _refused(flight, name, what, cause)
         return
+    if len(usable) < len(server.backends) and server.scheduler in _HASHED:
+        what = "chooses a backend of weight 0 for some clients"
+        yield _refused(flight.share(None), name, what, "ipvs-weight-zero-after-restart")
     tracked = ground.sysctl("net.ipv4.vs.conntrack")
     if isinstance(tracked, Doubt):
         flight = flight.doubted(tracked.why)
@@ -79,6 +83,12 @@ def _schedule(
         method = server.methods[at] if at < len(server.methods) else "masq"
         taken = flight.share(chance) if len(usable) > 1 else flight
         yield SCHEDULED, _sent(server, taken, name, ip, port or flight.packet.dport, method)
+
+
+def _refused(flight: Flight, name: str, what: str, cause: str) -> Outcome:
+    """IPVS answers for a server that it cannot give a backend to."""
+    how = "icmp6-port-unreachable" if flight.packet.ipv6 else "icmp-port-unreachable"
+    return REJECT, flight.step("ipvs", "", name, f"{what}: refused with {how}").lost(cause, how)
 
 
 def _sent(

@@ -43,6 +43,8 @@ class Packet:
     """Source and destination of the connection before any translation."""
     dnat: bool = False
     snat: bool = False
+    masquerade_device: str = ""
+    """The interface that a masqueraded connection took its source from."""
     bound: frozenset[str] = frozenset()
     """``dst`` and ``src``: which translations of the connection are settled."""
     virtual: tuple[bytes, int] | None = None

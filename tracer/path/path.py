@@ -89,6 +89,8 @@ def _result(ending: Ending) -> tuple[str, str, bytes, int, bytes, int]:
 
 
 def _by_chance(endings: Sequence[Ending]) -> str:
+    if any(ending.flight.probability is None for ending in endings):
+        return "it depends on which backend is chosen"
     counts: dict[str, float] = {}
     for ending in endings:
         verdict = VERDICTS[ending.verdict]

@@ -28,6 +28,7 @@ from tracer.path.packet import (
     DROP,
     LOOPBACK,
     MOST_EFFORT,
+    NEXT,
     REJECT,
     UNKNOWN,
     Doubt,
@@ -200,7 +201,11 @@ class Walker:
     def _rerouted(self, flight: Flight) -> Iterator[Flight | Ending]:
         """The route of a packet of this node, again after its destination or mark has changed."""
         packet = flight.packet
-        way = self.ground.way(Question(packet.dst, packet.src, mark=packet.mark))
+        question = Question(packet.dst, packet.src, mark=packet.mark)
+        yield from self._along(flight, self.ground.way(question))
+
+    def _along(self, flight: Flight, way: Way | Doubt) -> Iterator[Flight | Ending]:
+        """The ways on which a packet of this node leaves."""
         if isinstance(way, Doubt):
             yield flight.doubted(way.why)
             return
@@ -241,10 +246,11 @@ class Walker:
                 yield from then(_redirected(settled(hook, current)))
                 continue
             station = stations[at]
-            if skipped(station, hook, current):
-                waiting.append((at + 1, current))
+            if station.kind == "nat" and _leaves_elsewhere(hook, current.packet):
+                yield Ending(DROP, _forgotten(current))
                 continue
-            for verdict, after in station.run(current):
+            is_skipped = skipped(station, hook, current)
+            for verdict, after in [(NEXT, current)] if is_skipped else station.run(current):
                 if verdict in GOES_ON:
                     for routed in self._after(station, hook, current, after):
                         if isinstance(routed, Ending):
@@ -264,13 +270,20 @@ class Walker:
             yield after
             return
         old, new = before.packet, after.packet
-        if (old.dst, old.mark, old.src) == (new.dst, new.mark, new.src) or (
-            station.kind == "nat" and old.dst == new.dst
-        ):
+        moved = _moved_by_ipvs(new) if station.kind == "nat" else (old.mark, old.src) != (
+            new.mark, new.src,
+        )  # fmt: skip
+        if old.dst == new.dst and not moved:
             yield after
             return
         for routed in self._rerouted(replace(after, hook="routing")):
-            yield routed if isinstance(routed, Ending) else _later(routed, old.outgoing)
+            if isinstance(routed, Ending):
+                # What IPVS sends on is nobody's system call, and the hook tells no sender.
+                yield routed if new.virtual is None else replace(routed, verdict=DROP)
+            elif old.dst == new.dst and _way_out(routed) == _way_out(after):
+                yield after
+            else:
+                yield _later(routed, old.outgoing)
 
     def _scheduled(
         self,
@@ -286,7 +299,7 @@ class Walker:
         """
         device = flight.packet.outgoing
         settled_flight = settled(PREROUTING, flight).changed(rerouted=None)
-        for routed in self._rerouted(replace(settled_flight, hook="routing")):
+        for routed in self._to_server(replace(settled_flight, hook="routing")):
             if isinstance(routed, Ending):
                 yield routed
             elif routed.packet.outgoing == LOOPBACK:
@@ -299,6 +312,20 @@ class Walker:
                 )
             else:
                 yield from self._at(OUTPUT, routed, self._sent)
+
+    def _to_server(self, flight: Flight) -> Iterator[Flight | Ending]:
+        """The route to a real server: by its address alone, whatever the source and the mark.
+
+        Source: ``do_output_route4``, ``__ip_vs_get_out_rt``: whatever is wrong with the route,
+        the sender hears that the host is not reachable.
+        """
+        way = self.ground.way(Question(flight.packet.dst, bytes(16)))
+        if isinstance(way, Way) and way.kind in ("blackhole", *_NO_ROUTE[False]):
+            how = "icmp6-addr-unreachable" if flight.packet.ipv6 else "icmp-host-unreachable"
+            refused = flight.step("", "", way.text, f"refused: {how}")
+            yield Ending(REJECT, refused.lost("endpoint-unreachable-underlay", how))
+            return
+        yield from self._along(flight, way)
 
 
 def reconciled(first: list[Ending], second: list[Ending]) -> list[Ending]:
@@ -319,6 +346,36 @@ def _result(ending: Ending) -> tuple[object, ...]:
         return ending.verdict, ending.flight.how
     return (ending.verdict, packet.src, packet.sport, packet.dst, packet.dport, packet.mark,
             packet.outgoing)  # fmt: skip
+
+
+def _moved_by_ipvs(packet: Packet) -> bool:
+    """Whether NAT finds a destination that IPVS has changed, and has the packet routed again.
+
+    Source: ``nf_nat_ipv4_local_fn`` compares the connection's two tuples, and
+    ``ip_vs_update_conntrack`` has written the real server into the second.
+    """
+    return packet.virtual is not None and packet.has_connection and packet.original[2] != packet.dst
+
+
+def _leaves_elsewhere(hook: str, packet: Packet) -> bool:
+    """Whether a masqueraded connection is about to leave by another interface.
+
+    Source: ``nf_nat_oif_changed``.
+    """
+    first = packet.masquerade_device
+    return hook == POSTROUTING and bool(first) and packet.outgoing != first
+
+
+def _forgotten(flight: Flight) -> Flight:
+    packet = flight.packet
+    why = f"masqueraded for {packet.masquerade_device}, leaving by {packet.outgoing}"
+    return flight.step("nat", "", why, "connection forgotten, packet dropped")
+
+
+def _way_out(flight: Flight) -> tuple[str, bytes]:
+    """Device and gateway as far as they are decided."""
+    packet = flight.packet
+    return packet.rerouted or (packet.outgoing, packet.gateway)
 
 
 def _later(flight: Flight, device: str) -> Flight:

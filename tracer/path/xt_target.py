@@ -171,7 +171,7 @@ def masqueraded(
     packet = flight.packet
     source = ground.masquerade_source(packet.outgoing, packet.gateway or packet.dst)
     bound = packet.bound | {"src"}
-    flight = replace(flight, masquerade=True)
+    flight = replace(flight.changed(masquerade_device=packet.outgoing), masquerade=True)
     if source is None:
         after = flight.changed(snat=True, bound=bound).doubted(
             f"the addresses of {packet.outgoing or 'the outgoing interface'} (addr.json)"
