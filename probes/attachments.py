@@ -100,8 +100,9 @@ class Attachments:
         self._programs: dict[str, int] = {}
         self._problems: dict[str, str] = {}
 
-    def __len__(self) -> int:
-        return len(self._links)
+    def hears_flows(self) -> bool:
+        """Whether any kernel function is probed: tracepoints alone tell drops, but no flow."""
+        return any(BY_ID[name].kind is not Kind.RAW_TRACEPOINT for name in self._links)
 
     def attach(self, ids: Collection[str]) -> None:
         """Attach hooks and their partners, return probes before their entry probes."""

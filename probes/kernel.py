@@ -9,10 +9,13 @@ from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 
+from probes import syscalls
 from probes.btf import BtfError, Types
 from probes.fields import BTF_MODULES
 
-CAP_SYS_ADMIN = 21
+CAP_SYS_ADMIN, CAP_PERFMON, CAP_BPF = 21, 38, 39
+_MOST_PARANOID = 2
+"""Of ``kernel.perf_event_paranoid`` upstream; Debian and Ubuntu have patched in 3 and 4."""
 DROP_REASONS = "skb_drop_reason"
 _WATCHED_MODULES = (*BTF_MODULES, "nf_nat", "nf_conntrack")
 
@@ -99,13 +102,29 @@ class Kernel:
                 return int(line.split()[1], 16)
         return 0
 
-    def may_load(self) -> bool:
-        """Whether this process may probe.
+    def lacking_right(self) -> str:
+        """What keeps this process from probing; empty when nothing does.
 
-        CAP_BPF with CAP_PERFMON is not enough: on Linux 6.1 probes attach with these, and tell
-        nothing.
+        CAP_BPF loads and CAP_PERFMON attaches, but the kernels of Debian and Ubuntu refuse
+        perf_event_open(2), by which kprobes are attached, to all but CAP_SYS_ADMIN while
+        ``kernel.perf_event_paranoid`` is above 2: their default.
         """
-        return bool(self.capabilities() >> CAP_SYS_ADMIN & 1)
+        held = self.capabilities()
+        if held >> CAP_SYS_ADMIN & 1:
+            return ""
+        if not held >> CAP_BPF & held >> CAP_PERFMON & 1:
+            return "CAP_SYS_ADMIN, or CAP_BPF and CAP_PERFMON"
+        if self.paranoia() > _MOST_PARANOID and not syscalls.may_open_events():
+            return (
+                f"CAP_SYS_ADMIN, or kernel.perf_event_paranoid={_MOST_PARANOID}"
+                f" instead of {self.paranoia()}"
+            )
+        return ""
+
+    def paranoia(self) -> int:
+        """``kernel.perf_event_paranoid``; what it is upstream where it cannot be read."""
+        text = self._text("proc/sys/kernel/perf_event_paranoid").strip()
+        return int(text) if text.isdigit() else _MOST_PARANOID
 
     def has_kprobes(self) -> bool:
         """Whether kprobes can be opened as perf events."""
@@ -114,8 +133,8 @@ class Kernel:
     def problems(self) -> list[str]:
         """Sentences about what is missing for live probing; empty when all is there."""
         found = []
-        if not self.may_load():
-            found.append("no privilege to probe (CAP_SYS_ADMIN)")
+        if right := self.lacking_right():
+            found.append(f"no privilege to probe: it takes {right}")
         if not self.has_kprobes():
             found.append("this kernel has no kprobes (CONFIG_KPROBE_EVENTS)")
         if self.lockdown() == "confidentiality":

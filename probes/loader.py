@@ -96,7 +96,7 @@ class Loader:
         try:
             module.open_events(self._ring_bytes)
             attachments.attach(self._wish)
-            if not len(attachments):
+            if not attachments.hears_flows():
                 problems = [state.problem for state in attachments.states() if state.problem]
                 raise ProbeError("no probe could be attached", "; ".join(dict.fromkeys(problems)))
             for inode in self._netns:

@@ -8,10 +8,10 @@ from probes.kernel import Kernel
 
 def refuse_where_impossible(kernel: Kernel) -> None:
     """ProbeError where no probe can work here: privileges, lockdown, kprobes."""
-    if not kernel.may_load():
+    if right := kernel.lacking_right():
         raise ProbeError(
             "no privilege to probe this kernel",
-            "attaching probes that tell something needs CAP_SYS_ADMIN",
+            f"it takes {right}",
             "run as root, or in a debug pod with --profile=sysadmin",
         )
     if kernel.lockdown() == "confidentiality":

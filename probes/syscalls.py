@@ -100,6 +100,28 @@ def possible_cpus(root: Path = Path("/")) -> int:
     return int(text.strip().split(",")[-1].split("-")[-1]) + 1
 
 
+def may_open_events() -> bool:
+    """Whether the kernel lets this process open perf events at all, by opening one.
+
+    It is the least there is: this thread's own time, outside the kernel.
+    """
+    software, cpu_clock, exclude_kernel = 1, 0, 1 << 5
+    attribute = bytearray(_ATTRIBUTE_BYTES)
+    struct.pack_into("=IIQ", attribute, 0, software, len(attribute), cpu_clock)
+    struct.pack_into("=Q", attribute, 40, exclude_kernel)
+    try:
+        os.close(_open_event(attribute, process=0, cpu=-1))
+    except OSError:
+        return False
+    return True
+
+
+def _open_event(attribute: bytearray, process: int, cpu: int) -> int:
+    buffer = ctypes.create_string_buffer(bytes(attribute), len(attribute))
+    numbers = (process, cpu, -1, _CLOSE_ON_EXEC)
+    return _call(_numbers()[1], buffer, *(ctypes.c_long(number) for number in numbers))
+
+
 def open_raw_tracepoint(name: str, program_fd: int) -> int:
     """Attach a program to a raw tracepoint; closing the descriptor detaches it."""
     text = ctypes.create_string_buffer(name.encode())
@@ -117,12 +139,7 @@ def open_kprobe(place: str | int, program_fd: int, at_return: bool) -> int:
     attribute = bytearray(_ATTRIBUTE_BYTES)
     struct.pack_into("=IIQ", attribute, 0, kind, len(attribute), int(at_return))
     struct.pack_into("=QQ", attribute, 56, name, address)
-    buffer = ctypes.create_string_buffer(bytes(attribute), len(attribute))
-    fd = _call(
-        _numbers()[1],
-        buffer,
-        *(ctypes.c_long(n) for n in (-1, 0, -1, _CLOSE_ON_EXEC)),
-    )
+    fd = _open_event(attribute, process=-1, cpu=0)
     try:
         fcntl.ioctl(fd, _SET_BPF, program_fd)
         fcntl.ioctl(fd, _ENABLE, 0)

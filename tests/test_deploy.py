@@ -79,6 +79,17 @@ def test_the_daemonset_asks_for_capabilities_instead_of_everything():
     assert container()["resources"]["limits"].keys() == {"cpu", "memory"}
 
 
+def test_one_component_replaces_sys_admin_where_it_stands():
+    (component,) = documents("perfmon/kustomization.yaml")
+    tested, replaced = yaml.safe_load(component["patches"][0]["patch"])
+    place = "/spec/template/spec/containers/0/securityContext/capabilities/add/0"
+    assert (tested["op"], tested["path"], replaced["path"]) == ("test", place, place)
+    asked = container()["securityContext"]["capabilities"]["add"]
+    assert tested["value"] == asked[0] == "SYS_ADMIN"
+    assert replaced["value"] == "PERFMON"
+    assert "BPF" in asked
+
+
 def test_the_probe_looks_where_the_ready_file_is_written():
     (flag,) = [item for item in container()["args"] if item.startswith("--ready-file=")]
     assert flag.partition("=")[2] in container()["startupProbe"]["exec"]["command"]
@@ -94,20 +105,24 @@ def test_promtool_agrees():
 
 
 @pytest.mark.skipif(not shutil.which("kubectl"), reason="kubectl is not installed")
-def test_kustomize_builds_with_and_without_events(tmp_path):
+def test_kustomize_builds_with_and_without_components(tmp_path):
     shutil.copytree(DEPLOY, tmp_path / "deploy")
     plain = built(tmp_path / "deploy")
     with (tmp_path / "deploy/kustomization.yaml").open("a") as file:
-        file.write("components: [events]\n")
-    with_events = built(tmp_path / "deploy")
+        file.write("components: [events, perfmon]\n")
+    with_both = built(tmp_path / "deploy")
     kinds = [item["kind"] for item in plain]
     assert sorted(kinds) == [
         *("ClusterRole", "ClusterRoleBinding", "DaemonSet", "Namespace", "Service"),
         "ServiceAccount",
     ]
-    (daemonset,) = [item for item in with_events if item["kind"] == "DaemonSet"]
-    assert "--events" in daemonset["spec"]["template"]["spec"]["containers"][0]["args"]
-    roles = [item["metadata"]["name"] for item in with_events if item["kind"] == "ClusterRole"]
+    (daemonset,) = [item for item in with_both if item["kind"] == "DaemonSet"]
+    (changed,) = daemonset["spec"]["template"]["spec"]["containers"]
+    assert "--events" in changed["args"]
+    asked = set(changed["securityContext"]["capabilities"]["add"])
+    assert "PERFMON" in asked
+    assert "SYS_ADMIN" not in asked
+    roles = [item["metadata"]["name"] for item in with_both if item["kind"] == "ClusterRole"]
     assert sorted(roles) == ["viptrace", "viptrace-events"]
 
 

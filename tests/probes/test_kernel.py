@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from probes import syscalls
 from probes.kernel import Kernel
 from tests.probes.roots import kernel_types, make_root
 
@@ -65,11 +66,30 @@ def test_missing_files_are_lacks_too(root):
     ]
 
 
-def test_bpf_and_perfmon_are_not_privilege_enough(root):
-    (root / "proc/self/status").write_text(f"CapEff:\t{1 << 38 | 1 << 39:016x}\n")
-    assert not Kernel(root).may_load()
-    (root / "proc/self/status").write_text(f"CapEff:\t{1 << 21:016x}\n")
-    assert Kernel(root).may_load()
+@pytest.mark.parametrize(
+    ("bits", "paranoia", "opens", "lacking"),
+    [
+        ((21,), "3", False, ""),
+        ((38, 39), "2", False, ""),
+        ((38, 39), "3", True, ""),
+        ((38, 39), "3", False, "CAP_SYS_ADMIN, or kernel.perf_event_paranoid=2 instead of 3"),
+        ((38,), "2", True, "CAP_SYS_ADMIN, or CAP_BPF and CAP_PERFMON"),
+        ((39,), "2", True, "CAP_SYS_ADMIN, or CAP_BPF and CAP_PERFMON"),
+    ],
+)
+def test_which_rights_are_enough_depends_on_the_kernels_paranoia(
+    root, monkeypatch, bits, paranoia, opens, lacking
+):
+    monkeypatch.setattr(syscalls, "may_open_events", lambda: opens)
+    held = sum(1 << bit for bit in bits)
+    (root / "proc/self/status").write_text(f"CapEff:\t{held:016x}\n")
+    (root / "proc/sys/kernel").mkdir(parents=True)
+    (root / "proc/sys/kernel/perf_event_paranoid").write_text(f"{paranoia}\n")
+    assert Kernel(root).lacking_right() == lacking
+
+
+def test_a_kernel_without_the_setting_is_as_upstream_has_it(root):
+    assert Kernel(root).paranoia() == 2
 
 
 def test_build_options(root):

@@ -157,6 +157,14 @@ def test_when_nothing_attaches_nothing_stays(stage):
     assert stage.story[-1] == "close module"
 
 
+def test_tracepoints_alone_are_no_tracing(stage):
+    functions = [hook.id for hook in BY_ID.values() if hook.kind is not Kind.RAW_TRACEPOINT]
+    stage.refuse = dict.fromkeys(functions, errno.EACCES)
+    with pytest.raises(ProbeError, match="no probe could be attached"):
+        stage.loader().open()
+    assert stage.open_links() == set()
+
+
 def test_an_unexpected_error_detaches_what_was_attached(stage, monkeypatch):
     def fail(*_):
         raise RuntimeError

@@ -22,7 +22,11 @@ from tracer.errors import InputError
 YES, PARTLY, NO = "yes", "partly", "no"
 
 PROXY_MODE_URL = "http://127.0.0.1:10249/proxyMode"
-_CAPABILITIES = {"CAP_NET_ADMIN": 12, "CAP_NET_RAW": 13, "CAP_SYS_ADMIN": 21}
+_CAPABILITIES = {"CAP_NET_ADMIN": 12, "CAP_NET_RAW": 13}
+_DEGRADES = {
+    "CAP_NET_ADMIN": "no live tracing; replay works",
+    "CAP_NET_RAW": "no packets are sniffed",
+}
 _CLOCK_UNSYNCHRONISED = 5
 """``TIME_ERROR`` of adjtimex(2)."""
 _RING_BUFFER_SINCE = (5, 8)
@@ -223,17 +227,15 @@ def privileges(root: Path) -> Fact:
     found = re.search(r"^CapEff:\s*([0-9a-f]+)", _read(root / "proc/self/status"), re.MULTILINE)
     held = int(found[1], 16) if found else 0
     missing = [name for name, bit in _CAPABILITIES.items() if not held >> bit & 1]
+    lost = [_DEGRADES[name] for name in missing]
+    if right := Kernel(root).lacking_right():
+        missing.append(right)
+        lost.append("no kernel probes")
     if not missing:
         return Fact("privileges", YES, "all that is needed")
     remedy = "run as root (sudo viptrace), or add the missing capabilities to the container"
     works = NO if "CAP_NET_ADMIN" in missing else PARTLY
-    degrades = {
-        "CAP_NET_ADMIN": "no live tracing; replay works",
-        "CAP_NET_RAW": "no packets are sniffed",
-        "CAP_SYS_ADMIN": "no kernel probes",
-    }
-    lost = dict.fromkeys(degrades[name] for name in missing)
-    return Fact("privileges", works, f"missing: {', '.join(missing)}", "; ".join(lost), remedy)
+    return Fact("privileges", works, f"missing: {'; '.join(missing)}", "; ".join(lost), remedy)
 
 
 def proxy_mode(url: str = PROXY_MODE_URL) -> Fact:
