@@ -13,14 +13,23 @@ FROM ${BASE} AS build
 SHELL ["/bin/bash", "-euo", "pipefail", "-c"]
 # hadolint ignore=DL3008
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends python3 python3-venv \
+    && apt-get install -y --no-install-recommends binutils python3 python3-venv \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 # The environment is made without pip, which has no use on a node.
 RUN python3 -m venv /opt/pip && python3 -m venv --without-pip /opt/viptrace
 COPY requirements.lock ./
+# Libraries without what only their developers use, and compiled instead of as text: that is half.
+# What auditwheel put into numpy.libs does not survive being stripped.
 RUN /opt/pip/bin/pip --python /opt/viptrace/bin/python install --no-cache-dir --no-compile \
-        --require-hashes -r requirements.lock
+        --require-hashes -r requirements.lock \
+    && find /opt/viptrace/lib -type d \( -name tests -o -path '*/numpy/f2py' \
+        -o -path '*/numpy/_core/include' \) -prune -exec rm -rf {} + \
+    && find /opt/viptrace/lib -type f \( -name '*.pyi' -o -name '*.pxd' -o -name '*.a' \
+        -o -name '_simd.*.so' \) -delete \
+    && find /opt/viptrace/lib -name '*.so' ! -path '*.libs/*' -exec strip --strip-unneeded {} + \
+    && /opt/viptrace/bin/python -m compileall -q -b /opt/viptrace/lib \
+    && find /opt/viptrace/lib -name '*.py' -delete
 COPY pyproject.toml README.md LICENSE ./
 COPY probes ./probes
 COPY tracer ./tracer
@@ -29,8 +38,25 @@ COPY completions ./completions
 RUN /opt/pip/bin/pip wheel --no-cache-dir --no-deps --wheel-dir /dist . \
     && /opt/pip/bin/pip --python /opt/viptrace/bin/python install --no-cache-dir --no-deps \
         /dist/viptrace-*.whl \
-    && find /opt/viptrace/lib -type d -name tests -prune -exec rm -rf {} + \
-    && /opt/viptrace/bin/python -m compileall -q /opt/viptrace/lib
+    && /opt/viptrace/bin/python -m compileall -q \
+        /opt/viptrace/lib/python3*/site-packages/tracer \
+        /opt/viptrace/lib/python3*/site-packages/probes
+
+# hadolint ignore=DL3006
+FROM ${BASE} AS bcc
+SHELL ["/bin/bash", "-euo", "pipefail", "-c"]
+# hadolint ignore=DL3008
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends \
+        g++ libclang-14-dev libncurses-dev libpolly-14-dev llvm-14-dev python3-bpfcc zlib1g-dev \
+    && rm -rf /var/lib/apt/lists/*
+COPY deploy/image/link-llvm /usr/local/bin/
+RUN mkdir -p /bcc/usr/local/lib /bcc/usr/lib/python3/dist-packages /bcc/usr/share/doc \
+    && link-llvm /bcc/usr/local/lib \
+    && cp -a "/usr/lib/$(uname -m)-linux-gnu"/libbcc.so.* /bcc/usr/local/lib/ \
+    && cp -a /usr/lib/python3/dist-packages/bcc /bcc/usr/lib/python3/dist-packages/ \
+    && for name in libbpfcc libclang-cpp14 libllvm14; do \
+        install -D "/usr/share/doc/$name/copyright" "/bcc/usr/share/doc/$name/copyright"; done
 
 # hadolint ignore=DL3006
 FROM ${BASE} AS replay
@@ -53,26 +79,20 @@ WORKDIR /captures
 ENTRYPOINT ["viptrace"]
 CMD ["replay", "--help"]
 
-# hadolint ignore=DL3006
-FROM ${BASE} AS node
-# hadolint ignore=DL3008
-RUN apt-get update \
-    && apt-get install -y --no-install-recommends \
-        conntrack iproute2 ipset iptables ipvsadm libpcap0.8 nftables python3 python3-bpfcc \
-    && apt-get clean \
-    && rm -rf /var/lib/apt/lists/* /var/cache/apt/*.bin /var/cache/debconf/*-old /var/log/*.log
-COPY --from=build /opt/viptrace /opt/viptrace
-ENV PATH=/opt/viptrace/bin:$PATH \
-    LANG=C.UTF-8 \
-    PYTHONDONTWRITEBYTECODE=1
-LABEL org.opencontainers.image.title="viptrace" \
-      org.opencontainers.image.description="See live how a Kubernetes node translates Service traffic, which flows are lost, and why" \
-      org.opencontainers.image.licenses="Apache-2.0" \
-      org.opencontainers.image.source="https://github.com/viptrace/viptrace" \
-      org.opencontainers.image.base.name="debian:12-slim"
+FROM replay AS node
 # `kubectl debug node` takes the image's user: loading probes and reading rules needs root.
 # viptrace gives up what it no longer needs once the probes are attached.
 # hadolint ignore=DL3002
 USER 0
+# hadolint ignore=DL3008
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends \
+        conntrack iproute2 ipset iptables ipvsadm libbpf1 libelf1 libstdc++6 nftables \
+    && apt-get clean \
+    && rm -rf /var/lib/apt/lists/* /var/cache/apt/*.bin /var/cache/debconf/*-old /var/log/*.log
+COPY --from=bcc /bcc /
+RUN ldconfig
+LABEL org.opencontainers.image.title="viptrace" \
+      org.opencontainers.image.description="See live how a Kubernetes node translates Service traffic, which flows are lost, and why"
 WORKDIR /var/lib/viptrace
-ENTRYPOINT ["viptrace"]
+CMD []

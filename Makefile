@@ -7,7 +7,8 @@ MAKEFLAGS += --no-print-directory
 
 PY := .venv/bin/python
 STAMP := .venv/.installed
-SHELL_SCRIPTS := scripts/bootstrap scripts/test-package .ci/run deploy/plugin/kubectl-viptrace
+SHELL_SCRIPTS := scripts/bootstrap scripts/test-package .ci/run deploy/plugin/kubectl-viptrace \
+	deploy/image/link-llvm
 KUBE_PROXY ?= 1.34.2
 IMAGE ?= viptrace:$(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 ENGINE ?= $(firstword $(foreach engine,docker podman buildah,$(shell command -v $(engine))))

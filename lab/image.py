@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -64,7 +64,7 @@ def build(
     made: dict[str, Root] = {}
     for stage in (*before, last):
         root = Root(folder / ("root" if stage is last else f"stage-{stage.name}"))
-        _unpack_base(stage, root, say)
+        _begin(stage, root, made, say)
         for step in stage.steps:
             say(f"{dockerfile.name}:{step.line} {step.word} {step.text[:70]}")
             _run_step(step, root, made, context, passing)
@@ -79,15 +79,21 @@ def build(
 
 
 def wanted(stages: Sequence[Stage], target: str = "") -> list[Stage]:
-    """The target (the last stage where none is named) behind the stages it copies from."""
+    """The target (the last stage where none is named) behind the stages that it is made of."""
     by_name = {stage.name: stage for stage in stages}
     if target and target not in by_name:
         raise InputError(f"the Dockerfile has no stage {target}")
     last = by_name[target] if target else stages[-1]
-    needed = {
-        item[7:] for step in last.steps for item in step.text.split() if item.startswith("--from=")
-    }
-    return [*(stage for stage in stages if stage.name in needed), last]
+    needed = {last.name}
+    for stage in reversed(stages):
+        if stage.name in needed:
+            needed |= {stage.base, *_copied_from(stage)}
+    return [stage for stage in stages if stage.name in needed]
+
+
+def _copied_from(stage: Stage) -> Iterator[str]:
+    for step in stage.steps:
+        yield from (item[7:] for item in step.text.split() if item.startswith("--from="))
 
 
 def image_folder(target: str = "") -> Path:
@@ -107,10 +113,19 @@ def size_bytes(root: Path) -> int:
     return total
 
 
-def _unpack_base(stage: Stage, root: Root, say: Say) -> None:
-    name = stage.base.partition("@")[0]
+def _begin(stage: Stage, root: Root, made: dict[str, Root], say: Say) -> None:
+    """The file system and the settings that a stage begins with."""
+    if (before := made.get(stage.base)) is None:
+        _unpack_base(stage.base.partition("@")[0], root, say)
+        return
+    run(["cp", "-a", str(before.path), str(root.path)], timeout_s=300)
+    root.environment, root.workdir = dict(before.environment), before.workdir
+    root.user, root.entrypoint = before.user, list(before.entrypoint)
+
+
+def _unpack_base(name: str, root: Root, say: Say) -> None:
     if name not in BASES:
-        raise InputError(f"no way to make {stage.base} without an engine")
+        raise InputError(f"no way to make {name} without an engine")
     archive = cache_root() / "image" / f"{name.replace(':', '-')}.tar"
     if not archive.exists():
         say(f"bootstrapping {name}")
@@ -202,20 +217,22 @@ def _copy(
         if not stage and not any(_covers(pattern, source) for pattern in passing):
             raise InputError(f"COPY {source}: .dockerignore keeps it out")
         name = source.strip("/").removeprefix("./")
-        into = target.endswith(("/", "."))
+        # Of a folder, what is in it is copied.
+        into = target.endswith(("/", ".")) and not (begins / name).is_dir()
         place = root.path / root.workdir.strip("/") / target if target[0] != "/" else None
         whole = place or root.path / target.strip("/")
-        _copy_tree(begins / name, whole / Path(name).name if into else whole)
+        skipped = () if stage else ("__pycache__",)
+        _copy_tree(begins / name, whole / Path(name).name if into else whole, skipped)
 
 
 def _covers(pattern: str, source: str) -> bool:
-    return Path(source).parts[0] == Path(pattern).parts[0]
+    return Path(source).is_relative_to(pattern)
 
 
-def _copy_tree(source: Path, target: Path) -> None:
+def _copy_tree(source: Path, target: Path, skipped: Sequence[str]) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     if source.is_dir():
-        skipped = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(source, target, symlinks=True, ignore=skipped, dirs_exist_ok=True)
+        ignore = shutil.ignore_patterns(*skipped)
+        shutil.copytree(source, target, symlinks=True, ignore=ignore, dirs_exist_ok=True)
     else:
         shutil.copy2(source, target, follow_symlinks=False)

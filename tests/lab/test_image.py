@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lab.dockerfile import allowed, expanded, read
-from lab.image import Root, _copy, _mounts, size_bytes, wanted
+from lab.image import Root, _copy, _covers, _mounts, size_bytes, wanted
 from lab.image_suite import CAPABILITIES
 from tests.test_deploy import container
 from tracer.errors import InputError
@@ -20,7 +20,8 @@ RUN one \\
     # inside
     && two
 FROM ${BASE} AS aside
-FROM ${BASE}
+FROM ${BASE} AS plain
+FROM plain
 COPY --from=build /opt /opt
 ENV PATH=/opt/bin:$PATH LANG=C
 ENTRYPOINT ["tool", "run"]
@@ -34,20 +35,18 @@ def made(tmp_path: Path, text: str = SMALL) -> Path:
 
 
 def test_stages_steps_and_continued_lines(tmp_path):
-    build, aside, last = read(made(tmp_path))
-    assert (build.name, build.base, aside.name, last.name) == (
-        *("build", "debian:12-slim", "aside"),
-        "",
-    )
+    build, aside, _, last = read(made(tmp_path))
+    assert (build.name, build.base, aside.name) == ("build", "debian:12-slim", "aside")
+    assert (last.name, last.base) == ("", "plain")
     assert [(step.word, " ".join(step.text.split())) for step in build.steps] == [
         ("RUN", "one && two")
     ]
     assert last.steps[-1].items == ["tool", "run"]
 
 
-def test_only_stages_that_are_copied_from_are_built(tmp_path):
+def test_only_stages_that_are_begun_with_or_copied_from_are_built(tmp_path):
     stages = read(made(tmp_path))
-    assert [stage.name for stage in wanted(stages)] == ["build", ""]
+    assert [stage.name for stage in wanted(stages)] == ["build", "plain", ""]
     assert [stage.name for stage in wanted(stages, "aside")] == ["aside"]
     with pytest.raises(InputError, match="no stage x"):
         wanted(stages, "x")
@@ -66,10 +65,11 @@ def test_variables_that_are_not_known_stay():
 def test_the_real_one_is_understood_and_copies_only_what_may_pass():
     passing = allowed((ROOT / ".dockerignore").read_text())
     stages = read(ROOT / "Dockerfile")
-    assert [stage.name for stage in stages] == ["build", "replay", "node"]
+    assert [stage.name for stage in stages] == ["build", "bcc", "replay", "node"]
+    assert [stage.name for stage in wanted(stages, "replay")] == ["build", "replay"]
     for step in (step for stage in stages for step in stage.steps if step.word == "COPY"):
         if "--from=" not in step.text:
-            assert {Path(item).parts[0] for item in step.items[:-1]} <= passing
+            assert all(any(_covers(way, item) for way in passing) for item in step.items[:-1])
     with pytest.raises(InputError, match="must begin"):
         allowed("!all")
 
@@ -82,9 +82,10 @@ def test_files_are_copied_as_docker_would(tmp_path):
     passing = frozenset({"code", "README"})
     _copy(["code", "./code"], root, {}, context, passing)
     _copy(["README", "./"], root, {}, context, passing)
+    _copy(["code", "/"], root, {}, context, passing)
     found = {str(path.relative_to(root.path)) for path in root.path.rglob("*") if path.is_file()}
-    assert found == {"src/code/a.py", "src/README"}
-    assert size_bytes(root.path) == 2
+    assert found == {"src/code/a.py", "src/README", "a.py"}, "of a folder, what is in it"
+    assert size_bytes(root.path) == 3
     with pytest.raises(InputError, match="keeps it out"):
         _copy(["secret", "./"], root, {}, context, passing)
 
