@@ -22,7 +22,7 @@ LAYERS = (
     # Values that the vocabulary is made of.
     (
         *("tracer.node.xtables", "tracer.node.nft_ruleset"),
-        *("tracer.node.routing", "tracer.node.sets", "tracer.node.health"),
+        *("tracer.node.routing", "tracer.node.sets", "tracer.node.health", "tracer.fields"),
     ),
     # The vocabulary: knows nothing, known by all.
     (

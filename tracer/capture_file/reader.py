@@ -14,7 +14,7 @@ from tracer.capture_file.interface import Interface
 from tracer.capture_file.modern import ModernFormat
 from tracer.errors import InputError
 
-_SEGMENT_BYTES = 4 << 20
+_SEGMENT_BYTES = 8 << 20
 _LEAST_WIDTH_BYTES = 1 << 16
 _BUFFER_BYTES = blocks.MAX_BLOCK_BYTES + _SEGMENT_BYTES
 

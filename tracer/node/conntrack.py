@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from tracer.events import EVENT, Flag, Hook, Records, no_records, stacked
+from tracer.events import EVENT, EventRows, Flag, Hook, no_records, stacked
 from tracer.node.lines import Numbers, Packed, Unread, is_invalid, is_mapped
 from tracer.node.mapping import mark_changes
 
@@ -64,7 +64,7 @@ class _Texts:
     tails: _Tails = field(default_factory=_Tails)
 
 
-def parse(data: bytes, unread: Unread, at_ns: int = 0) -> Records:
+def parse(data: bytes, unread: Unread, at_ns: int = 0) -> EventRows:
     """Each entry as CT_NEW with FLAG_EXISTING; what is no entry goes to ``unread``.
 
     Packets of both directions are in ``seq`` and ``ack`` where accounting was on,
@@ -104,7 +104,7 @@ def _whole(data: bytes, unread: Unread) -> bytes:
     return data[:start]
 
 
-def _records(block: bytes, line: int, unread: Unread, texts: _Texts) -> Records:
+def _records(block: bytes, line: int, unread: Unread, texts: _Texts) -> EventRows:
     found: _Entries = _LINE.findall(block)
     columns: _Columns = list(zip(*found, strict=True))
     places: Sequence[int] = range(len(found))
@@ -128,7 +128,7 @@ def _sort_out(found: _Entries, line: int, unread: Unread) -> list[int]:
     return [number for number, entry in enumerate(found) if entry[_PROTOCOL]]
 
 
-def _fill(columns: _Columns, texts: _Texts) -> tuple[Records, npt.NDArray[np.bool_]]:
+def _fill(columns: _Columns, texts: _Texts) -> tuple[EventRows, npt.NDArray[np.bool_]]:
     """Rows of a block, and which of them have sound addresses and ports."""
     records = np.zeros(len(columns[0]), dtype=EVENT)
     protocol = texts.numbers.column(columns[_PROTOCOL])
@@ -146,7 +146,7 @@ def _fill(columns: _Columns, texts: _Texts) -> tuple[Records, npt.NDArray[np.boo
 
 
 def _fill_side(
-    records: Records, columns: _Columns, first: int, texts: _Texts, names: tuple[str, str]
+    records: EventRows, columns: _Columns, first: int, texts: _Texts, names: tuple[str, str]
 ) -> npt.NDArray[np.bool_]:
     """One direction's addresses and ports; ICMP has its identifier in both ports."""
     identifier = texts.numbers.column(columns[first + _ID])
@@ -161,7 +161,7 @@ def _fill_side(
     return usable
 
 
-def _fill_status(records: Records, columns: _Columns, texts: _Texts) -> None:
+def _fill_status(records: EventRows, columns: _Columns, texts: _Texts) -> None:
     """Hook, flags and id."""
     count = len(records)
     tails = np.fromiter(map(texts.tails.__getitem__, columns[_REST]), np.uint64, count)

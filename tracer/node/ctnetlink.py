@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tracer.address import is_ipv4
-from tracer.events import EVENT, Flag, Hook, Protocol, Records
+from tracer.events import EVENT, EventRows, Flag, Hook, Protocol
 from tracer.node.attributes import (
     HEADER_WORDS,
     Messages,
@@ -51,7 +51,7 @@ _STATUS_FLAGS = (
 )
 
 
-def decode(messages: Messages, time_ns: int, *, table: bool = False) -> tuple[Records, int]:
+def decode(messages: Messages, time_ns: int, *, table: bool = False) -> tuple[EventRows, int]:
     """Rows of the conntrack messages, and how many of them could not be understood.
 
     The notification of a new entry is CT_NEW, of a change CT_UPDATE, of the end CT_END;
@@ -82,7 +82,7 @@ def decode(messages: Messages, time_ns: int, *, table: bool = False) -> tuple[Re
     return records[sound], int(np.count_nonzero(~sound))
 
 
-def _fill_tuples(records: Records, words: Words, top: Positions) -> npt.NDArray[np.bool_]:
+def _fill_tuples(records: EventRows, words: Words, top: Positions) -> npt.NDArray[np.bool_]:
     """Both tuples; which rows have them."""
     count = len(records)
     both = np.concatenate((top[:, _TUPLE_ORIG], top[:, _TUPLE_REPLY]))
@@ -109,7 +109,7 @@ def _hooks(chosen: Messages) -> npt.NDArray[np.uint16]:
     return np.where(chosen.types == MESSAGE_DELETE, Hook.CT_END, told).astype(np.uint16)
 
 
-def _flags(records: Records, status: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint16]:
+def _flags(records: EventRows, status: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint16]:
     flags = np.full(len(records), Flag.AFTER, dtype=np.uint16)
     for bit, flag in _STATUS_FLAGS:
         flags |= np.where(status & np.uint32(bit), np.uint16(flag), np.uint16(0))
@@ -125,7 +125,7 @@ def _packets(words: Words, payloads: Positions) -> npt.NDArray[np.uint64] | int:
     return np.minimum(be64(words, counters[:, 1]), np.uint64(0xFFFFFFFF))
 
 
-def _stamp(records: Records, words: Words, payloads: Positions) -> None:
+def _stamp(records: EventRows, words: Words, payloads: Positions) -> None:
     """Start and end as the kernel noted them, with ``nf_conntrack_timestamp``."""
     if not payloads.any():
         return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tracer.events import EVENT, Records, no_records
+from tracer.events import EVENT, EventRows, no_records
 from tracer.index import Keys
 from tracer.tuples import TupleHash, sides
 
@@ -27,7 +27,7 @@ class TableDiff:
     def __len__(self) -> int:
         return len(self._keys)
 
-    def replace(self, records: Records) -> tuple[Records, Records]:
+    def replace(self, records: EventRows) -> tuple[EventRows, EventRows]:
         """(new, gone) between the last reading and this one, which is remembered."""
         keys = self._keys_of(records)
         new = records[~np.isin(keys, self._keys)]
@@ -35,14 +35,14 @@ class TableDiff:
         self._keys, self._records = keys, records
         return new, gone
 
-    def retain(self, records: Records) -> Records:
+    def retain(self, records: EventRows) -> EventRows:
         """Forget, and return, what is not in this reading any more; take in nothing new."""
         stays = np.isin(self._keys, self._keys_of(records))
         gone = self._records[~stays]
         self._keys, self._records = self._keys[stays], self._records[stays]
         return gone
 
-    def _keys_of(self, records: Records) -> Keys:
+    def _keys_of(self, records: EventRows) -> Keys:
         keys = self._side_keys(records, "src", "dst")
         if self._by_backend:
             keys = keys * np.uint64(0x9E3779B97F4A7C15) ^ self._side_keys(
@@ -50,7 +50,7 @@ class TableDiff:
             )
         return keys
 
-    def _side_keys(self, records: Records, source: str, destination: str) -> Keys:
+    def _side_keys(self, records: EventRows, source: str, destination: str) -> Keys:
         return self._hash(
             sides(
                 records[source],
@@ -63,7 +63,7 @@ class TableDiff:
         )
 
 
-def ended(records: Records, hook: int, time_ns: int) -> Records:
+def ended(records: EventRows, hook: int, time_ns: int) -> EventRows:
     """The same connections as records of their end."""
     result = np.zeros(len(records), dtype=EVENT)
     result[:] = records

@@ -16,7 +16,7 @@ import numpy as np
 
 from tracer.clock import wall_ns
 from tracer.errors import UnableError
-from tracer.events import EventBatch, Flag, Hook, Origin, Records, no_records, stacked
+from tracer.events import EventBatch, EventRows, Flag, Hook, Origin, no_records, stacked
 from tracer.node import ctnetlink
 from tracer.node.attributes import Block, messages
 from tracer.node.ipvs import parse_connections
@@ -82,7 +82,7 @@ class ConntrackTable:
         """Close the socket; safe to call twice."""
         self._requests.close()
 
-    def entries(self) -> Iterator[Records]:
+    def entries(self) -> Iterator[EventRows]:
         """Every entry as CT_NEW with FLAG_EXISTING, some thousands at a time.
 
         An entry that moves while the kernel is listing may come twice or, rarely, not at all.
@@ -94,7 +94,7 @@ class ConntrackTable:
         except OSError as error:
             raise unable(error) from error
 
-    def lookup(self, tuples: Records) -> Records:
+    def lookup(self, tuples: EventRows) -> EventRows:
         """The present status, as CT_UPDATE, of those entries that exist.
 
         ``tuples`` are event rows of which family, protocol and the tuple before translation
@@ -113,7 +113,7 @@ class ConntrackTable:
         records["flags"] &= ~np.uint16(Flag.EXISTING)
         return records
 
-    def _decode(self, datagrams: list[bytes]) -> Records:
+    def _decode(self, datagrams: list[bytes]) -> EventRows:
         if not datagrams:
             return no_records()
         records, _ = ctnetlink.decode(messages(Block.of(datagrams)), wall_ns(), table=True)
@@ -121,7 +121,7 @@ class ConntrackTable:
         return records
 
 
-def ipvs_connections(proc: Path = PROC, at_ns: int | None = None) -> tuple[Records, int]:
+def ipvs_connections(proc: Path = PROC, at_ns: int | None = None) -> tuple[EventRows, int]:
     """The IPVS connections of this namespace, and the lines that were not understood.
 
     Empty where the kernel has no IPVS loaded; OSError where it may not be read.
@@ -139,7 +139,7 @@ def ipvs_connections(proc: Path = PROC, at_ns: int | None = None) -> tuple[Recor
 def existing() -> EventBatch:
     """Every connection in conntrack's and IPVS' tables now; UnableError if that is forbidden.
 
-    Records are CT_NEW and IPVS_NEW with FLAG_EXISTING.
+    EventRows are CT_NEW and IPVS_NEW with FLAG_EXISTING.
     """
     with ConntrackTable() as table:
         parts = list(table.entries())

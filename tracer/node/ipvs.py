@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tracer.address import MAPPED_PREFIX
-from tracer.events import EVENT, Flag, Hook, Protocol, Records, no_records
+from tracer.events import EVENT, EventRows, Flag, Hook, Protocol, no_records
 from tracer.node.lines import Numbers, Packed, Unread, is_invalid, is_mapped, packed
 
 PROTOCOLS = {
@@ -36,7 +36,7 @@ _TALK = re.compile(rb"^(?:\s*|#.*|IPVS connection entries|pro expire state .*|Pr
 _SIDES = (("src", 1), ("dst", 3), ("nat_dst", 5))
 
 
-def parse_connections(data: bytes, unread: Unread, at_ns: int = 0) -> Records:
+def parse_connections(data: bytes, unread: Unread, at_ns: int = 0) -> EventRows:
     """Each connection as IPVS_NEW with FLAG_EXISTING: client -> VIP, and client -> backend.
 
     Templates of persistence (client port 0) are no connections and are left out.
@@ -68,7 +68,7 @@ def _is_proc(data: bytes) -> bool:
 
 def _fill(
     columns: Sequence[Sequence[bytes]], hexadecimal: bool
-) -> tuple[Records, npt.NDArray[np.bool_]]:
+) -> tuple[EventRows, npt.NDArray[np.bool_]]:
     """Rows of the connections, and which of them have sound addresses and ports."""
     records = np.zeros(len(columns[0]), dtype=EVENT)
     addresses = Packed(packed_hex if hexadecimal else packed)

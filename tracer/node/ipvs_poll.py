@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tracer.events import Flag, Hook, Records, no_records, stacked
+from tracer.events import EventRows, Flag, Hook, no_records, stacked
 from tracer.node.diff import TableDiff, ended
 from tracer.node.existing import PROC, ipvs_connections
 
@@ -35,7 +35,7 @@ class IpvsPoll:
         """Seconds from ``now`` (monotonic) to the next reading."""
         return max(0.0, self._due - now)
 
-    def poll(self, now: float, time_ns: int) -> tuple[Records, int]:
+    def poll(self, now: float, time_ns: int) -> tuple[EventRows, int]:
         """IPVS_END and IPVS_NEW records if a reading is due, and lines not understood."""
         if now < self._due:
             return no_records(), 0
@@ -51,7 +51,7 @@ class IpvsPoll:
         self._due = now + max(EVERY_S, SHARE * (time.monotonic() - began))
         return changes, damaged
 
-    def _changes(self, records: Records, time_ns: int) -> Records:
+    def _changes(self, records: EventRows, time_ns: int) -> EventRows:
         new, gone = self._known.replace(records)
         if not self._first:
             new["flags"] &= np.uint16(~Flag.EXISTING & 0xFFFF)

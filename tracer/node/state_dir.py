@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from tracer.errors import InputError
-from tracer.events import EventBatch, Origin, Records, no_records, stacked
+from tracer.events import EventBatch, EventRows, Origin, no_records, stacked
 from tracer.node import (
     conntrack,
     iproute,
@@ -87,7 +87,7 @@ class _Directory:
         return max((entry.stat().st_mtime_ns for entry in self.path.iterdir()), default=0)
 
 
-def _connections(directory: _Directory, at_ns: int) -> Records:
+def _connections(directory: _Directory, at_ns: int) -> EventRows:
     tables = [no_records()]
     if found := directory.read("conntrack.txt"):
         tables.append(conntrack.parse(*found, at_ns))

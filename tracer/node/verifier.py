@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from tracer.events import EVENT, EventBatch, Origin, Records
+from tracer.events import EVENT, EventBatch, EventRows, Origin
 from tracer.flow import Rows
 from tracer.node.existing import LOOKUPS, ConntrackTable, own_netns
 from tracer.pipeline import Pipeline
@@ -49,7 +49,7 @@ class TableVerifier:
         self._table.close()
 
 
-def client_tuples(flows: npt.NDArray[np.void]) -> Records:
+def client_tuples(flows: npt.NDArray[np.void]) -> EventRows:
     """Event rows with the tuples before translation of ``FLOW`` rows, to look them up by."""
     records = np.zeros(len(flows), dtype=EVENT)
     records["family"], records["protocol"] = flows["family"], flows["protocol"]

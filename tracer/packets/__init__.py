@@ -12,10 +12,10 @@ absent, and nothing raises.
 
 from __future__ import annotations
 
-from tracer.packets.decode import decode, decode_spans
+from tracer.packets.decode import decode, decode_fields, decode_spans
 from tracer.packets.link import LinkType
 from tracer.packets.queue import PacketQueue
 from tracer.packets.ragged import Spans
 from tracer.packets.strays import Strays
 
-__all__ = ["LinkType", "PacketQueue", "Spans", "Strays", "decode", "decode_spans"]
+__all__ = ["LinkType", "PacketQueue", "Spans", "Strays", "decode", "decode_fields", "decode_spans"]

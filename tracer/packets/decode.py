@@ -7,18 +7,18 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from tracer.events import EVENT, Flag, Hook, PacketBytes, Records, picked
+from tracer.events import EVENT, EventRows, Flag, Hook, PacketBytes
+from tracer.fields import Fields
 from tracer.packets.fingerprint import fingerprints
 from tracer.packets.link import IPV4, IPV6, Links, locate
 from tracer.packets.network import Networks, read_networks
 from tracer.packets.ragged import Bytes, Indexes, Mask, Offsets, Spans
 from tracer.packets.transport import QUOTE_AT, Transports, read_transports
 from tracer.packets.tunnel import Around, enter
-from tracer.packets.usual import fill
+from tracer.packets.usual import WRITTEN, fill
 
-_CHUNK = 16_384
+_CHUNK = 32_768
 """Packets decoded at once: the columns in use stay in the processor's caches."""
-_ROW = np.dtype(f"V{EVENT.itemsize}")
 
 
 def decode(
@@ -26,7 +26,7 @@ def decode(
     times_ns: npt.NDArray[np.int64],
     ifindexes: npt.NDArray[np.uint32],
     netns: npt.NDArray[np.uint32] | int = 0,
-) -> tuple[Records, Indexes]:
+) -> tuple[EventRows, Indexes]:
     """One record for each IP packet, and the row numbers of those packets.
 
     Frames that carry no readable IP header make no record: they are the rows missing
@@ -42,18 +42,32 @@ def decode_spans(
     times_ns: npt.NDArray[np.int64],
     ifindexes: npt.NDArray[np.uint32],
     netns: npt.NDArray[np.uint32] | int = 0,
-) -> tuple[Records, Indexes]:
+) -> tuple[EventRows, Indexes]:
     """As :func:`decode`, for packets where they lie."""
-    records = np.empty(spans.starts.size, dtype=EVENT)
-    valid = np.zeros(spans.starts.size, dtype=np.bool_)
-    for part in _parts(spans.starts.size):
-        chunk = records[part]
-        links, valid[part] = _decode_chunk(spans.part(part), chunk)
-        chunk["time_ns"], chunk["netns"] = times_ns[part], _part_of(netns, part)
-        chunk["ifindex"] = ifindexes[part]
-        _store_links(chunk, links)
+    fields, keep = decode_fields(spans, times_ns, ifindexes, netns)
+    return fields.structured(), keep
+
+
+def decode_fields(
+    spans: Spans,
+    times_ns: npt.NDArray[np.int64],
+    ifindexes: npt.NDArray[np.uint32],
+    netns: npt.NDArray[np.uint32] | int = 0,
+) -> tuple[Fields, Indexes]:
+    """As :func:`decode_spans`, field by field, which is much faster."""
+    count = spans.starts.size
+    records, valid = Fields(EVENT, count, *WRITTEN), np.zeros(count, dtype=np.bool_)
+    records["flags"], flags, points = 0, np.zeros(count, np.uint16), np.array(ifindexes)
+    for part in _parts(count):
+        links, others, made = _decode_chunk(spans.part(part), records[part], valid[part])
+        flags[part] = links.flags
+        np.copyto(points[part], links.ifindexes, where=links.ifindexes != 0)
+        if others.size:
+            records.put(others + part.start, made)
+    records["time_ns"], records["netns"], records["ifindex"] = times_ns, netns, points
+    records["flags"] |= flags
     keep = np.flatnonzero(valid)
-    return (records if keep.size == records.size else picked(records, keep)), keep
+    return (records if keep.size == count else records.rows(keep)), keep
 
 
 def _parts(count: int) -> Iterator[slice]:
@@ -62,24 +76,22 @@ def _parts(count: int) -> Iterator[slice]:
     return (slice(first, first + size) for first in range(0, count, size))
 
 
-def _part_of(numbers: npt.NDArray[np.uint32] | int, part: slice) -> npt.NDArray[np.uint32] | int:
-    return numbers if isinstance(numbers, int) else numbers[part]
+def _decode_chunk(spans: Spans, records: Fields, valid: Mask) -> tuple[Links, Indexes, EventRows]:
+    """Fill the records of a chunk, all but time and place, and tell which are of IP packets.
 
-
-def _decode_chunk(spans: Spans, records: Records) -> tuple[Links, Mask]:
-    """Fill the records of a chunk, all but time and place; which of its packets are IP."""
+    What is not usual is handed back to be put in: the rows, and their records.
+    """
     ends = spans.starts + spans.lengths
     links = locate(spans.data, spans.starts, ends, spans.link_types)
-    valid = fill(records, spans.data, links, ends)
+    valid[:] = fill(records, spans.data, links, ends)
     rest = np.flatnonzero(~valid)
+    made = np.zeros(rest.size, dtype=EVENT)
     if rest.size:
-        made = np.zeros(rest.size, dtype=EVENT)
         valid[rest] = _decode_others(spans.rows(rest), links.rows(rest), made)
-        records.view(_ROW)[rest] = made.view(_ROW)
-    return links, valid
+    return links, rest, made
 
 
-def _decode_others(spans: Spans, links: Links, records: Records) -> Mask:
+def _decode_others(spans: Spans, links: Links, records: EventRows) -> Mask:
     """Header by header, whatever they are shaped like; which of the packets are IP."""
     data, ends = spans.data, spans.starts + spans.lengths
     wire_ends = spans.starts + spans.wire_lengths
@@ -96,28 +108,19 @@ def _decode_others(spans: Spans, links: Links, records: Records) -> Mask:
     return networks.valid
 
 
-def _store_links(records: Records, links: Links) -> None:
-    """What some link headers tell: direction, loopback, interface."""
-    if links.flags.any():
-        records["flags"] |= links.flags
-    known = links.ifindexes != 0
-    if known.any():
-        records["ifindex"][known] = links.ifindexes[known]
-
-
-def _store_networks(records: Records, networks: Networks) -> None:
+def _store_networks(records: EventRows, networks: Networks) -> None:
     records["hook"] = Hook.PACKET
     records["flags"] = np.where(networks.later_fragment, Flag.FRAGMENT, 0)
     for name in ("family", "protocol", "ttl", "ip_id", "src", "dst", "length"):
         records[name] = getattr(networks, name)
 
 
-def _store_transports(records: Records, transports: Transports) -> None:
+def _store_transports(records: EventRows, transports: Transports) -> None:
     for name in ("src_port", "dst_port", "seq", "ack", "tcp_flags", "detail"):
         records[name] = getattr(transports, name)
 
 
-def _store_tunnels(records: Records, around: Around) -> None:
+def _store_tunnels(records: EventRows, around: Around) -> None:
     """Put what is around a packet where translations have their second tuple."""
     rows = around.rows
     records["flags"][rows] |= np.uint16(Flag.TUNNELLED)
@@ -128,7 +131,7 @@ def _store_tunnels(records: Records, around: Around) -> None:
 
 
 def _store_quotes(
-    records: Records, data: Bytes, ends: Offsets, networks: Networks, transports: Transports
+    records: EventRows, data: Bytes, ends: Offsets, networks: Networks, transports: Transports
 ) -> None:
     """Put the packet that an ICMP error quotes where translations have their second tuple.
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tracer.events import EVENT, Flag, Hook, Protocol, Records, TcpFlag, no_records, picked, stacked
+from tracer.events import Flag, Hook, Protocol, Records, TcpFlag, no_records, picked, stacked
 from tracer.pairing.conversations import Conversations
 from tracer.pairing.evidence import ENOUGH_BITS, Ballot
 from tracer.pairing.legs import Legs
@@ -68,7 +68,7 @@ class Pairer:
         ``until_ns`` tells that nothing earlier will follow, where no record is that late.
         The records must not change afterwards: they are kept for a window, not copied.
         """
-        records, told = records.astype(EVENT, copy=False), []
+        told: list[Records] = []
         for first in range(0, len(records), _STEP):
             step = records[first : first + _STEP]
             for at in range(0, len(step), _CHUNK):

@@ -10,7 +10,7 @@ from struct import Struct
 import numpy as np
 import numpy.typing as npt
 
-from tracer.events import EventBatch, Loss, Origin, Records, stacked
+from tracer.events import EventBatch, Loss, Origin, Records, as_rows, stacked
 from tracer.recording.layout import converted
 
 _HEAD = Struct("<qBBHIIIQQQ")
@@ -38,7 +38,7 @@ def encode(batch: EventBatch, restated: bool = False) -> bytes:
         *(batch.until_ns, batch.origin, restated, 0, len(records), batch.damaged, len(notes)),
         *(lost.kernel, lost.socket, lost.queue),
     )
-    return head + stacked([records]).tobytes() + notes
+    return head + stacked([as_rows(records)]).tobytes() + notes
 
 
 def decode(payload: bytes, layout: np.dtype[np.void]) -> StoredBatch:

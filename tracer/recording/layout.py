@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from tracer.events import EVENT, Records
+from tracer.events import EVENT, EventRows
 
 _NEEDED = {"time_ns", "hook", "src", "dst", "src_port", "dst_port", "protocol"}
 
@@ -21,7 +21,7 @@ def checked(layout: np.dtype[np.void]) -> np.dtype[np.void]:
     return layout
 
 
-def converted(stored: npt.NDArray[np.void]) -> Records:
+def converted(stored: npt.NDArray[np.void]) -> EventRows:
     """The same rows in today's layout; columns that an older file lacks are zero."""
     if stored.dtype == EVENT:
         return stored

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from tracer.cells import Naming
 from tracer.cluster.model import Cluster, ServiceKind
 from tracer.enrich import ServiceHit
-from tracer.events import EventBatch, Hook, PacketBytes, Records
+from tracer.events import EventBatch, EventRows, Hook, PacketBytes, Records, as_rows
 from tracer.node.model import NodeState
 from tracer.packets import Spans
 from tracer.recording.addresses import AddressMap
@@ -186,8 +186,8 @@ class Anonymized(Shortened):
 
         return hidden, replace(naming, hit=hit, name=name, tunnel=lambda _: None)
 
-    def _records(self, records: Records) -> Records:
-        hidden = records.copy()
+    def _records(self, records: Records) -> EventRows:
+        hidden = as_rows(records).copy()
         for field in _ADDRESSES:
             hidden[field] = self._addresses.column(records[field])
         # Kernel addresses tell where this kernel lies in memory: only their equality stays.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from tracer.events import EVENT, Flag, Hook, Records
+from tracer.events import EVENT, EventRows, Flag, Hook
 from tracer.flow import Engine, Rows, Seen
 
 _FLAGS = (
@@ -19,7 +19,7 @@ _ENGINES = (
 )
 
 
-def restated(flows: npt.NDArray[np.void], rows: Rows, now_ns: int) -> Records:
+def restated(flows: npt.NDArray[np.void], rows: Rows, now_ns: int) -> EventRows:
     """A mapping record for each of these rows that the kernel maps and has not ended."""
     mapped = (flows["seen"][rows] & np.uint32(Seen.MAPPED | Seen.IPVS_NEW)) != 0
     begun = (flows["ended_ns"][rows] == 0) & (flows["first_ns"][rows] <= now_ns)

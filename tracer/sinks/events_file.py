@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from tracer.events import EVENT, EventBatch, Hook, Records, stacked
+from tracer.events import EVENT, EventBatch, EventRows, Hook, stacked
 
 _ROWS_AT_ONCE = 65_536
 
@@ -54,11 +54,11 @@ class EventsWriter:
                 file.write(_rows(spooled, order[first : first + _ROWS_AT_ONCE]))
 
 
-def _mapped(path: Path) -> Records:
+def _mapped(path: Path) -> EventRows:
     if not path.stat().st_size:
         return np.zeros(0, dtype=EVENT)
     return np.memmap(path, dtype=EVENT, mode="r")
 
 
-def _rows(spooled: Records, rows: npt.NDArray[np.intp]) -> bytes:
+def _rows(spooled: EventRows, rows: npt.NDArray[np.intp]) -> bytes:
     return spooled[rows].tobytes()

@@ -18,7 +18,7 @@ from tracer.clock import rfc3339
 from tracer.columns import BY_NAME
 from tracer.diagnosis.finding import Finding
 from tracer.errors import InputError
-from tracer.events import Hook, Records, TcpFlag, stacked
+from tracer.events import EventRows, Hook, TcpFlag, stacked
 from tracer.flow import Rows, Seen, State
 from tracer.naming import naming_of
 from tracer.pipeline import Pipeline, Update
@@ -106,7 +106,7 @@ class ReportSink:
     render: Callable[[Report], str]
     _moments: list[Moment] = field(default_factory=list)
     _left_out: int = 0
-    _recent: deque[Records] = field(default_factory=deque)
+    _recent: deque[EventRows] = field(default_factory=deque)
     _count: int = 0
 
     def start(self) -> None:
@@ -200,7 +200,7 @@ def _text(name: str, flows: cells.Flows, naming: Naming) -> list[str]:
 
 
 def _lost_flow(
-    flow: Table, naming: Naming, packets: Records, interfaces: dict[int, str]
+    flow: Table, naming: Naming, packets: EventRows, interfaces: dict[int, str]
 ) -> LostFlow:
     cell = {name: c.text(flow, naming)[0] for name, c in BY_NAME.items() if c.text}
     service = f"{cell['service']} {cell['kind']}".strip()
@@ -243,7 +243,7 @@ def _break(flow: Table, cell: dict[str, str]) -> tuple[int, str]:
     return 1, "no answer"
 
 
-def _excerpt(flow: Table, packets: Records, interfaces: dict[int, str]) -> tuple[str, ...]:
+def _excerpt(flow: Table, packets: EventRows, interfaces: dict[int, str]) -> tuple[str, ...]:
     """Its first packets on any leg, as lines."""
     mine = np.zeros(len(packets), dtype=np.bool_)
     for one, other in _SIDES:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from tracer.capture_file import CaptureReader, CaptureStream, Chunk, Interface
 from tracer.errors import InputError
 from tracer.events import EventBatch, Flag, Loss, Origin
-from tracer.packets import PacketQueue, Strays, decode_spans
+from tracer.packets import PacketQueue, Strays, decode_fields, decode_spans
 from tracer.packets.queue import Packets, cut, united
 from tracer.sources import Problem
 
@@ -222,9 +222,11 @@ class _CaptureFile:
         for interface in self._reader.interfaces[len(self._points) :]:
             self._meet(interface)
         ifindexes, netns, flags = self._columns(chunk.interfaces)
-        records, keep = decode_spans(chunk.spans, chunk.times_ns - self.ahead_ns, ifindexes, netns)
-        records["flags"] |= flags[keep]
-        records["flags"] |= np.where(chunk.outgoing[keep], Flag.OUTGOING, 0).astype(np.uint16)
+        read = decode_spans if self._keeps_bytes else decode_fields
+        records, keep = read(chunk.spans, chunk.times_ns - self.ahead_ns, ifindexes, netns)
+        flags |= np.where(chunk.outgoing, np.uint16(Flag.OUTGOING), np.uint16(0))
+        if flags.any():
+            records["flags"] |= flags[keep]
         packets = chunk.spans.rows(keep).packed() if self._keeps_bytes else None
         if self._waiting is not None:
             records, packets = united([self._waiting, (records, packets)])

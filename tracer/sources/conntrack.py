@@ -15,7 +15,7 @@ import numpy as np
 
 from tracer.clock import wall_ns
 from tracer.errors import UnableError
-from tracer.events import EventBatch, Hook, Loss, Origin, Records, no_records, stacked
+from tracer.events import EventBatch, EventRows, Hook, Loss, Origin, no_records, stacked
 from tracer.node import ctnetlink
 from tracer.node.attributes import Block, messages
 from tracer.node.diff import TableDiff, ended
@@ -55,8 +55,8 @@ class ConntrackSource:
         self._mailbox = Mailbox(_SLOTS, _SLOT_BYTES)
         self._events: socket.socket | None = None
         self._table: ConntrackTable | None = None
-        self._listing: Iterator[Records] | None = None
-        self._listed: list[Records] = []
+        self._listing: Iterator[EventRows] | None = None
+        self._listed: list[EventRows] = []
         self._recheck = False
         """Whether the present listing only looks for what has gone."""
         self._listing_began = 0.0
@@ -142,7 +142,7 @@ class ConntrackSource:
             return self._batch([records, polled], lost, damaged + cut)
         return self._batch([polled], damaged=damaged)
 
-    def _batch(self, parts: list[Records], lost: int = 0, damaged: int = 0) -> EventBatch:
+    def _batch(self, parts: list[EventRows], lost: int = 0, damaged: int = 0) -> EventBatch:
         """The parts as a batch: no record is earlier than the last one's ``until_ns``.
 
         The kernel's stamps may be (``nf_conntrack_timestamp``), and so may a clock set back.
@@ -160,7 +160,7 @@ class ConntrackSource:
             time.sleep(min(timeout, GATHER_S))
         return ready
 
-    def _events_waiting(self, events: socket.socket) -> tuple[Records, int, int]:
+    def _events_waiting(self, events: socket.socket) -> tuple[EventRows, int, int]:
         """Records of what waits, messages lost, and messages not understood."""
         parts, lost, damaged = [no_records()], 0, 0
         for _ in range(_ROUNDS):
@@ -187,7 +187,7 @@ class ConntrackSource:
         before, self._dropped = self._dropped, dropped(events)
         return max(1, self._dropped - before)
 
-    def _decode(self, block: Block) -> tuple[Records, int]:
+    def _decode(self, block: Block) -> tuple[EventRows, int]:
         records, bad = ctnetlink.decode(messages(block), wall_ns())
         records["netns"] = self._netns
         return records, bad
@@ -199,7 +199,7 @@ class ConntrackSource:
         self._listing_began = time.monotonic()
         self._listing, self._listed, self._recheck = self._table.entries(), [], recheck
 
-    def _next_listed(self) -> Records:
+    def _next_listed(self) -> EventRows:
         """The next part of the listing; at its end, of a recheck, what has gone."""
         part = next(self._listing, None) if self._listing is not None else None
         if part is not None:

@@ -21,7 +21,7 @@ from probes.kernel import Kernel
 from probes.loader import Loader, Prefix
 from tracer.clock import monotonic_offset_ns, wall_ns
 from tracer.errors import UnableError
-from tracer.events import EVENT, EventBatch, Hook, Loss, Origin, Records, no_records
+from tracer.events import EVENT, EventBatch, EventRows, Hook, Loss, Origin, no_records
 from tracer.names import Names
 from tracer.settings import LiveSettings
 from tracer.sources import Problem
@@ -160,11 +160,11 @@ class Translator:
         self._labels: dict[int, int] = {}
         self._new: dict[int, str] = {}
 
-    def records(self, block: bytes) -> Records:
+    def records(self, block: bytes) -> EventRows:
         """Whole slots as EVENT rows."""
         # As bytes: NumPy would copy a structured column field by field.
         slots = np.frombuffer(block, dtype=np.uint8).reshape(-1, SLOT.itemsize)
-        records: Records = slots[:, -EVENT.itemsize :].copy().view(EVENT).reshape(-1)
+        records: EventRows = slots[:, -EVENT.itemsize :].copy().view(EVENT).reshape(-1)
         records["time_ns"] += monotonic_offset_ns()
         records = self._without_harmless(records)
         drops = np.flatnonzero(records["hook"] == Hook.DROP)
@@ -182,7 +182,7 @@ class Translator:
         new, self._new = self._new, {}
         return new
 
-    def _without_harmless(self, records: Records) -> Records:
+    def _without_harmless(self, records: EventRows) -> EventRows:
         """Without packets freed but not lost; the probe learns not to tell them again."""
         is_drop = records["hook"] == Hook.DROP
         kinds = np.unique(records[["detail", "reason"]][is_drop])
@@ -197,7 +197,7 @@ class Translator:
 
     def _exchange(
         self,
-        records: Records,
+        records: EventRows,
         rows: npt.NDArray[np.intp],
         known: dict[int, int],
         text_of: Callable[[int], str],

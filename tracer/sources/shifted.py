@@ -30,7 +30,7 @@ class ShiftedSource:
         """The next input with its times put right."""
         item = self._source.read(timeout)
         if isinstance(item, EventBatch):
-            records = item.records.copy()
+            records = item.rows.copy()
             records["time_ns"] -= self._ahead_ns
             return replace(item, records=records, until_ns=self._right(item.until_ns))
         if isinstance(item, StateAt):

@@ -11,7 +11,7 @@ from tracer import address
 from tracer.cells import Naming
 from tracer.clock import rfc3339
 from tracer.detail import Detail
-from tracer.events import PROTOCOL_NAMES, Flag, Hook, Records, picked
+from tracer.events import PROTOCOL_NAMES, EventRows, Flag, Hook, picked
 from tracer.plain import harmless
 from tracer.view.query import ViewQuery
 from tracer.view.sheet import Heading, Sheet, Tone, window_of
@@ -57,7 +57,7 @@ def event_sheet(
     naming: Naming,
     interfaces: dict[int, str],
     query: ViewQuery,
-    passes: Callable[[Records], npt.NDArray[np.bool_]] | None = None,
+    passes: Callable[[EventRows], npt.NDArray[np.bool_]] | None = None,
 ) -> tuple[Sheet, Detail | None]:
     """The wanted window, of one flow if there is one, and all about the selected row.
 
@@ -93,7 +93,7 @@ def event_sheet(
 
 
 def _newest_first(
-    records: Records, changes: list[Change], ids: npt.NDArray[np.int64], limit: int, at_ns: int
+    records: EventRows, changes: list[Change], ids: npt.NDArray[np.int64], limit: int, at_ns: int
 ) -> npt.NDArray[np.intp]:
     """Places up to an id, and up to a moment if there is one."""
     times = np.concatenate(
@@ -105,7 +105,7 @@ def _newest_first(
 
 
 def _row(
-    records: Records,
+    records: EventRows,
     changes: list[Change],
     place: int,
     naming: Naming,
@@ -168,7 +168,7 @@ def reason_text(record: np.void, naming: Naming) -> str:
     return ""
 
 
-def _detail(row_id: int, cells: tuple[str, ...], records: Records, place: int) -> Detail:
+def _detail(row_id: int, cells: tuple[str, ...], records: EventRows, place: int) -> Detail:
     facts = [(heading.title, cell) for heading, cell in zip(HEADINGS, cells, strict=True) if cell]
     if place < len(records):
         record = records[place]

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from tracer import address, cells
 from tracer.cells import Naming
 from tracer.detail import Step, Way
-from tracer.events import Flag, Hook, Protocol, Records
+from tracer.events import EventRows, Flag, Hook, Protocol
 from tracer.flow import ENGINE_NAMES, Leg, Seen, State
 from tracer.plain import harmless
 from tracer.tunnels import around
@@ -74,7 +74,7 @@ def journey(
     flow: npt.NDArray[np.void],
     naming: Naming,
     packets: FlowPackets,
-    records: Records,
+    records: EventRows,
     interfaces: Mapping[int, str],
 ) -> tuple[Step, ...]:
     """The steps of the one row in the array; ``packets`` and ``records`` are its own."""
@@ -124,7 +124,7 @@ def _packets(packets: FlowPackets, interfaces: Mapping[int, str]) -> Iterator[_S
             )
 
 
-def _decisions(records: Records, naming: Naming) -> Iterator[_Sight]:
+def _decisions(records: EventRows, naming: Naming) -> Iterator[_Sight]:
     """What the kernel decided, each kind once, and how it failed, a few times."""
     once: set[tuple[int, str]] = set()
     failures = 0

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tracer.events import EventBatch, Records, stacked
+from tracer.events import EventBatch, EventRows, stacked
 from tracer.view.touching import Legs, legs_of
 
 BYTES_KEPT = 32 << 20
@@ -33,7 +33,7 @@ class Kept:
     @property
     def count(self) -> int:
         """How many packets."""
-        return len(self.batch.records)
+        return len(self.batch.rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class FlowPackets:
     """The packets of one flow in the order of time."""
 
     ids: npt.NDArray[np.int64]
-    records: Records
+    records: EventRows
     legs: Legs
 
 
@@ -67,7 +67,7 @@ class PacketStore:
     def newest_at(self, at_ns: int) -> int:
         """The highest id of what had been captured at a moment; below the oldest if nothing."""
         for kept in reversed(self._batches):
-            captured = np.flatnonzero(kept.batch.records["time_ns"] <= at_ns)
+            captured = np.flatnonzero(kept.batch.rows["time_ns"] <= at_ns)
             if captured.size:
                 return kept.first_id + int(captured[-1])
         return self.oldest - 1
@@ -79,10 +79,10 @@ class PacketStore:
 
     def observe(self, batch: EventBatch) -> None:
         """Keep a batch if it has packets."""
-        if batch.packets is None or not len(batch.records):
+        if batch.packets is None or not len(batch.rows):
             return
         self._batches.append(Kept(self._next_id, batch))
-        self._next_id += len(batch.records)
+        self._next_id += len(batch.rows)
         self._size += _size(batch)
         while self._size > self._bytes_kept and len(self._batches) > 1:
             gone = self._batches.popleft()
@@ -90,10 +90,10 @@ class PacketStore:
             self._found.pop(gone.first_id, None)
             self.forgotten += gone.count
 
-    def records(self, first_id: int, count: int) -> Records:
+    def records(self, first_id: int, count: int) -> EventRows:
         """Consecutive packets; the ids are kept ones."""
         parts = [
-            kept.batch.records[max(first_id - kept.first_id, 0) : first_id + count - kept.first_id]
+            kept.batch.rows[max(first_id - kept.first_id, 0) : first_id + count - kept.first_id]
             for kept in self._batches
             if kept.first_id < first_id + count and kept.first_id + kept.count > first_id
         ]
@@ -105,7 +105,7 @@ class PacketStore:
         for kept in self._batches:
             rows, which_legs = self._rows_of(kept, flow)
             ids.append(rows + kept.first_id)
-            parts.append(kept.batch.records[rows])
+            parts.append(kept.batch.rows[rows])
             legs.append(which_legs)
         if not parts:
             empty = np.zeros(0, dtype=np.int64)
@@ -121,19 +121,19 @@ class PacketStore:
         if asked != self._asked:
             self._asked, self._found = asked, {}
         if kept.first_id not in self._found:
-            legs = legs_of(kept.batch.records, flow)
+            legs = legs_of(kept.batch.rows, flow)
             rows = np.flatnonzero(legs >= 0)
             self._found[kept.first_id] = rows, legs[rows]
         return self._found[kept.first_id]
 
-    def packet(self, packet_id: int) -> tuple[Records, bytes, int, int] | None:
+    def packet(self, packet_id: int) -> tuple[EventRows, bytes, int, int] | None:
         """(record, captured bytes, length on the wire, link type) of one that is kept."""
         for kept in self._batches:
             row = packet_id - kept.first_id
             if 0 <= row < kept.count and kept.batch.packets is not None:
                 packets = kept.batch.packets
                 return (
-                    kept.batch.records[row : row + 1],
+                    kept.batch.rows[row : row + 1],
                     packets.packet(row),
                     int(packets.wire_lengths[row]),
                     int(packets.link_types[row]),
@@ -142,4 +142,4 @@ class PacketStore:
 
 
 def _size(batch: EventBatch) -> int:
-    return batch.records.nbytes + (batch.packets.data.nbytes if batch.packets else 0)
+    return batch.rows.nbytes + (batch.packets.data.nbytes if batch.packets else 0)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from tracer.cluster.model import Cluster
 from tracer.diagnosis.finding import Finding
-from tracer.events import EVENT, Flag, Hook, Records, membership, picked
+from tracer.events import EVENT, EventRows, Flag, Hook, Records, as_rows, membership, picked
 from tracer.node.model import NodeState
 from tracer.pipeline import Pipeline, Update
 from tracer.plain import harmless
@@ -69,7 +69,7 @@ class Timeline:
         for finding in update.closed:
             self._note(pipeline.now_ns, "finding closed", _told(finding), Tone.GOOD)
 
-    def records(self) -> tuple[Records, npt.NDArray[np.int64]]:
+    def records(self) -> tuple[EventRows, npt.NDArray[np.int64]]:
         """The records that are kept and their ids, in no particular order."""
         held = min(self._count, len(self._ring))
         return self._ring[:held], self._ids[:held]
@@ -80,7 +80,7 @@ class Timeline:
 
     def _add(self, records: Records) -> None:
         wanted = ~_SILENT[records["hook"]] & (records["flags"] & Flag.EXISTING == 0)
-        told = picked(records, np.flatnonzero(wanted)[-self._kept :])
+        told = as_rows(picked(records, np.flatnonzero(wanted)[-self._kept :]))
         if not len(told):
             return
         if not len(self._ring):

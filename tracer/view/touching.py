@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from tracer.events import Flag, Records
+from tracer.events import EventRows, Flag
 from tracer.flow import Leg
 
 Legs = npt.NDArray[np.int8]
@@ -17,7 +17,7 @@ _ENDS = {
 }
 
 
-def legs_of(records: Records, flow: npt.NDArray[np.void]) -> Legs:
+def legs_of(records: EventRows, flow: npt.NDArray[np.void]) -> Legs:
     """The leg of each record, -1 where it is of another flow; ``flow`` is one row."""
     legs = np.full(len(records), -1, dtype=np.int8)
     near = np.flatnonzero(records["protocol"] == flow["protocol"][0])
@@ -26,8 +26,8 @@ def legs_of(records: Records, flow: npt.NDArray[np.void]) -> Legs:
     return legs
 
 
-def touched(records: Records, flow: npt.NDArray[np.void]) -> npt.NDArray[np.bool_]:
-    """Records with a tuple of the flow before or after translation."""
+def touched(records: EventRows, flow: npt.NDArray[np.void]) -> npt.NDArray[np.bool_]:
+    """EventRows with a tuple of the flow before or after translation."""
     before = legs_of(records, flow) >= 0
     after = np.flatnonzero(~before & (records["flags"] & Flag.AFTER != 0))
     for leg in Leg:
@@ -36,7 +36,7 @@ def touched(records: Records, flow: npt.NDArray[np.void]) -> npt.NDArray[np.bool
 
 
 def _carries(
-    records: Records,
+    records: EventRows,
     rows: npt.NDArray[np.intp],
     flow: npt.NDArray[np.void],
     leg: Leg,

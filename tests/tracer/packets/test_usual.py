@@ -12,11 +12,12 @@ from tests.tracer.packets.frames import frames
 from tests.tracer.packets.test_decode import captured, decoded
 from tests.tracer.packets.tunnels import tunnelled
 from tracer.events import EVENT
+from tracer.fields import Fields
 from tracer.packets import LinkType
 from tracer.packets.decode import _decode_others
 from tracer.packets.link import locate
 from tracer.packets.ragged import Spans
-from tracer.packets.usual import fill
+from tracer.packets.usual import WRITTEN, fill
 
 
 def both_ways(*built):
@@ -24,11 +25,13 @@ def both_ways(*built):
     spans = Spans.of(captured(*built))
     ends = spans.starts + spans.lengths
     links = locate(spans.data, spans.starts, ends, spans.link_types)
-    quick, slow = np.zeros(len(built), dtype=EVENT), np.zeros(len(built), dtype=EVENT)
+    quick, slow = Fields(EVENT, len(built), *WRITTEN), np.zeros(len(built), dtype=EVENT)
+    for name in ("time_ns", "netns", "ifindex", "flags"):
+        quick[name] = 0
     rows = np.flatnonzero(fill(quick, spans.data, links, ends))
     valid = _decode_others(spans, links, slow)
     assert valid[rows].all()
-    return rows, quick[rows], slow[rows]
+    return rows, quick.rows(rows).structured(), slow[rows]
 
 
 @settings(max_examples=60, deadline=None)
