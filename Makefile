@@ -20,7 +20,7 @@ DIFFERENTIAL = -m lab.differential --seed $(or $(SEED),1) --count $(or $(COUNT),
 	$(FAMILY:%=--family %)
 
 .PHONY: help install demo test lint format test-package test-image plugin site test-native \
-	test-differential test-kernel test-probes test-cluster test-cluster-native \
+	test-differential test-kernel test-probes test-newest test-cluster test-cluster-native \
 	test-cluster-kernel kernel-matrix test-captures fuzz playground bench bench-smoke image \
 	docs causes lock screenshots clean
 
@@ -68,6 +68,9 @@ test-kernel: install ## probes, IPVS and every proxy mode on a Debian kernel in 
 test-probes: install ## the probes alone, on another kernel: KERNEL=6.12
 	@$(PY) -m lab vm --kernel $(or $(KERNEL),6.1) --timeout 700 -- \
 		python -m pytest -p no:cacheprovider -m kernel tests/kernel/test_probes.py
+
+test-newest: install ## the probes on the newest kernel that stays up in emulation
+	@$(PY) -m lab matrix --first --part probes --kernel newest --kernel 6.12 -o build/newest
 
 test-cluster: test-cluster-native test-cluster-kernel ## kube-proxy and kube-apiserver themselves, every mode
 

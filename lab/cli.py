@@ -21,7 +21,8 @@ from lab.image import MIB, image_folder, size_bytes
 from lab.image import build as build_image
 from lab.image_suite import suite as run_image
 from lab.incidents import pages as incident_pages
-from lab.kernels import ensure_kernel
+from lab.install import install_notes
+from lab.kernels import ensure_kernel, processors
 from lab.matrix import write_results
 from lab.matrix_command import matrix
 from lab.options import (
@@ -67,7 +68,7 @@ def tools() -> None:
 @cli.command(context_settings={"ignore_unknown_options": True})
 @KERNEL
 @click.option("--results", type=click.Path(path_type=Path), help="directory shared with the guest")
-@click.option("--cpus", default=2, show_default=True)
+@click.option("--cpus", type=int, help="default: as many as the kernel stays up with")
 @click.option("--memory", default="2G", show_default=True)
 @click.option("--timeout", "timeout_s", default=3600.0, show_default=True, help="seconds")
 @click.option("--hide", multiple=True, help="cover this directory inside the guest")
@@ -76,7 +77,7 @@ def tools() -> None:
 def vm(
     kernel: str,
     results: Path | None,
-    cpus: int,
+    cpus: int | None,
     memory: str,
     timeout_s: float,
     hide: tuple[str, ...],
@@ -90,7 +91,7 @@ def vm(
     compile_checkout()
     say(f"booting {image.version}; results in {shared}")
     started = time.monotonic()
-    settings = VmSettings(cpus, memory, timeout_s, append)
+    settings = VmSettings(cpus or processors(kernel), memory, timeout_s, append)
     status = run_in_vm(image, command, shared.resolve(), settings, hide)
     say(f"guest ran {time.monotonic() - started:.1f} s, status {status}")
     sys.exit(status)
@@ -288,7 +289,7 @@ def blackhole_line(backend: str, folder: Path, proxies: Proxies) -> bool:
     return True
 
 
-for _command in (*CLUSTER_COMMANDS, *DIAGNOSIS_COMMANDS, matrix):
+for _command in (*CLUSTER_COMMANDS, *DIAGNOSIS_COMMANDS, install_notes, matrix):
     cli.add_command(_command)
 
 

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from lab.chroot import STEP_TIMEOUT_S, inside
 from lab.dockerfile import Stage, Step, allowed, expanded, read
 from lab.kernels import cache_root
 from lab.shell import run
@@ -29,10 +30,8 @@ SLIM = (
 )
 """What the slim images leave out, now and in later installations; copyrights stay."""
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-CERTIFICATES = "/run/machine-certificates.pem"
 CONFIG = "config.json"
 """Beside the root: what the Dockerfile says about running it."""
-STEP_TIMEOUT_S = 1800.0
 MIB = 1 << 20
 
 Say = Callable[[str], None]
@@ -165,46 +164,7 @@ def _run_step(
 
 
 def _run(root: Root, command: str) -> None:
-    """One command in the chroot; its mounts are its own and end with it."""
-    script = "\n".join((*_mounts(root.path), f'exec chroot {root.path} "$@"'))
-    inside = f"cd {root.workdir} && {command}"
-    environment = [f"{key}={value}" for key, value in (root.environment | _network()).items()]
-    alone = ("unshare", "--mount", "sh", "-euc", script, "sh")
-    run([*alone, "env", "-i", *environment, *root.shell, inside], timeout_s=STEP_TIMEOUT_S)
-
-
-def _network() -> dict[str, str]:
-    """How this machine reaches packages: proxies, pip's own settings, its certificates."""
-    proxies = ("http_proxy", "https_proxy", "no_proxy")
-    found = {
-        name: value
-        for name, value in os.environ.items()
-        if name.startswith("PIP_") or name.lower() in proxies
-    }
-    return found | ({"PIP_CERT": CERTIFICATES} if "PIP_CERT" in found else {})
-
-
-def _mounts(root: Path) -> list[str]:
-    """What a step sees of this machine, none of which it can change.
-
-    Package scripts write where they like: with the machine's certificates mounted for
-    writing, ca-certificates once replaced them.
-    """
-    lines = ["mount --make-rprivate /", f"mount -t proc proc {root}/proc"]
-    lines.append(f"mount -t tmpfs -o mode=755 none {root}/dev")
-    for name in ("null", "zero", "full", "random", "urandom", "tty"):
-        lines += [f"touch {root}/dev/{name}", f"mount --bind /dev/{name} {root}/dev/{name}"]
-    shared = {"/etc/resolv.conf": "/etc/resolv.conf"}
-    if "PIP_CERT" in os.environ:
-        shared[os.environ["PIP_CERT"]] = CERTIFICATES
-    wheels = os.environ.get("PIP_FIND_LINKS", "")
-    if wheels.startswith("/"):
-        shared[wheels] = wheels
-    for source, target in shared.items():
-        make = "mkdir -p" if os.path.isdir(source) else "touch"
-        lines += [f"{make} {root}{target}", f"mount --bind {source} {root}{target}"]
-        lines.append(f"mount -o remount,bind,ro {root}{target}")
-    return lines
+    inside(root.path, [*root.shell, f"cd {root.workdir} && {command}"], root.environment)
 
 
 def _copy(

@@ -16,6 +16,8 @@ from tracer.errors import InputError, UnableError
 METAPACKAGE = "linux-image-amd64"
 SUITES = {"5.10": "bullseye", "6.1": "bookworm", "6.12": "trixie", "newest": "sid"}
 """Debian suite that carries each kernel series."""
+ALONE = frozenset({"newest"})
+"""Stay up on one processor only: emulation trips over their patching of running code."""
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 Say = Callable[[str], None]
@@ -32,6 +34,11 @@ class KernelImage:
     def vmlinuz(self) -> Path:
         """The bootable image; its modules lie beside it, which is where virtme-ng looks."""
         return self.root / "boot" / f"vmlinuz-{self.version}"
+
+
+def processors(series: str) -> int:
+    """How many processors a guest with this kernel gets."""
+    return 1 if series in ALONE else 2
 
 
 def cache_root() -> Path:

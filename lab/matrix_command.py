@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from lab.kernels import SUITES, KernelImage, ensure_kernel
+from lab.kernels import SUITES, KernelImage, ensure_kernel, processors
 from lab.matrix import PROBES_FILE, KernelFacts, load, page, save, with_results
 from lab.options import say
 from lab.tools import ensure_tools
@@ -60,7 +60,8 @@ def _run(series: str, image: KernelImage, part: str, timeout_s: float, folder: P
     started = time.monotonic()
     status = None
     try:
-        status = run_in_vm(image, _command(part, results), results, _settings(series, timeout_s))
+        settings = VmSettings(cpus=processors(series), timeout_s=timeout_s)
+        status = run_in_vm(image, _command(part, results), results, settings)
     except UnableError as error:
         say(str(error))
     say(f"{part} on {image.version}: status {status}, {time.monotonic() - started:.0f} s")
@@ -75,8 +76,3 @@ def _run(series: str, image: KernelImage, part: str, timeout_s: float, folder: P
 def _command(part: str, results: Path) -> Sequence[str]:
     extra = [f"--junitxml={results / PROBES_FILE}"] if part == "probes" else []
     return [*PARTS[part], *extra]
-
-
-def _settings(series: str, timeout_s: float) -> VmSettings:
-    """One processor for the newest: emulation trips over its patching of running code."""
-    return VmSettings(cpus=1 if series == "newest" else 2, timeout_s=timeout_s)

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from lab.chroot import mounts
 from lab.dockerfile import allowed, expanded, read
-from lab.image import Root, _copy, _covers, _mounts, size_bytes, wanted
+from lab.image import Root, _copy, _covers, size_bytes, wanted
 from lab.image_suite import CAPABILITIES
 from tests.test_deploy import container
 from tracer.errors import InputError
@@ -92,7 +93,7 @@ def test_files_are_copied_as_docker_would(tmp_path):
 
 def test_steps_cannot_write_to_what_they_are_shown(monkeypatch):
     monkeypatch.setenv("PIP_CERT", "/etc/hostname")
-    lines = _mounts(Path("/r"))
+    lines = mounts(Path("/r"))
     shown = [line.split()[-1] for line in lines if "--bind /etc" in line]
     assert shown
     assert all(f"mount -o remount,bind,ro {place}" in lines for place in shown)
