@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
 
+from lab.netns import call
 from lab.objects import Change, read, to_cluster
 from lab.rules.apply import Mode, apply
+from lab.scenario import Fault
 from lab.shell import run, run_in
+from lab.strays import answer_outside_the_window, ping
 from lab.topology import LAN, ROUTER_ADDRESSES, Topology, texts, veth_name
 from lab.traffic import Load
-
-Fault = Callable[[Topology], None]
 
 
 def commands(name: str, *lines: str) -> Fault:
@@ -42,6 +43,43 @@ def connected(source: str, load: Load) -> Fault:
 
     def work(topology: Topology) -> None:
         topology.traffic(source, load)
+
+    return work
+
+
+def pinged(source: str, ip: str) -> Fault:
+    """Somebody pings an address from there."""
+
+    def work(topology: Topology) -> None:
+        call(topology.namespace(source), ping, ip, 3)
+
+    return work
+
+
+def answered_outside(pod: str, port: int) -> Fault:
+    """The pod answers once outside the connection's window."""
+
+    def work(topology: Topology) -> None:
+        call(topology.namespace(pod), answer_outside_the_window, port)
+
+    return work
+
+
+def killed(pod: str) -> Fault:
+    """The pod's process ends, whoever talks to it."""
+
+    def work(topology: Topology) -> None:
+        topology.stop_server(pod)
+
+    return work
+
+
+def later(seconds: float) -> Fault:
+    """Nothing, for a while."""
+
+    def work(topology: Topology) -> None:
+        del topology
+        time.sleep(seconds)
 
     return work
 
@@ -84,6 +122,14 @@ def restore(topology: Topology, node: str, lines: list[str]) -> None:
     run_in(topology.namespace(node), ("iptables-restore",), "\n".join(lines) + "\n")
 
 
+def introduce(topology: Topology, node: str) -> None:
+    """The client learns the node's hardware address without asking."""
+    mac = topology.run(node, "cat", "/sys/class/net/eth0/address").strip()
+    (own,) = (item for item in topology.cluster.nodes if item.name == node)
+    for ip in texts(own.addresses):
+        topology.run("client", *f"ip neigh replace {ip} lladdr {mac} dev eth0".split())
+
+
 def route_back_by_a_pod(node: str, client: str) -> Fault:
     """The client's answers would leave by a pod's interface, and the filter minds.
 
@@ -91,10 +137,7 @@ def route_back_by_a_pod(node: str, client: str) -> Fault:
     """
 
     def work(topology: Topology) -> None:
-        mac = topology.run(node, "cat", "/sys/class/net/eth0/address").strip()
-        (own,) = (item for item in topology.cluster.nodes if item.name == node)
-        for ip in texts(own.addresses):
-            topology.run("client", *f"ip neigh replace {ip} lladdr {mac} dev eth0".split())
+        introduce(topology, node)
         pod = next(p for p in topology.cluster.pods if p.node == node and not p.host_network)
         topology.run(node, "ip", "route", "add", f"{client}/32", "dev", veth_name(pod))
         topology.run(node, "sysctl", "-q", "-w", "net.ipv4.conf.all.rp_filter=1")

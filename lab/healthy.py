@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import struct
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
-_ABORT = struct.pack("ii", 1, 0)
+from lab.server import ABORT
+
 PATIENCE_S = 60.0
 """Under load a healthy answer may take this long; it is still an answer."""
 
@@ -86,7 +86,7 @@ async def client_resets(ip: str, port: int) -> bool:
     reader, writer = await _open(ip, port)
     good = await _ask(reader, writer)
     home = writer.get_extra_info("socket")
-    home.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ABORT)
+    home.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, ABORT)
     writer.transport.abort()
     return good
 

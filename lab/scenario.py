@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from lab.objects import Change, read, to_cluster, unchanged
@@ -11,6 +13,9 @@ from lab.topology import Topology
 from lab.traffic import Exchange, Load
 from tracer.cluster.model import Cluster
 from tracer.errors import UnableError
+
+Fault = Callable[[Topology], None]
+"""Something done to the cluster, its nodes or its pods."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +27,15 @@ class Traffic:
     load: Load
     failures: frozenset[str] = frozenset()
     """Kinds of failure that must be seen, and no others."""
+    sometimes: frozenset[str] = frozenset()
+    """Kinds that may be seen as well: it depends on the moment."""
     translated: bool = True
     """Whether its connections are translated, also those that fail then."""
     sent_on: bool = True
     """Whether what is translated also leaves, so that packets alone show it."""
+    meanwhile: Fault | None = None
+    """What happens while it runs, ``after_s`` seconds from its beginning."""
+    after_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +55,11 @@ class Scenario:
     """Causes that must be found, and no others."""
     change: Change = unchanged
     """From what kube-proxy saw to what Kubernetes says now."""
-    fault: Callable[[Topology], None] | None = None
+    fault: Fault | None = None
     """Done after the rules, before tracing."""
     before: tuple[Traffic, ...] = ()
     """Must go well before there are any rules."""
-    recovery: Callable[[Topology], None] | None = None
+    recovery: Fault | None = None
     """The remedy's steps; afterwards ``healed`` must go well and the finding closes."""
     healed: tuple[Traffic, ...] = ()
     from_packets: tuple[str, ...] = ()
@@ -89,12 +99,23 @@ def drive_all(topology: Topology, traffic: Iterable[Traffic]) -> list[Exchange]:
     """Run each load; UnableError when one goes otherwise than the scenario says."""
     found = []
     for item in traffic:
-        exchanges = topology.traffic(item.source, item.load)
+        exchanges = _drive(topology, item)
         seen = frozenset(exchange.failure for exchange in exchanges if exchange.failure)
-        if seen != item.failures:
+        if seen - item.sometimes != item.failures:
             raise UnableError(
                 f"traffic from {item.source} to {item.load.ip}:{item.load.port} went wrong",
                 f"failures seen: {sorted(seen)}, expected: {sorted(item.failures)}",
             )
         found += exchanges
     return found
+
+
+def _drive(topology: Topology, traffic: Traffic) -> list[Exchange]:
+    """One load, and what happens meanwhile."""
+    if traffic.meanwhile is None:
+        return topology.traffic(traffic.source, traffic.load)
+    with ThreadPoolExecutor(1) as pool:
+        driven = pool.submit(topology.traffic, traffic.source, traffic.load)
+        time.sleep(traffic.after_s)
+        traffic.meanwhile(topology)
+        return driven.result()

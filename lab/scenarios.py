@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from lab.cause_scenarios import CAUSE_SCENARIOS
+from lab.connection_scenarios import CONNECTION_SCENARIOS
+from lab.healthy_scenarios import HEALTHY_SCENARIOS
 from lab.host_scenarios import HOST_SCENARIOS
 from lab.ipvs_scenarios import IPVS_SCENARIOS
 from lab.objects import without_pod
@@ -196,7 +198,9 @@ SCENARIOS: tuple[Scenario, ...] = (
     *POLICY_SCENARIOS,
     *HOST_SCENARIOS,
     *IPVS_SCENARIOS,
+    *CONNECTION_SCENARIOS,
     *SERVICE_SCENARIOS,
+    *HEALTHY_SCENARIOS,
 )
 
 BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}

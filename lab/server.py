@@ -19,7 +19,7 @@ from multiprocessing.connection import Connection
 
 BACKLOG = 1024
 NEVER, SLOW, RESET = b"!", b"wait ", b"bye"
-_ABORT = struct.pack("ii", 1, 0)
+ABORT = struct.pack("ii", 1, 0)
 """SO_LINGER of no time: closing resets."""
 MAPPED = "::ffff:"
 LINE_LIMIT = 4096
@@ -128,7 +128,7 @@ def _line(
     try:
         line = connection.recv(LINE_LIMIT)
         if line.startswith(RESET):
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ABORT)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, ABORT)
         elif line:
             answer = _answer(name, connection.getpeername()[:2])
             if delay_s := _delay_s(line):

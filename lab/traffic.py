@@ -10,8 +10,11 @@ import socket
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from typing import Literal
 
-from lab.server import plain
+from lab.server import ABORT, plain
+
+Ending = Literal["close", "half", "reset"]
 
 NAMES = {
     errno.ECONNREFUSED: "refused",
@@ -68,6 +71,18 @@ class Load:
     """Bytes that TCP connections send after their first answer, and want answered."""
     idle_s: float = 0.0
     """Pause of TCP connections before they ask once more."""
+    line: bytes = b"?\n"
+    """What is asked first; see ``lab.server``."""
+    again: int = 0
+    """How often TCP connections ask once more; 0: as often as pause or payload want it."""
+    last: bytes = b"?\n"
+    """What they ask then."""
+    repeats: int = 0
+    """Further copies of a datagram, a second apart, before its answer is waited for."""
+    ending: Ending = "close"
+    """How TCP clients end it; ``half`` says that it has no more to say before the answer."""
+    one_way: bool = False
+    """Datagrams that nobody means to answer."""
 
 
 def drive(load: Load) -> list[Exchange]:
@@ -111,12 +126,10 @@ def _exchange(client: socket.socket, load: Load, port: int) -> Exchange:
     answer, failure = "", ""
     try:
         client.connect((load.ip, port))
-        client.sendall(b"?\n")
-        answer = client.recv(4096).decode()
-        if protocol == "tcp" and (load.payload or load.idle_s):
-            time.sleep(load.idle_s)
-            client.sendall(b"." * load.payload + b"?\n")
-            failure = "" if client.recv(4096) else "closed"
+        answer = _first_answer(client, load)
+        failure = "" if answer or load.one_way else "closed"
+        if protocol == "tcp" and not failure:
+            failure = _go_on(client, load)
     except TimeoutError:
         failure = "timeout"
     except OSError as error:
@@ -132,5 +145,29 @@ def _exchange(client: socket.socket, load: Load, port: int) -> Exchange:
         answered_by=name,
         seen_ip=seen_ip,
         seen_port=int(seen_port),
-        failure=failure or ("" if answer else "closed"),
+        failure=failure,
     )
+
+
+def _first_answer(client: socket.socket, load: Load) -> str:
+    """The answer to the first question; empty where none is meant to come."""
+    client.sendall(load.line)
+    for _ in range(load.repeats):
+        time.sleep(1.0)
+        client.sendall(load.line)
+    if load.ending == "half":
+        client.shutdown(socket.SHUT_WR)
+    return "" if load.one_way else client.recv(4096).decode()
+
+
+def _go_on(client: socket.socket, load: Load) -> str:
+    """Ask as often as it wants, and end it as it wants; what failed."""
+    once = 1 if load.payload or load.idle_s else 0
+    for _ in range(load.again or once):
+        time.sleep(load.idle_s)
+        client.sendall(b"." * load.payload + load.last)
+        if not client.recv(4096):
+            return "closed"
+    if load.ending == "reset":
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, ABORT)
+    return ""

@@ -4,7 +4,8 @@ Claims: no answer within 3 s, no drop seen, no known cause.
 Evidence: the request (repeated, the better) and the absence of any answer where
 other flows' answers are seen.
 Cannot know: where it was lost. Nothing is said when no answers at all are visible
-where the request was, when the client itself gave up, or of a single datagram.
+where the request was, when the client itself gave up, or of datagrams to a backend
+that answers some of them, or to a destination that never answered any.
 """
 
 from __future__ import annotations
@@ -17,13 +18,21 @@ from tracer.diagnosis import signs
 from tracer.diagnosis.causes.fallbacks import UNANSWERED_UNEXPLAINED as CAUSE
 from tracer.diagnosis.finding import Evidence, Finding, Severity
 from tracer.diagnosis.rule import Scene
-from tracer.diagnosis.subjects import Group, answered_since, by_destination, flow_finding
+from tracer.diagnosis.subjects import (
+    Group,
+    answered_since,
+    by_backend,
+    by_destination,
+    flow_finding,
+)
 from tracer.diagnosis.wording import flow_lines, plain
 from tracer.events import Protocol
 from tracer.flow import Leg, Rows, Seen
 
 QUIET_NS = 10_000_000_000
 _ASKED_TWICE = 2
+_SENDERS = 3
+"""Of datagrams to one backend, each sent twice: fewer may be such that want no answer."""
 
 
 class UnansweredUnexplained:
@@ -45,12 +54,34 @@ class UnansweredUnexplained:
             severity = CAUSE.severity if _insists(scene, group) else Severity.INFO
             yield _finding(scene, group, _tcp_confidence(scene, group), severity), group.rows
         for group in by_destination(scene, rows[datagrams & repeated]):
-            confidence = scene.absence_confidence(0.3)
-            yield _finding(scene, group, confidence, Severity.INFO), group.rows
+            for part in by_backend(scene, group):
+                if _stands_out(scene, part):
+                    confidence = scene.absence_confidence(0.3)
+                    yield _finding(scene, part, confidence, Severity.INFO), part.rows
 
     def holds(self, scene: Scene, finding: Finding) -> bool:
         """Until the destination answers again and nothing was lost for a while."""
         return not answered_since(scene, finding, QUIET_NS)
+
+
+def _stands_out(scene: Scene, group: Group) -> bool:
+    """Whether the Service answers datagrams, but this backend none any more.
+
+    Many senders want no answer at all, also at ports where others get theirs.
+    """
+    flows, rows = scene.table.flows, group.rows
+    first = int(rows[0])
+    same = flows["alive"] & (flows["protocol"] == flows["protocol"][first])
+    every = np.flatnonzero(same & (flows["virtual_port"] == flows["virtual_port"][first]))
+    every = every[signs.among(flows["virtual"][every], frozenset({group.virtual}))]
+    answered = signs.answered(flows, every)
+    here = (flows["backend"][every] == flows["backend"][first]).all(axis=1)
+    asked = here & (signs.requests(flows, every) >= _ASKED_TWICE) & ~answered
+    if int(asked.sum()) < _SENDERS:
+        return False
+    since_ns = signs.started(flows, every[asked]).min()
+    late = here & answered & (signs.started(flows, every) >= since_ns)
+    return bool(answered.any() and not late.any())
 
 
 def _insists(scene: Scene, group: Group) -> bool:

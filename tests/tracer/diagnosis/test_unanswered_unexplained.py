@@ -148,8 +148,8 @@ def test_a_flow_looked_up_in_the_table_was_still_seen_to_begin():
     assert story.causes == [CAUSE]
 
 
-def datagrams(*seconds):
-    ends = f"{CLIENT_POD}:5353", f"{VIP}:80"
+def datagrams(*seconds, port=5353):
+    ends = f"{CLIENT_POD}:{port}", f"{VIP}:80"
     made = [packet(second, *ends, protocol=Protocol.UDP) for second in seconds]
     return translated(1, ends[0], f"{VIP}:80", protocol=Protocol.UDP), *made
 
@@ -158,9 +158,31 @@ def test_one_datagram_without_answer_is_everyday():
     assert told(*OTHERS, *datagrams(1), wait=20).found == []
 
 
-def test_repeated_datagrams_are_a_hint():
-    finding = told(*OTHERS, *datagrams(1, 6), wait=4).only
-    assert (finding.severity, finding.confidence) == (Severity.INFO, 0.3)
+def answered_datagram(second, port):
+    ends = f"{CLIENT_POD}:{port}", f"{VIP}:80"
+    there, back = (packet(second, *way, protocol=Protocol.UDP) for way in (ends, ends[::-1]))
+    return translated(second, ends[0], f"{VIP}:80", protocol=Protocol.UDP), there, back
+
+
+SILENT = [record for port in (5353, 5354, 5355) for record in datagrams(1, 6, port=port)]
+
+
+def test_repeated_datagrams_of_several_are_a_hint_where_others_were_answered():
+    finding = told(*answered_datagram(0.5, 6000), *SILENT, wait=4).only
+    assert (finding.severity, finding.confidence, finding.count) == (Severity.INFO, 0.3, 3)
+
+
+@pytest.mark.parametrize(
+    "records",
+    [
+        [*OTHERS, *SILENT],
+        [*answered_datagram(0.5, 6000), *SILENT[:6]],
+        [*answered_datagram(3, 6000), *SILENT],
+    ],
+    ids=["never answered any", "two senders", "the backend answers others meanwhile"],
+)
+def test_datagrams_that_want_no_answer_are_everyday(records):
+    assert told(*records, wait=4).found == []
 
 
 def test_it_closes_when_the_destination_answers_for_a_while():
