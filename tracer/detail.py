@@ -96,7 +96,9 @@ class Detail:
     facts: tuple[tuple[str, str], ...]
     """(label, text)."""
     findings: tuple[Finding, ...] = ()
-    """Findings about it, its Service or its address."""
+    """Findings about it."""
+    beside: tuple[Finding, ...] = ()
+    """Findings about its Service or its address, which do not explain it."""
     service: str = ""
     """``namespace/name`` of the Service that it is, or stands behind; only used to look it up."""
     path: tuple[Step, ...] = ()
@@ -127,17 +129,19 @@ def detail_of(
             )
             if text
         ),
-        _about(flow, naming, findings),
+        *_about(flow, naming, findings),
     )
 
 
 def _about(
     flow: npt.NDArray[np.void], naming: Naming, findings: tuple[Finding, ...]
-) -> tuple[Finding, ...]:
-    """The finding that explains the flow, then others about its Service or its addresses."""
+) -> tuple[tuple[Finding, ...], tuple[Finding, ...]]:
+    """What explains the flow, or names it; and others about its Service or its addresses."""
     cause = naming.finding(int(flow["explained"][0]))
-    others = (f for f in findings if f != cause and _concerns(f, flow, naming))
-    return (cause, *others) if cause else tuple(others)
+    others = [f for f in findings if f != cause and _concerns(f, flow, naming)]
+    named = [f for f in others if f.subject.flow is not None and _is_same(f.subject.flow, flow)]
+    own = (cause, *named) if cause else tuple(named)
+    return own, tuple(f for f in others if f not in named)
 
 
 def _cells(flow: npt.NDArray[np.void], naming: Naming) -> dict[str, str]:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import ClassVar
 
-from textual.app import ComposeResult
+from textual.app import ComposeResult, SystemCommand
 from textual.binding import BindingType
 from textual.containers import Container
 from textual.screen import Screen
@@ -27,9 +26,10 @@ from tracer.tui.messages import (
     SnapshotReady,
 )
 from tracer.tui.pages import PAGES, with_check
+from tracer.tui.palette import offered
 from tracer.tui.screens import DegradedScreen, DetailScreen, HelpScreen
 from tracer.tui.searching import SearchingApp
-from tracer.tui.told import told, written
+from tracer.tui.told import copy, write
 from tracer.tui.widgets.blackholes import FINDING_PAGES, Blackholes, NoFindings
 from tracer.tui.widgets.detail_pane import DetailPane, Subject
 from tracer.tui.widgets.filter_bar import FilterBar, FilterInput, complaint
@@ -63,8 +63,7 @@ class TracerApp(SearchingApp):
 
     TITLE = "viptrace"
     CSS_PATH = "tracer.tcss"
-    ENABLE_COMMAND_PALETTE = False
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (140, "-wide")]  # noqa: RUF012  declared by App
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-middle"), (140, "-wide")]  # noqa: RUF012
     VERTICAL_BREAKPOINTS = [(0, "-short"), (30, "-tall")]  # noqa: RUF012  declared by App
     BINDINGS: ClassVar[list[BindingType]] = BINDINGS
 
@@ -269,18 +268,11 @@ class TracerApp(SearchingApp):
 
     def action_copy(self) -> None:
         """Evidence and remedy into the terminal's clipboard (OSC 52)."""
-        subject = self._subject()
-        if subject is not None:
-            self.copy_to_clipboard(told(subject))
-            self.notify("Copied, if the terminal allows it (OSC 52).", timeout=3)
+        copy(self, self._subject())
 
     def action_write(self) -> None:
         """The same into a new file of the working directory."""
-        subject = self._subject()
-        if subject is None:
-            return
-        text, severity = written(subject, Path.cwd())
-        self.notify(text, severity=severity, markup=False)
+        write(self, self._subject())
 
     def action_functions(self) -> None:
         """With or without the kernel's functions on the way of a flow."""
@@ -306,6 +298,10 @@ class TracerApp(SearchingApp):
     def action_interrupt(self) -> None:
         """Quit as Ctrl-C does elsewhere."""
         self.exit(INTERRUPTED)
+
+    def get_system_commands(self, screen: Screen[object]) -> Iterator[SystemCommand]:
+        """What the palette offers."""
+        return offered(self)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """While text is typed or a page lies above, single keys are not commands."""

@@ -54,6 +54,9 @@ BINDINGS: list[BindingType] = [
     Binding("u", "functions", "Kernel functions on the way", id="functions", show=False),
     Binding("t", "theme", "Dark, light, or the terminal's own colours", id="theme", show=False),
     Binding("d", "degraded", "What is degraded or missing", id="degraded", show=False),
+    Binding(
+        "ctrl+p", "command_palette", "Palette", id="palette", show=False, tooltip="Find a command"
+    ),
     Binding("tab", "app.focus_next", "Next table", id="focus.next", show=False),
     Binding("shift+tab", "app.focus_previous", "Table before", id="focus.before", show=False),
     Binding("question_mark", "keys", "Help", key_display="?", id="help"),

@@ -34,13 +34,13 @@ class Playhead:
     def step(self, by: int, tape: Tape, query: ViewQuery) -> ViewQuery:
         """One record on or back; live, one second."""
         if self._player is None:
-            return self.seek(tape.at_ns + by * _LIVE_STEP_NS, tape, query)
+            return self.seek(_at(tape, query) + by * _LIVE_STEP_NS, tape, query)
         self._player.step(by)
         return query
 
     def leap(self, by: int, tape: Tape, query: ViewQuery) -> ViewQuery:
         """A twentieth of the whole on or back."""
-        return self.seek(tape.at_ns + by * tape.span_ns // _LEAPS, tape, query)
+        return self.seek(_at(tape, query) + by * tape.span_ns // _LEAPS, tape, query)
 
     def mark(self, by: int, tape: Tape, query: ViewQuery) -> ViewQuery:
         """To the next finding, or the one before; nowhere if there is none."""
@@ -62,6 +62,11 @@ class Playhead:
             return replace(query, at_ns=0 if at_ns >= tape.end_ns else at_ns)
         self._player.seek(at_ns)
         return query
+
+
+def _at(tape: Tape, query: ViewQuery) -> int:
+    """Where one is: the last wish counts before it is answered, or quick keys would be lost."""
+    return query.at_ns or tape.at_ns
 
 
 def moment(text: str, tape: Tape) -> int:

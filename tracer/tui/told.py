@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from textual.app import App
 from textual.notifications import SeverityLevel
 
 from tracer.clock import rfc3339, wall_ns
@@ -17,6 +18,24 @@ from tracer.tui.widgets.detail_pane import Subject, describe
 def told(subject: Subject) -> str:
     """All that the detail page says, without colours."""
     return describe(subject).plain.rstrip() + "\n"
+
+
+def copy(app: App[int], subject: Subject) -> None:
+    """Evidence and remedy into the terminal's clipboard."""
+    if subject is None:
+        app.notify("Nothing is selected.", timeout=2)
+        return
+    app.copy_to_clipboard(told(subject))
+    app.notify("Copied, if the terminal allows it (OSC 52).", timeout=3)
+
+
+def write(app: App[int], subject: Subject) -> None:
+    """The same into a new file of the working directory."""
+    if subject is None:
+        app.notify("Nothing is selected.", timeout=2)
+        return
+    text, severity = written(subject, Path.cwd())
+    app.notify(text, severity=severity, markup=False)
 
 
 def written(subject: Finding | Detail, folder: Path) -> tuple[str, SeverityLevel]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +10,7 @@ import numpy.typing as npt
 from tracer import address
 from tracer.clock import rfc3339
 from tracer.detail import Captured, Detail
-from tracer.events import PROTOCOL_NAMES, Protocol, Records, TcpFlag, picked
+from tracer.events import PROTOCOL_NAMES, EventRows, Flag, Protocol, TcpFlag, picked
 from tracer.flow import Leg
 from tracer.plain import harmless
 from tracer.tunnels import around
@@ -24,7 +24,7 @@ HEADINGS = (
     Heading("Leg"),
     Heading("Source"),
     Heading("Destination"),
-    Heading("Flags"),
+    Heading("Info"),
     Heading("Length", right=True),
     Heading("Interface"),
     Heading("Seq", right=True),
@@ -42,13 +42,47 @@ _LEGS = {
     int(Leg.BACKEND_IN): "backend → node",
 }
 
+_ICMP_WORDS: Mapping[int, Mapping[int, str]] = {
+    Protocol.ICMP: {
+        0x0000: "echo reply",
+        0x0300: "net unreachable",
+        0x0301: "host unreachable",
+        0x0302: "protocol unreachable",
+        0x0303: "port unreachable",
+        0x0304: "too big",
+        0x0309: "net prohibited",
+        0x030A: "host prohibited",
+        0x030D: "prohibited",
+        0x0500: "redirect",
+        0x0501: "redirect",
+        0x0800: "echo request",
+        0x0B00: "time exceeded",
+    },
+    Protocol.ICMPV6: {
+        0x0100: "no route",
+        0x0101: "prohibited",
+        0x0103: "host unreachable",
+        0x0104: "port unreachable",
+        0x0200: "too big",
+        0x0300: "time exceeded",
+        0x8000: "echo request",
+        0x8100: "echo reply",
+        0x8500: "router solicitation",
+        0x8600: "router advertisement",
+        0x8700: "neighbour solicitation",
+        0x8800: "neighbour advertisement",
+        0x8900: "redirect",
+    },
+}
+"""By type and code, as one number."""
+
 
 def packet_sheet(
     store: PacketStore,
     flow: npt.NDArray[np.void],
     interfaces: dict[int, str],
     query: ViewQuery,
-    passes: Callable[[Records], npt.NDArray[np.bool_]] | None = None,
+    passes: Callable[[EventRows], npt.NDArray[np.bool_]] | None = None,
 ) -> tuple[Sheet, Detail | None]:
     """One flow's packets as they followed each other; of all packets, the newest on top.
 
@@ -115,7 +149,7 @@ def _of_passing(
     interfaces: dict[int, str],
     query: ViewQuery,
     limit: int,
-    passes: Callable[[Records], npt.NDArray[np.bool_]],
+    passes: Callable[[EventRows], npt.NDArray[np.bool_]],
 ) -> Sheet:
     first = max(store.oldest, limit - FILTERED + 1)
     records = store.records(first, max(limit - first + 1, 0))
@@ -138,7 +172,7 @@ def _of_passing(
 
 
 def _cells(
-    records: Records, legs: Legs, interfaces: dict[int, str], began_ns: int
+    records: EventRows, legs: Legs, interfaces: dict[int, str], began_ns: int
 ) -> tuple[tuple[str, ...], ...]:
     return tuple(
         _row(record, int(leg), interfaces, began_ns)
@@ -154,7 +188,7 @@ def _row(record: np.void, leg: int, interfaces: dict[int, str], began_ns: int) -
         _LEGS[leg],
         _end(record, "src"),
         _end(record, "dst"),
-        flag_text(int(record["tcp_flags"])) if tcp else "",
+        _kind(record),
         str(int(record["length"])),
         _interface(record, interfaces),
         str(int(record["seq"])) if tcp else "",
@@ -162,6 +196,18 @@ def _row(record: np.void, leg: int, interfaces: dict[int, str], began_ns: int) -
         PROTOCOL_NAMES.get(protocol, str(protocol)),
         str(int(record["ttl"])) if record["ttl"] else "",
     )
+
+
+def _kind(record: np.void) -> str:
+    """TCP's flags, what an ICMP message says, and of others which protocol it is."""
+    protocol, detail = int(record["protocol"]), int(record["detail"])
+    if protocol == Protocol.TCP:
+        return flag_text(int(record["tcp_flags"]))
+    name = PROTOCOL_NAMES.get(protocol, str(protocol))
+    if protocol not in _ICMP_WORDS:
+        return name
+    words = _ICMP_WORDS[protocol].get(detail)
+    return f"{name} {words}" if words else f"{name} type {detail >> 8} code {detail & 0xFF}"
 
 
 def _end(record: np.void, side: str) -> str:
@@ -178,7 +224,7 @@ def flag_text(flags: int) -> str:
     return " ".join(str(flag.name) for flag in TcpFlag if flags & flag)
 
 
-def _tones(records: Records) -> tuple[int, ...]:
+def _tones(records: EventRows) -> tuple[int, ...]:
     tcp = records["protocol"] == Protocol.TCP
     flags = records["tcp_flags"]
     tones = np.full(len(records), int(Tone.PLAIN))
@@ -187,6 +233,14 @@ def _tones(records: Records) -> tuple[int, ...]:
     tones[tcp & (flags & TcpFlag.FIN != 0)] = Tone.DIM
     tones[tcp & (flags & TcpFlag.RST != 0)] = Tone.BAD
     return tuple(tones.tolist())
+
+
+def _about(record: np.void) -> tuple[tuple[str, str], ...]:
+    """The packet that an ICMP error quotes."""
+    if not record["flags"] & Flag.QUOTED:
+        return ()
+    protocol = PROTOCOL_NAMES.get(int(record["reason"]), str(int(record["reason"])))
+    return (("About", f"{protocol} {_end(record, 'nat_src')} → {_end(record, 'nat_dst')}"),)
 
 
 def _detail(store: PacketStore, packet_id: int, interfaces: dict[int, str]) -> Detail | None:
@@ -198,6 +252,7 @@ def _detail(store: PacketStore, packet_id: int, interfaces: dict[int, str]) -> D
         ("Time", rfc3339(int(record["time_ns"][0]))),
         ("Interface", _interface(record[0], interfaces)),
         ("Captured", f"{len(data)} of {wire_length} bytes"),
+        *_about(record[0]),
         *((("Inside", inside),) if (inside := around(record[0])) else ()),
     )
     title = f"{_end(record[0], 'src')} → {_end(record[0], 'dst')}"

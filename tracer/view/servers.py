@@ -92,6 +92,11 @@ class Server:
         return harmless(f"{self.service.key}{port}")
 
     @property
+    def prefix(self) -> str:
+        """The namespace, with which the names of its pods begin, too."""
+        return harmless(f"{self.service.namespace}/") if self.service else ""
+
+    @property
     def text(self) -> str:
         """Address, port and protocol."""
         protocol, ip, port = self.key

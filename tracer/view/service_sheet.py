@@ -247,10 +247,11 @@ def _backend_line(server: Server, key: BackendKey, used: _Observed, known: bool)
     if not condition and known and not self_made:
         condition = "not in any slice"
     name = backend.endpoint.pod if backend.endpoint else ""
+    name = harmless(name) or used.names.get(key) or backend.text
     return Line(
         (*server.key, key),
         (
-            f"  {harmless(name) or used.names.get(key) or backend.text}",
+            f"  {name.removeprefix(server.prefix)}",
             *(load.counts if load else _NO_COUNTS),
             share_text(_flows(used, key), used.total.flows, _BAR_WIDTH),
             "no backend chosen" if self_made else condition,

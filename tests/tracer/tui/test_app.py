@@ -186,7 +186,7 @@ async def test_letters_typed_into_the_filter_are_not_commands():
 
 async def test_help_is_made_from_the_real_bindings():
     desk = Desk(busy())
-    async with desk.app.run_test(size=(100, 90)) as pilot:
+    async with desk.app.run_test(size=(100, 130)) as pilot:
         await press(pilot, "question_mark")
         await pilot.pause()
         assert isinstance(desk.app.screen, HelpScreen)
@@ -194,7 +194,8 @@ async def test_help_is_made_from_the_real_bindings():
         for words in (
             "/  Filter",
             "space  Hold the list",
-            "k, up  Row up",
+            "up, k  Row up",
+            "On a whole page",
             "q  Quit",
             "Backend  The",
         ):

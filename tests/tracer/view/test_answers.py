@@ -9,6 +9,7 @@ from tests.builders import at, batch
 from tests.tracer.shown import answer, connect, passing, refuse, traced, untranslated
 from tracer.columns import SCREEN_COLUMNS
 from tracer.events import Loss
+from tracer.tui.widgets.detail_pane import describe
 from tracer.view import Snapshot, View, ViewQuery
 
 NAMES = [column.name for column in SCREEN_COLUMNS]
@@ -159,3 +160,20 @@ def test_the_finding_that_explains_a_flow_is_shown_with_it_and_can_be_asked_for(
     assert detail is not None
     assert detail.findings[0].cause == "refused-by-backend"
     assert view.answer(pipeline, ViewQuery(filter="cause=other")).sheet.count == 0
+
+
+def test_what_befalls_others_of_its_service_is_no_finding_about_a_flow():
+    pipeline, view = traced(), View()
+    connect(pipeline, 1.0, count=2)
+    refuse(pipeline, 1.1, port=40001)
+    passing(pipeline, 5.0)
+    shot = view.answer(pipeline, ViewQuery())
+    well = next(row for row, port in zip(shot.sheet.ids, ports(shot), strict=True) if port == 40000)
+    detail = view.answer(pipeline, ViewQuery(selected=well)).detail
+    assert detail is not None
+    assert detail.findings == ()
+    assert [finding.cause for finding in detail.beside] == ["refused-by-backend"]
+    told = describe(detail).plain
+    assert "WARNING" not in told
+    assert "Others there: the backend" in told
+    assert "What to do about refused-by-backend" in told

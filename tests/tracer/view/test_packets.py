@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from tests.builders import batch, join, mapping, packet
 from tests.tracer.shown import VIP, WEB, traced
 from tracer import address
-from tracer.events import EventBatch, Flag, Origin, PacketBytes, Tunnel
+from tracer.events import EventBatch, Flag, Origin, PacketBytes, Protocol, Tunnel
 from tracer.pipeline import Pipeline
 from tracer.view import Page, Sheet, Tone, View, ViewQuery
 from tracer.view.packet_store import PacketStore
@@ -70,6 +71,40 @@ def test_the_tunnel_around_a_packet_is_told():
     assert any(step.what.endswith(f"SYN, inside {told}") for step in way)
 
 
+@pytest.mark.parametrize(
+    ("protocol", "detail", "info"),
+    [
+        (Protocol.ICMP, 0x0303, "icmp port unreachable"),
+        (Protocol.ICMP, 0x0304, "icmp too big"),
+        (Protocol.ICMPV6, 0x0104, "icmpv6 port unreachable"),
+        (Protocol.ICMPV6, 0x8000, "icmpv6 echo request"),
+        (Protocol.ICMP, 0x2A07, "icmp type 42 code 7"),
+        (Protocol.UDP, 1200, "udp"),
+        (132, 0, "sctp"),
+        (47, 0, "47"),
+    ],
+)
+def test_what_is_not_tcp_says_what_it_is(protocol, detail, info):
+    view, pipeline = View(), traced()
+    seen = sniffed(packet(1.0, CLIENT, WEB))
+    seen.records["protocol"], seen.records["detail"] = protocol, detail
+    view.observe(pipeline, pipeline.feed(seen))
+    assert column(shown(view, pipeline), "Info") == [info]
+
+
+def test_an_icmp_error_tells_what_it_is_about():
+    view, pipeline = View(), traced()
+    seen = sniffed(packet(1.0, "10.244.1.5:0", "10.244.3.8:0"))
+    rows = seen.records
+    rows["protocol"], rows["detail"], rows["reason"] = Protocol.ICMP, 0x0303, Protocol.UDP
+    rows["flags"] |= np.uint16(Flag.QUOTED)
+    rows["nat_src"], rows["nat_dst"] = column_of("10.244.3.8"), column_of("10.244.1.5")
+    rows["nat_src_port"], rows["nat_dst_port"] = 40000, 53
+    view.observe(pipeline, pipeline.feed(seen))
+    detail = view.answer(pipeline, ViewQuery(page=Page.PACKETS, row=1)).detail
+    assert ("About", "udp 10.244.3.8:40000 → 10.244.1.5:53") in detail.facts
+
+
 def column_of(ip: str) -> np.ndarray:
     return address.column([address.parse(ip)])[0]
 
@@ -84,14 +119,14 @@ def test_a_flow_is_followed_over_both_legs_in_the_order_of_time():
         "VIP → client",
     ]
     assert column(sheet, "Time")[:2] == ["+0.000000", "+0.200000"]
-    assert column(sheet, "Flags") == ["SYN", "SYN", "SYN ACK", "SYN ACK", "RST"]
+    assert column(sheet, "Info") == ["SYN", "SYN", "SYN ACK", "SYN ACK", "RST"]
     assert sheet.tones[-1] == Tone.BAD
 
 
 def test_without_a_flow_all_packets_are_there_the_newest_on_top():
     view, pipeline = handshake()
     sheet = shown(view, pipeline)
-    assert (sheet.count, sheet.ids[0], column(sheet, "Flags")[0]) == (6, 6, "RST")
+    assert (sheet.count, sheet.ids[0], column(sheet, "Info")[0]) == (6, 6, "RST")
     window = shown(view, pipeline, start=2, height=2)
     assert (window.ids, window.cells) == (sheet.ids[2:4], sheet.cells[2:4])
 

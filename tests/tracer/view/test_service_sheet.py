@@ -46,7 +46,7 @@ def endpoint(ip: str, **conditions) -> Endpoint:
 
 def test_a_service_without_traffic_is_there_with_its_endpoints():
     sheet = shown(traced())
-    assert column(sheet, "Service / backend") == ["shop/web:http", "  shop/web-1"]
+    assert column(sheet, "Service / backend") == ["shop/web:http", "  web-1"]
     assert column(sheet, "Condition") == ["1 of 1 ready", "ready"]
     assert column(sheet, "Flows") == ["", ""]
 

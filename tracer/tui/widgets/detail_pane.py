@@ -88,12 +88,14 @@ def finding_text(finding: Finding) -> Text:
 
 
 def detail_text(detail: Detail, functions: bool = False) -> Text:
-    """The title, the findings about it, then every fact."""
+    """The title, the findings about it and beside it, then every fact."""
     text = Text()
     text.append(f"{detail.title}\n", "bold")
     for finding in detail.findings:
         text.append(f"{finding.severity.label.upper()}: ", _STYLE[finding.severity])
         text.append(f"{harmless(finding.summary)}\n")
+    for finding in detail.beside:
+        text.append(f"Others there: {harmless(finding.summary)}\n", "dim")
     _draw_path(text, detail.path, functions)
     wide = max((len(label) for label, _ in detail.facts), default=0)
     for label, fact in detail.facts:
@@ -102,7 +104,7 @@ def detail_text(detail: Detail, functions: bool = False) -> Text:
     if detail.captured:
         _section(text, "Dissection", dissected(detail.captured.data, detail.captured.link_type))
         _section(text, "Bytes", hex_lines(detail.captured.data))
-    for finding in detail.findings:
+    for finding in detail.findings + detail.beside:
         _section(text, f"What to do about {harmless(finding.cause)}", numbered(finding.remedy))
     return text
 
