@@ -4,7 +4,8 @@ A client, a node that translates, and a backend in three namespaces; the node's 
 started and stopped in turn, and every phase is timed in the same run. Where BPF statistics
 are available the programs' own time and number of runs are told too: an established packet
 must cause none. Run as root: ``python -m bench.overhead [--connections N] [--trips N]``; in
-the lab's VM for kernel probes: ``python -m lab vm -- python -m bench.overhead``.
+the lab's VM for kernel probes: ``python -m lab vm -- python -m bench.overhead``. Other tracers on
+the search path are measured beside it.
 """
 
 from __future__ import annotations
@@ -23,10 +24,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from bench.peers import Peer, found, running
 from lab.netns import Child, call
 from lab.shell import run, run_in
 from lab.tracing import Tracing
 
+CLIENT_IP = "10.9.1.2"
 CLIENT, NODE, BACKEND = (f"vto-{name}-{os.getpid()}" for name in ("c", "n", "b"))
 VIRTUAL, SERVED = ("10.96.0.10", 80), ("10.9.2.2", 8080)
 STATISTICS = Path("/proc/sys/kernel/bpf_stats_enabled")
@@ -56,14 +59,15 @@ class Phase(NamedTuple):
 
 
 class Variant(NamedTuple):
-    """A way to run viptrace; ``options`` None is without it."""
+    """A way to run viptrace; ``options`` None is without it, or with another tracer."""
 
     name: str
     options: tuple[str, ...] | None
+    peer: Peer | None = None
 
 
 VARIANTS = (
-    Variant("without viptrace", None),
+    Variant("without any", None),
     Variant("live", ()),
     Variant("live --no-packets", ("--no-packets",)),
 )
@@ -164,6 +168,10 @@ def phase(connections: int, trips: int) -> Phase:
 
 def measured(variant: Variant, options: argparse.Namespace, folder: Path) -> Phase:
     """One phase of a variant, viptrace running in the node's namespace if it wants that."""
+    if variant.peer is not None:
+        with running(variant.peer, NODE, CLIENT_IP, folder) as ready_s:
+            print(f"  {variant.name}: ready after {ready_s:.1f} s", flush=True)
+            return phase(options.connections, options.trips)
     if variant.options is None:
         return phase(options.connections, options.trips)
     cluster = folder / "cluster.json"
@@ -175,7 +183,11 @@ def measured(variant: Variant, options: argparse.Namespace, folder: Path) -> Pha
         found = phase(options.connections, options.trips)
         tracing.stop()
     summary = list(tracing.lines())[-1]
-    print(f"  {variant.name}: backend {summary['backend']}, lost {summary['lost']}", flush=True)
+    print(
+        f"  {variant.name}: ready after {tracing.ready_s:.1f} s, backend {summary['backend']},"
+        f" lost {summary['lost']}",
+        flush=True,
+    )
     return found
 
 
@@ -184,6 +196,8 @@ def tell(results: dict[str, list[Phase]], options: argparse.Namespace) -> None:
     base = results[VARIANTS[0].name]
     plain = [statistics.median(getattr(p, f) for p in base) for f in ("connections_s", "trips_s")]
     for name, phases in results.items():
+        if not phases:
+            continue
         connection = statistics.median(p.connections_s for p in phases)
         trip = statistics.median(p.trips_s for p in phases)
         print(
@@ -217,12 +231,16 @@ def main() -> int:
         return 0
     if STATISTICS.exists():
         STATISTICS.write_text("1")
-    results: dict[str, list[Phase]] = {variant.name: [] for variant in VARIANTS}
+    variants = (*VARIANTS, *(Variant(peer.name, None, peer) for peer in found()))
+    results: dict[str, list[Phase]] = {variant.name: [] for variant in variants}
     with ground(options.engine), tempfile.TemporaryDirectory() as folder:
         server = Child(BACKEND, serve)
         for _ in range(options.rounds):
-            for variant in VARIANTS:
-                results[variant.name].append(measured(variant, options, Path(folder)))
+            for variant in variants:
+                try:
+                    results[variant.name].append(measured(variant, options, Path(folder)))
+                except TimeoutError as error:
+                    print(f"  {error}", flush=True)
         server.stop()
     tell(results, options)
     return 0
