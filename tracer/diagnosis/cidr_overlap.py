@@ -9,12 +9,11 @@ pods on its bridge is as it should be.
 
 from __future__ import annotations
 
-import ipaddress
-from collections.abc import Iterable, Iterator
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
 
-from tracer.address import text
+from tracer.address import as_prefix, is_ipv4, parse, text
 from tracer.cluster.model import Node
-from tracer.diagnosis import places
 from tracer.diagnosis.causes.drift import CIDR_OVERLAP as CAUSE
 from tracer.diagnosis.finding import Evidence, Finding, Subject
 from tracer.diagnosis.places import Network, parse_network
@@ -48,18 +47,19 @@ class CidrOverlap:
 def _overlaps(scene: Scene) -> Iterator[str]:
     cluster, node = scene.cluster, this_node(scene)
     virtual = sorted({ip for service in cluster.services for ip in service.cluster_ips})
+    machines = sorted(cluster.node_by_address)
     ranges = [(n, cidr) for n in cluster.nodes for cidr in n.pod_cidrs]
     for owner, cidr in ranges:
-        inside = [ip for ip in virtual if places.within(ip, (cidr,))]
+        inside = first_inside(virtual, cidr)
         if inside:
-            yield f"ClusterIP {text(inside[0])} is in {plain(owner.name)}'s range of pods {cidr}"
-        taken = [ip for n in cluster.nodes for ip in n.addresses if places.within(ip, (cidr,))]
+            yield f"ClusterIP {text(inside)} is in {plain(owner.name)}'s range of pods {cidr}"
+        taken = first_inside(machines, cidr)
         if taken:
-            yield f"node address {text(taken[0])} is in a range of pods, {plain(cidr)}"
+            yield f"node address {text(taken)} is in a range of pods, {plain(cidr)}"
     for interface, network in links(scene):
-        inside = [ip for ip in virtual if ipaddress.ip_address(text(ip)) in network]
+        inside = first_inside(virtual, str(network))
         if inside and not _is_pods(network, ranges):
-            yield f"ClusterIP {text(inside[0])} is in {network}, the network of {plain(interface)}"
+            yield f"ClusterIP {text(inside)} is in {network}, the network of {plain(interface)}"
         for owner, cidr in ranges:
             other = parse_network(cidr)
             if other and node and owner.name != node and _clash(network, other, ranges, node):
@@ -67,6 +67,21 @@ def _overlaps(scene: Scene) -> Iterator[str]:
                     f"{plain(owner.name)}'s range of pods {cidr} is in {network}, the network of "
                     f"{plain(interface)}"
                 )
+
+
+_BEYOND_IPV4 = parse("::1:0:0:0")
+"""IPv4's addresses are stored as mapped ones, below this one; no range of IPv6 means them."""
+
+
+def first_inside(addresses: Sequence[bytes], cidr: str) -> bytes | None:
+    """The lowest of these sorted addresses in a range: looked up, for there are thousands."""
+    found = as_prefix(cidr.strip())
+    if found is None:
+        return None
+    low, bits = found
+    high = (int.from_bytes(low, "big") | (1 << (128 - bits)) - 1).to_bytes(16, "big")
+    at = bisect_left(addresses, low if is_ipv4(low) else max(low, _BEYOND_IPV4))
+    return addresses[at] if at < len(addresses) and addresses[at] <= high else None
 
 
 def _is_pods(network: Network, ranges: Iterable[tuple[Node, str]]) -> bool:

@@ -1,11 +1,15 @@
 """Rules that do not fit the cluster, the node or each other."""
 
 from dataclasses import replace
+from ipaddress import ip_network
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.tracer.diagnosis.story import HERE, NODES, VIP, Story, cluster, node_state, service
 from tracer.address import parse
+from tracer.diagnosis.cidr_overlap import first_inside
 from tracer.node.model import InterfaceAddress, VirtualServer
 from tracer.node.nft_ruleset import NftChain, NftRule, NftRuleset, NftSet, NftTable
 from tracer.node.xtables import XtChain, XtTables
@@ -119,3 +123,24 @@ def test_a_host_ports_rule_before_kube_proxys(lines, found):
     nat = tables("nft", XtChain("PREROUTING", "ACCEPT", lines))
     story = Story(KNOWN, with_rules(node_state(VIP, mode="ipvs"), nat))
     assert story.causes == ["hostport-intercepts-service"] * found
+
+
+@given(
+    st.lists(st.ip_addresses(v=4), max_size=20),
+    st.ip_addresses(v=4),
+    st.integers(0, 32),
+)
+def test_the_first_address_in_a_range(ips, base, bits):
+    network = ip_network(f"{base}/{bits}", strict=False)
+    known = sorted(parse(str(ip)) for ip in ips)
+    inside = [parse(str(ip)) for ip in sorted(ips) if ip in network]
+    assert first_inside(known, str(network)) == (inside[0] if inside else None)
+
+
+def test_families_do_not_meet_and_what_is_no_range_holds_nothing():
+    known = sorted(map(parse, ("10.0.0.1", "fd00::1")))
+    assert first_inside(known, "::/0") == parse("fd00::1")
+    assert first_inside(known, "fd00::/64") == parse("fd00::1")
+    assert first_inside(known, "0.0.0.0/0") == parse("10.0.0.1")
+    assert first_inside([parse("fd00::1")], "0.0.0.0/0") is None
+    assert first_inside(known, "10.0.0/8") is None
