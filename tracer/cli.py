@@ -49,6 +49,7 @@ class DefaultToLive(click.Group):
 
 @click.group(
     cls=DefaultToLive,
+    short_help="Which pod a node chose for Service traffic, what is lost, why, and what to type.",
     epilog=_EPILOG,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
