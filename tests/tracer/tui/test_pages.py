@@ -195,6 +195,21 @@ async def test_a_tall_screen_has_sparklines_and_a_short_one_leaves_them_out():
         assert "new/s" not in screen_text(desk.app)
 
 
+async def test_a_tiny_screen_keeps_its_lines_for_rows():
+    desk = Desk(busy(), *(blackhole(f"shop/s{number}") for number in range(12)))
+    async with desk.app.run_test(size=(40, 10)) as pilot:
+        await settle(pilot)
+        seen = screen_text(desk.app)
+        assert "shop/s0" in seen
+        assert "10.244.3.8:1001" in seen
+        await press(pilot, "2")
+        await settle(pilot)
+        assert "shop/s3" in screen_text(desk.app)
+        await press(pilot, "enter")
+        await pilot.pause()
+        assert "What to do" in screen_text(desk.app)
+
+
 async def test_the_facts_of_a_run_are_in_sight_on_eighty_columns():
     desk = Desk(busy())
     standing = Standing(names="API 3s", recording="node.pcapng 12.3MB")
