@@ -35,6 +35,7 @@ class Tracing:
     naming: Sequence[str]
     """The options by which it learns names."""
     node: str
+    """Its name, where it is one of the cluster's."""
     backend: str = "auto"
     options: Sequence[str] = ()
     launcher: Sequence[str] = (str(Path(sys.executable).with_name("viptrace")),)
@@ -67,7 +68,7 @@ class Tracing:
         return [
             *("ip", "netns", "exec", self.namespace),
             *(*self.launcher, "live", "--json", "--backend", self.backend),
-            *(*self.naming, "--node", self.node),
+            *(*self.naming, *(("--node", self.node) if self.node else ())),
             *("--ready-file", f"{self.files_at}{self.folder / 'ready'}", *self.options),
         ]
 

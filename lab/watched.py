@@ -63,20 +63,18 @@ def watch(
     with Topology(programmed, prefix, scenario.gateway, proxies, proxied) as topology:
         scenario.prepare(topology)
         topology.keep_entries(scenario.node)
-        namespace, naming = topology.namespace(scenario.node), _naming(topology, scenario, objects)
-        with Tracing(namespace, folder, naming, scenario.node, backend) as tracing:
+        namespace, node = topology.namespace(scenario.node), scenario.node
+        naming = proxies.naming(objects)
+        if not any(known.name == node for known in topology.cluster.nodes):
+            # A router: it has no way to the API server.
+            node, naming = "", ("--cluster", str(objects))
+        with Tracing(namespace, folder, naming, node, backend) as tracing:
             exchanges = drive_all(topology, scenario.traffic)
             _settle(tracing, scenario, backend)
             kernel = from_conntrack(topology.run(scenario.node, "conntrack", "-L"))
             tracing.stop()
         scenario.heal(topology)
     return judged(scenario, backend, list(tracing.lines()), exchanges, kernel, tracing.ready_s)
-
-
-def _naming(topology: Topology, scenario: Scenario, objects: Path) -> Sequence[str]:
-    """A router is no node: it has no way to the API server, and reads the file."""
-    is_node = any(node.name == scenario.node for node in topology.cluster.nodes)
-    return topology.proxies.naming(objects) if is_node else ("--cluster", str(objects))
 
 
 def judged(
