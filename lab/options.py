@@ -61,7 +61,9 @@ def proxies_of(release: str) -> Proxies:
             f"{ACCESS} is not set",
             f"python -m lab with-api --proxy {release} -- python -m lab …",
         )
-    return RealProxies(load_access(Path(path)), release, say)
+    logs = results_folder() / "kube-proxy"
+    logs.mkdir(parents=True, exist_ok=True)
+    return RealProxies(load_access(Path(path)), release, say, logs)
 
 
 def require_root() -> None:
