@@ -30,7 +30,7 @@ from tracer.errors import UnableError
 
 SYNC_TIMEOUT_S = 900.0
 """Under emulation a start takes many times what it takes elsewhere: in ipvs mode minutes."""
-POLL_S = 0.5
+POLL_S = 1.5
 QUIET_S = 2.5
 """Without a sync for longer than kube-proxy puts one off: all that was told is done."""
 METRICS_URL = "http://127.0.0.1:10249/metrics"
