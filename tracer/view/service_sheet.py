@@ -33,6 +33,7 @@ HEADINGS = (
     Heading("Condition"),
     Heading("Active", right=True),
     Heading("Address"),
+    Heading("Health"),
     Heading("Weight", right=True),
     Heading("Answer", right=True),
     Heading("Packets", right=True),
@@ -221,9 +222,10 @@ def _lines(server: Server, used: _Observed, cluster: Cluster) -> list[Line]:
             server.name,
             *(used.total.counts if used.loads else _NO_COUNTS),
             "",
-            _condition(server, known),
+            _readiness(server) if known else "",
             count_text(used.total.active) if used.loads else "",
             server.text,
+            harmless(server.health.text) if server.outside and server.health else "",
             server.scheduler,
             used.total.answer,
             *used.total.volumes,
@@ -257,6 +259,7 @@ def _backend_line(server: Server, key: BackendKey, used: _Observed, known: bool)
             "no backend chosen" if self_made else condition,
             count_text(load.active) if load else "",
             backend.text,
+            "",
             str(backend.weight) if backend.weight >= 0 else "",
             load.answer if load else "",
             *(load.volumes if load else ("", "")),
@@ -264,13 +267,6 @@ def _backend_line(server: Server, key: BackendKey, used: _Observed, known: bool)
         ),
         _backend_tone(backend, load, known),
     )
-
-
-def _condition(server: Server, known: bool) -> str:
-    """Its endpoints', and what load balancers are told of them on this node."""
-    health = server.health if server.outside else None
-    told = harmless(f"health {health.text}") if health else ""
-    return ", ".join(filter(None, (_readiness(server) if known else "", told)))
 
 
 def _readiness(server: Server) -> str:

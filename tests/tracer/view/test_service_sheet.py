@@ -52,7 +52,7 @@ def test_a_service_without_traffic_is_there_with_its_endpoints():
 
 
 def answered(status: int, count: int = -1, why: str = "") -> tuple[str, Tone, str]:
-    """(condition, tone, detail) of a load balancer's line on a node that answers so."""
+    """(health, tone, detail) of a load balancer's line on a node that answers so."""
     port, ip = 32000, parse("10.0.0.9")
     pipeline = with_endpoints(
         endpoint("10.244.2.9"),
@@ -66,11 +66,12 @@ def answered(status: int, count: int = -1, why: str = "") -> tuple[str, Tone, st
     sheet = shown(pipeline)
     place = column(sheet, "Kind").index("LoadBalancer")
     facts = dict(selected(pipeline, place).facts)
-    return column(sheet, "Condition")[place], sheet.tones[place], facts["Health check port"]
+    assert column(sheet, "Condition")[place] == "2 of 2 ready"
+    return column(sheet, "Health")[place], sheet.tones[place], facts["Health check port"]
 
 
 @pytest.mark.parametrize(
-    ("answer", "condition", "tone"),
+    ("answer", "health", "tone"),
     [
         ((200, 1), "200: 1 here", Tone.HEAD),
         ((200, 0), "200: 0 here, slices have 1", Tone.WARN),
@@ -79,16 +80,13 @@ def answered(status: int, count: int = -1, why: str = "") -> tuple[str, Tone, st
         ((0, -1, "refused"), "refused", Tone.WARN),
     ],
 )
-def test_what_load_balancers_hear_of_this_node_stands_beside_the_endpoints(answer, condition, tone):
-    shown_condition, shown_tone, detail = answered(*answer)
-    assert shown_condition == f"2 of 2 ready, health {condition}"
-    assert shown_tone is tone
-    assert detail == f"32000 answers {condition}"
+def test_what_load_balancers_hear_of_this_node_stands_beside_the_endpoints(answer, health, tone):
+    assert answered(*answer) == (health, tone, f"32000 answers {health}")
 
 
 def test_the_health_check_concerns_those_from_outside_only():
     pipeline = with_endpoints(type="LoadBalancer", health_check_node_port=32000)
-    assert column(shown(pipeline), "Condition")[0] == "1 of 1 ready"
+    assert column(shown(pipeline), "Health")[0] == ""
     assert dict(selected(pipeline, 0).facts)["Health check port"] == "32000"
 
 
