@@ -76,8 +76,8 @@ def tried(system: System, wheel: Path, folder: Path) -> str:
     """One line: what a system has shown. Raises TracerError where a command fails."""
     root = folder / system.suite
     say(f"bootstrapping {system.name}")
-    bootstrap = ["mmdebstrap", "--variant=minbase", "--quiet", system.suite, str(root)]
-    run([*bootstrap, *system.sources], timeout_s=STEP_TIMEOUT_S)
+    bootstrap = ["mmdebstrap", "--variant=minbase", "--include=apt", "--quiet"]
+    run([*bootstrap, system.suite, str(root), *system.sources], timeout_s=STEP_TIMEOUT_S)
     shutil.copy2(wheel, root / "tmp")
     shutil.copytree(CHECKOUT / INCIDENT, root / "tmp" / "incident")
     typed = [f"{line} --yes -qq" for line in commands(NOTES.read_text(), system.name)]
