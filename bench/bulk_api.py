@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import sys
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -192,9 +193,18 @@ class _Handler(BaseHTTPRequestHandler):
 def _serve(size: Size, ready: Connection, go: Any, processor: int) -> None:
     os.sched_setaffinity(0, {processor})
     _Handler.bulk, _Handler.go = Bulk(size), go
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+    server = _Server(("127.0.0.1", 0), _Handler)
     ready.send(server.server_address[1])
     server.serve_forever()
+
+
+class _Server(ThreadingHTTPServer):
+    """A client that is done hangs up in mid-watch: no reason to print anything."""
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Told only of what is not that."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class BulkApi:
