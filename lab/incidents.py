@@ -67,6 +67,18 @@ INCIDENTS = (
         findings=True,
     ),
     Incident(
+        "external-ip-hijack",
+        "A tenant's Service takes over an address of the world",
+        "Somebody whose rights end at one namespace creates a Service there, and writes 8.8.8.8"
+        " into its `externalIPs`. No right on nodes is needed for that. From then on every pod and"
+        " node of the cluster that asks this resolver is answered by the tenant's pods.",
+        "The finding names the Service, the namespace it is from and the ports it takes; the steps"
+        " end with what keeps the next one out. `viptrace audit` finds such Services without a"
+        " packet, and `--guard` prints a policy against them.",
+        ("2",),
+        findings=True,
+    ),
+    Incident(
         "endpoint-removal-lag",
         "A pod is gone, and the rules still choose it",
         "A Deployment of three is scaled down. The pod leaves its EndpointSlice, but the node's"
