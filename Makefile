@@ -79,12 +79,17 @@ test-cluster-native: install ## the same on this kernel: all but ipvs mode (root
 		$(PY) -m lab kernel-suite --proxy $(KUBE_PROXY) --mode iptables --mode nftables \
 			--backend conntrack --tcp 97 --udp 47 --no-blackhole; \
 		for mode in iptables nftables; do \
-			$(PY) -m lab rollout --proxy $(KUBE_PROXY) --mode $$mode --backend conntrack; done'
+			$(PY) -m lab rollout --proxy $(KUBE_PROXY) --mode $$mode --backend conntrack; done; \
+		$(PY) -m lab watch --proxy $(KUBE_PROXY) --backend conntrack all'
 	@$(PY) -m pytest -m cluster tests/cluster
 
 test-cluster-kernel: install ## the same in the VM: ipvs mode and probes (root, Go)
-	@$(PY) -m lab with-api --skip --vm --timeout 2400 -- python -m lab kernel-suite \
-		--proxy $(KUBE_PROXY) --family 4 --backend bpf --tcp 97 --udp 47
+	@$(PY) -m lab with-api --skip --vm --timeout 3000 -- sh -ec ' \
+		python -m lab kernel-suite --proxy $(KUBE_PROXY) --family 4 --backend bpf \
+			--tcp 97 --udp 47; \
+		python -m lab rollout --proxy $(KUBE_PROXY) --mode ipvs --backend bpf; \
+		python -m lab watch --proxy $(KUBE_PROXY) --backend bpf --traced-only kube-ipvs0 \
+			ipvs-round-robin svc-no-endpoints etp-local-ipvs-wrong-source six-services-ipvs'
 
 fuzz: install ## coverage-guided fuzzing of every reader: TARGET= one of them, SECONDS_EACH=600
 	@$(PY) -m fuzz $(TARGET) --seconds $(or $(SECONDS_EACH),600)
