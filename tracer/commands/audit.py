@@ -14,7 +14,7 @@ from tracer.commands.output import SEVERITIES
     "--state",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="A state directory instead of this node.",
+    help="A state directory instead of this node, or one of its files; - is standard input.",
 )
 @click.option(
     "--cluster",

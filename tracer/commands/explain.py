@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     "--state",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="A state directory instead of this node.",
+    help="A state directory instead of this node, or one of its files; - is standard input.",
 )
 @click.option(
     "--cluster",
-    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    type=click.Path(path_type=Path, dir_okay=False, exists=True, allow_dash=True),
     metavar="FILE",
     help="The cluster's objects; else those in the state directory.",
 )

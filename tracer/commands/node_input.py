@@ -15,6 +15,7 @@ from tracer.events import EventBatch
 from tracer.node.identity import host_names, node_of, told_name
 from tracer.node.model import NodeState
 from tracer.node.state_dir import load as load_state
+from tracer.node.state_dir import require_files
 from tracer.node.state_files import write_cluster, write_state
 from tracer.plain import harmless
 
@@ -33,7 +34,12 @@ class Input(NamedTuple):
 
 
 def read(directory: Path, cluster: Path | None) -> Input:
-    """A state directory; the cluster's objects from ``cluster``, else from the directory."""
+    """A state directory that the user named; the cluster from ``cluster``, else from there."""
+    require_files(directory)
+    return _read(directory, cluster)
+
+
+def _read(directory: Path, cluster: Path | None) -> Input:
     node, existing = load_state(directory)
     places = [cluster] if cluster else [directory / name for name in _CLUSTER_FILES]
     chosen = next((place for place in places if cluster or place.exists()), None)
@@ -52,7 +58,7 @@ def collected(cluster: Path | None) -> Input:
             notes += [] if objects else [f"{why}; {why_api}"]
         for note in notes:
             click.echo(f"not collected: {harmless(note)}", err=True)
-        found = read(directory, cluster)
+        found = _read(directory, cluster)
         missing = tuple(f"not collected: {note}" for note in notes)
         return found._replace(missing=missing, cluster=objects or found.cluster)
 

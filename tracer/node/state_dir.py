@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from tracer.clock import wall_ns
 from tracer.errors import InputError
 from tracer.events import EventBatch, EventRows, Origin, no_records, stacked
 from tracer.node import (
@@ -26,27 +28,71 @@ from tracer.node.model import IPVS_DEVICE, MarkServer, NodeState, VirtualServer
 from tracer.node.nft_ruleset import NftRuleset
 from tracer.node.routing import Neighbour, PolicyRule, Route
 from tracer.node.sets import AddressSet
+from tracer.node.state_kind import name_of
 from tracer.node.xtables import XtTables
+
+NAMES = (
+    *("iptables-save.txt", "ip6tables-save.txt", "ipset-save.txt", "ipvsadm-save.txt"),
+    *("ipvsadm-conn.txt", "nft.json", "nft.txt", "addr.json", "route.json", "rule.json"),
+    *("neigh.json", "sysctl.txt", "conntrack.txt", "proxy-mode.txt"),
+    *("cluster.json", "cluster.yaml", "cluster.yml"),
+)
+"""Files of a state directory."""
 
 
 def load(path: Path, at_ns: int | None = None) -> tuple[NodeState, EventBatch]:
     """The node's state, and the connections that existed (conntrack's and IPVS').
 
     ``at_ns`` is the time to give to both; without it, when the newest file was written.
-    A file that is not there makes its part unknown, never empty.
+    A file that is not there makes its part unknown, never empty. A single file (``-`` is
+    standard input) is told by what stands in it.
     """
-    if not path.is_dir():
-        raise InputError(
-            f"{path}: no such state directory",
-            "it is a directory of files such as conntrack.txt and addr.json",
-            "make one with: viptrace state -o DIR",
-        )
-    directory = _Directory(path)
+    directory = _opened(path)
     when = directory.written_ns() if at_ns is None else at_ns
     records = _connections(directory, when)
     damaged = sum(unread.count for unread in directory.unread)
     state = _state(directory, when)
     return state, EventBatch(records, Origin.CONNTRACK, when, damaged=damaged)
+
+
+def _opened(path: Path) -> _Directory:
+    """A directory, or a file that could stand in one."""
+    if path.is_dir():
+        return _Directory(path)
+    if str(path) != "-" and not path.exists():
+        raise InputError(
+            f"{path}: no such state directory",
+            "it is a directory of files such as conntrack.txt and addr.json",
+            "make one with: viptrace state -o DIR",
+        )
+    data = _content(path)
+    name = name_of(data)
+    if not name:
+        raise InputError(
+            f"It cannot be told what {path} holds.",
+            "A state is a directory, or one of its files: " + ", ".join(NAMES[:-3]) + ".",
+            "Make one with: viptrace state -o DIR",
+        )
+    return _OneFile(path, name=name, data=data)
+
+
+def require_files(directory: Path) -> None:
+    """InputError for a directory that has none of the files: it is hardly the one meant."""
+    if directory.is_dir() and not any((directory / name).exists() for name in NAMES):
+        raise InputError(
+            f"{directory} has none of the files of a state directory.",
+            f"They are {', '.join(NAMES)}.",
+            "Make one with: viptrace state -o DIR",
+        )
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be read.", error.strerror or "", "Give another --state."
+        ) from error
 
 
 class Files(Protocol):
@@ -85,6 +131,27 @@ class _Directory:
     def written_ns(self) -> int:
         """When the newest file was written, 0 for an empty directory."""
         return max((entry.stat().st_mtime_ns for entry in self.path.iterdir()), default=0)
+
+
+@dataclass
+class _OneFile(_Directory):
+    """A single file in place of a directory."""
+
+    name: str = ""
+    """What it would be called there."""
+    data: bytes = b""
+
+    def read(self, name: str) -> tuple[bytes, Unread] | None:
+        """The one file; no other is there."""
+        if name != self.name:
+            return None
+        unread = Unread(name)
+        self.unread.append(unread)
+        return self.data, unread
+
+    def written_ns(self) -> int:
+        """When it was written; now for a pipe."""
+        return wall_ns() if str(self.path) == "-" else self.path.stat().st_mtime_ns
 
 
 def _connections(directory: _Directory, at_ns: int) -> EventRows:

@@ -128,7 +128,7 @@ def _verdict(explanation: Explanation) -> Iterator[str]:
     how = f" ({path.how})" if path.how else ""
     yield f"{path.verdict}{how}" + (f": {path.cause}" if path.cause else "")
     for reason in path.unknown:
-        yield f"  unknown because of {reason}"
+        yield f"  unknown because: {reason}"
     for choice in path.choices:
         chance = "  ?  " if choice.probability is None else f"{choice.probability:6.1%}"
         source = f", source {address.text(choice.source)}" if choice.source else ""
