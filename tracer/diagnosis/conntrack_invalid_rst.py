@@ -16,7 +16,7 @@ from tracer.diagnosis import signs
 from tracer.diagnosis.causes.tracking import INVALID_RST as CAUSE
 from tracer.diagnosis.finding import Evidence, Finding
 from tracer.diagnosis.rule import Scene
-from tracer.diagnosis.subjects import by_destination, flow_finding
+from tracer.diagnosis.subjects import by_destination, flow_finding, since_reset
 from tracer.diagnosis.wording import flow_lines
 from tracer.flow import Rows, Seen
 
@@ -38,25 +38,23 @@ class InvalidRst:
         reset &= signs.has(flows, rows, Seen.ANSWER_CLIENT)
         for group in by_destination(scene, rows[reset]):
             lines = flow_lines(scene, group.rows, "packet", "the client reset the backend itself")
-            yield (
-                flow_finding(
-                    scene,
-                    CAUSE,
-                    group.subject(scene),
-                    group.rows,
-                    confidence=0.85,
-                    summary=(
-                        f"connections to {group.name} end by resets of an address that clients "
-                        "should never see: answers were not translated back"
-                    ),
-                    evidence=(
-                        Evidence("sysctl", f"{SETTING} = {scene.node.sysctls.get(SETTING, '?')}"),
-                        *lines,
-                    ),
-                    remedy=CAUSE.steps(),
-                ),
+            finding = flow_finding(
+                scene,
+                CAUSE,
+                group.subject(scene),
                 group.rows,
+                confidence=0.85,
+                summary=(
+                    f"connections to {group.name} end by resets of an address that clients "
+                    "should never see: answers were not translated back"
+                ),
+                evidence=(
+                    Evidence("sysctl", f"{SETTING} = {scene.node.sysctls.get(SETTING, '?')}"),
+                    *lines,
+                ),
+                remedy=CAUSE.steps(),
             )
+            yield since_reset(scene, finding, group.rows), group.rows
 
     def holds(self, scene: Scene, finding: Finding) -> bool:
         """Until the setting is 1, or no connection ended so for a while."""

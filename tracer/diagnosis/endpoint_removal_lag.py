@@ -39,9 +39,7 @@ class EndpointRemovalLag:
         told = signs.has(flows, rows, signs.REFUSED | signs.HURT)
         failed = ~signs.answered(flows, rows) & (told | signs.silent(scene, rows))
         for group in by_destination(scene, rows[fresh & failed]):
-            if group.service(scene) is None:
-                continue
-            for part in by_backend(scene, group):
+            for part in by_backend(scene, _judged_now(scene, group)):
                 why = departed(scene, part)
                 if why:
                     yield _finding(scene, part, why), part.rows
@@ -55,6 +53,16 @@ class EndpointRemovalLag:
         pod = scene.cluster.pod_by_address.get(address or b"")
         runs = pod is not None and pod.phase == "Running"
         return not (runs and any(e.ip == address for e in usable))
+
+
+def _judged_now(scene: Scene, group: Group) -> Group:
+    """Those of a Service; with affinity only late ones: how other clients fare tells more."""
+    service, rows = group.service(scene), group.rows
+    if service is None:
+        rows = rows[:0]
+    elif service.affinity_seconds and not scene.final:
+        rows = rows[signs.overdue(scene.table.flows, rows, scene.now_ns)]
+    return Group(group.hit, group.virtual, group.port, rows)
 
 
 def _finding(scene: Scene, group: Group, why: str) -> Finding:

@@ -13,7 +13,6 @@ same.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 
 import numpy as np
 
@@ -22,10 +21,10 @@ from tracer.diagnosis.causes.servers import IDLE_TIMEOUT_RST as CAUSE
 from tracer.diagnosis.departures import departed
 from tracer.diagnosis.finding import Finding, Subject
 from tracer.diagnosis.rule import Scene
-from tracer.diagnosis.subjects import Group, by_backend, by_destination, flow_finding
+from tracer.diagnosis.subjects import Group, by_backend, by_destination, flow_finding, since_reset
 from tracer.diagnosis.wording import flow_lines
 from tracer.events import Protocol
-from tracer.flow import Leg, Rows, Seen
+from tracer.flow import Flows, Leg, Rows, Seen
 
 QUIET_NS = 120_000_000_000
 
@@ -41,12 +40,12 @@ class IdleTimeoutRst:
         rows = rows[flows["protocol"][rows] == Protocol.TCP]
         reset = signs.has(flows, rows, Seen.IPVS_NEW) & signs.answered(flows, rows)
         for finding, where in _reset(scene, rows[reset & _by_the_node(flows, rows)]):
-            yield _since(scene, finding, where), where
+            yield since_reset(scene, finding, where), where
         strange = rows[_strangers(flows, rows)]
         former = _former(flows, strange) if strange.size else strange
         for finding, where in _reset(scene, former[former >= 0]):
             mine = strange[np.isin(former, where)]
-            yield _since(scene, finding, mine), mine
+            yield since_reset(scene, finding, mine), mine
 
     def holds(self, scene: Scene, finding: Finding) -> bool:
         """Until no connection was reset so for a while."""
@@ -63,13 +62,7 @@ def _reset(scene: Scene, rows: Rows) -> Iterator[tuple[Finding, Rows]]:
                 yield _finding(scene, part), part.rows
 
 
-def _since(scene: Scene, finding: Finding, rows: Rows) -> Finding:
-    """The finding from when these were reset: until then the connections worked."""
-    reset_ns = scene.table.flows["last_ns"][rows]
-    return replace(finding, since_ns=int(reset_ns.min()), last_ns=int(reset_ns.max()))
-
-
-def _strangers(flows: signs.Flows, rows: Rows) -> signs.Mask:
+def _strangers(flows: Flows, rows: Rows) -> signs.Mask:
     """Reset in the name of the address they asked, untranslated, and never begun."""
     begun = Seen.SYN | Seen.SYN_TRANSLATED | Seen.TRANSLATED | Seen.IPVS_NEW
     strange = signs.has(flows, rows, Seen.MAPPED) & ~signs.has(flows, rows, begun)
@@ -77,7 +70,7 @@ def _strangers(flows: signs.Flows, rows: Rows) -> signs.Mask:
     return strange & signs.same(flows["refused_by"][rows], flows["virtual"][rows])
 
 
-def _former(flows: signs.Flows, rows: Rows) -> Rows:
+def _former(flows: Flows, rows: Rows) -> Rows:
     """The latest IPVS connection on the same ports that worked and that nobody ended; or -1."""
     old = np.flatnonzero(flows["alive"] & np.isin(flows["client_port"], flows["client_port"][rows]))
     old = old[signs.has(flows, old, Seen.IPVS_NEW) & signs.has(flows, old, Seen.ENDED)]
@@ -99,7 +92,7 @@ def _former(flows: signs.Flows, rows: Rows) -> Rows:
     return latest[which[len(old) :]]
 
 
-def _by_the_node(flows: signs.Flows, rows: Rows) -> signs.Mask:
+def _by_the_node(flows: Flows, rows: Rows) -> signs.Mask:
     """Reset in the Service's name, and not by the backend, whose packets were seen."""
     named = signs.same(flows["refused_by"][rows], flows["virtual"][rows])
     named &= ~signs.same(flows["backend"][rows], flows["virtual"][rows])

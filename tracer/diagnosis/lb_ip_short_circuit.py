@@ -19,9 +19,15 @@ from tracer.diagnosis import places, signs
 from tracer.diagnosis.causes.claims import LB_SHORT_CIRCUIT as CAUSE
 from tracer.diagnosis.finding import Evidence, Finding
 from tracer.diagnosis.rule import Scene
-from tracer.diagnosis.subjects import Group, answered_since, by_destination, flow_finding
+from tracer.diagnosis.subjects import (
+    Group,
+    answered_since,
+    by_destination,
+    flow_finding,
+    since_reset,
+)
 from tracer.diagnosis.wording import flow_lines, plain, service_word
-from tracer.flow import Leg, Rows, Seen
+from tracer.flow import Flows, Leg, Rows, Seen
 
 QUIET_NS = 60_000_000_000
 LEAST, SOON_PACKETS = 3, 4
@@ -48,14 +54,14 @@ class LbShortCircuit:
             ]
             mine = everything[signs.among(flows["client"][everything], frozenset(inside))]
             if len(mine) >= LEAST and _cut(flows, mine).all():
-                yield _finding(scene, group), group.rows
+                yield since_reset(scene, _finding(scene, group), group.rows), group.rows
 
     def holds(self, scene: Scene, finding: Finding) -> bool:
         """Until such a connection goes well, or none was made for a while."""
         return not answered_since(scene, finding, QUIET_NS)
 
 
-def _cut(flows: signs.Flows, rows: Rows) -> signs.Mask:
+def _cut(flows: Flows, rows: Rows) -> signs.Mask:
     """Reset by the backend itself, after hardly an answer."""
     own = signs.same(flows["refused_by"][rows], flows["backend"][rows])
     few = flows["leg_packets"][rows, Leg.CLIENT_IN] <= SOON_PACKETS

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
 from tracer.address import endpoint, packed_at
 from tracer.cluster.model import Endpoint, Service, ServiceKind
@@ -76,24 +77,30 @@ def by_destination(scene: Scene, rows: Rows) -> Iterator[Group]:
             np.where(numbers < 0, flows["virtual_port"][rows], 0).astype(np.uint64),
         )
     )
-    _, inverse = np.unique(key, axis=0, return_inverse=True)
-    for number in range(int(inverse.max()) + 1):
-        group = rows[inverse.reshape(-1) == number]
+    virtual, port = flows["virtual"], flows["virtual_port"]
+    for group in _alike(rows, key):
         first = int(group[0])
         service = int(flows["service"][first])
         hit = scene.enricher.hit(service) if service >= 0 else None
-        virtual = packed_at(flows["virtual"], first)
-        yield Group(hit, virtual, int(flows["virtual_port"][first]), group)
+        yield Group(hit, packed_at(virtual, first), int(port[first]), group)
+
+
+def _alike(rows: Rows, key: npt.NDArray[np.uint64]) -> Iterator[Rows]:
+    """At least one row, in groups with equal words, by these words; in their order within one."""
+    order = np.lexsort(key.T[::-1])
+    ordered = key[order]
+    changes = (ordered[1:] != ordered[:-1]).any(axis=1)
+    return iter(np.split(rows[order], np.flatnonzero(changes) + 1))
 
 
 def by_backend(scene: Scene, group: Group) -> Iterator[Group]:
     """The same group in parts, one for each backend that was chosen."""
+    if not group.rows.size:
+        return
     flows = scene.table.flows
     ports = flows["backend_port"][group.rows].astype(np.uint64)
     key = np.column_stack((flows["backend"][group.rows], ports))
-    _, inverse = np.unique(key, axis=0, return_inverse=True)
-    for number in range(int(inverse.max()) + 1):
-        rows = group.rows[inverse.reshape(-1) == number]
+    for rows in _alike(group.rows, key):
         yield Group(group.hit, group.virtual, group.port, rows)
 
 
@@ -161,6 +168,12 @@ def flow_finding(
         count=len(rows),
         last_ns=int(flows["last_ns"][rows].max()),
     )
+
+
+def since_reset(scene: Scene, finding: Finding, rows: Rows) -> Finding:
+    """The same from when these were reset: until then the connections worked."""
+    reset_ns = scene.table.flows["last_ns"][rows]
+    return replace(finding, since_ns=int(reset_ns.min()), last_ns=int(reset_ns.max()))
 
 
 def answered_since(scene: Scene, finding: Finding, quiet_ns: int = 0) -> bool:

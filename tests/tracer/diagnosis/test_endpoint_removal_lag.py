@@ -115,6 +115,9 @@ def test_a_cluster_without_slices_proves_nothing():
 def test_affinity_is_mentioned():
     story = Story(cluster(service(affinity_seconds=10800), endpoints=[HERE]), node_state())
     story.tell(*refused(1))
+    assert story.causes == ["refused-by-backend"]  # until it is clear how others fare
+    story.wait(3)
+    assert story.only.cause == CAUSE
     assert "keeps a client on its backend for 10800 s" in words(story.only)
 
 
