@@ -67,7 +67,9 @@ CONNECTION_SCENARIOS: tuple[Scenario, ...] = (
         cluster="default",
         mode="nftables",
         node="worker-1",
-        traffic=(Traffic("shell", ASKS_THRICE, RESET, meanwhile=answered_outside("echo-1", 8080)),),
+        traffic=(
+            Traffic("shell", ASKS_THRICE, RESET, meanwhile=answered_outside("echo-1", 8080, 2)),
+        ),
         findings=("conntrack-invalid-rst",),
         change=HERE_ONLY,
         fault=synced("nftables", HERE_ONLY),
@@ -76,7 +78,7 @@ CONNECTION_SCENARIOS: tuple[Scenario, ...] = (
             Traffic(
                 "shell",
                 ASKS_THRICE,
-                meanwhile=answered_outside("echo-1", 8080),
+                meanwhile=answered_outside("echo-1", 8080, 2),
             ),
         ),
     ),

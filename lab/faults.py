@@ -56,11 +56,11 @@ def pinged(source: str, ip: str) -> Fault:
     return work
 
 
-def answered_outside(pod: str, port: int) -> Fault:
-    """The pod answers once outside the connection's window."""
+def answered_outside(pod: str, port: int, question: int) -> Fault:
+    """The pod answers that question, counted from 1, outside the connection's window as well."""
 
     def work(topology: Topology) -> None:
-        call(topology.namespace(pod), answer_outside_the_window, port)
+        call(topology.namespace(pod), answer_outside_the_window, port, question)
 
     return work
 

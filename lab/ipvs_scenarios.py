@@ -26,6 +26,7 @@ IPVS_SCENARIOS: tuple[Scenario, ...] = (
         node="worker-1",
         traffic=(Traffic("shell", Load(GATEWAY, 443, tcp=2), REFUSED, translated=False),),
         findings=("ipvs-external-ip-blackhole-any-ip",),
+        from_packets=("vip-port-not-served",),
         change=TAKEN,
         fault=both(
             synced("ipvs", TAKEN),
@@ -88,7 +89,9 @@ IPVS_SCENARIOS: tuple[Scenario, ...] = (
         cluster="default",
         mode="ipvs",
         node="worker-1",
-        traffic=(Traffic("worker-1", Load(VIP, 80, tcp=1, timeout_s=8), TIMEOUT),),
+        traffic=(
+            Traffic("worker-1", Load(VIP, 80, tcp=1, timeout_s=8), TIMEOUT, sent_on=False),
+        ),
         findings=("vip-chosen-as-node-address",),
         change=REMOTE_ONLY,
         fault=both(

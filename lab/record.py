@@ -83,6 +83,7 @@ def _recorded(scenario: Scenario, topology: Topology, folder: Path, backend: str
         "node": scenario.node,
         "proxy": topology.proxies.name,
         "kernel": platform.release(),
+        "backend": events.backend if events else "",
         "translations": scenario.connections,
         "visible_in_packets": _connections(
             item for item in scenario.traffic if item.translated and item.sent_on

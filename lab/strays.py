@@ -25,8 +25,8 @@ def ping(ip: str, count: int) -> None:
             time.sleep(0.5)
 
 
-def answer_outside_the_window(port: int) -> None:
-    """Wait in a pod for data to its port, and answer it once with a sequence number far ahead.
+def answer_outside_the_window(port: int, question: int) -> None:
+    """Wait in a pod for the n-th data to its port, and answer it with a sequence number far ahead.
 
     It acknowledges the data, so that a reset in answer to it hits the connection.
     """
@@ -38,7 +38,8 @@ def answer_outside_the_window(port: int) -> None:
         while True:
             packet = ear.recv(65535)[ETHERNET_BYTES:]
             asked = _data_to(packet, port)
-            if asked is not None:
+            question -= asked is not None
+            if asked is not None and question == 0:
                 client, answer = asked
                 mouth.sendto(answer, (socket.inet_ntoa(client), 0))
                 return
