@@ -39,7 +39,7 @@ PROCESSOR = "-cpu max,-avx2"
 """QEMU 7.2 computes a gather of AVX2 wrongly, and NumPy's ``argsort`` is built on it: a quarter
 of the sorts of a few hundred keys came out unsorted in the guest."""
 CACHED = (
-    *(CHECKOUT, Path(sys.base_prefix), Path("/usr/bin"), Path("/usr/sbin")),
+    *(CHECKOUT, Path(sys.prefix), Path(sys.base_prefix), Path("/usr/bin"), Path("/usr/sbin")),
     Path("/usr/lib/x86_64-linux-gnu"),
 )
 NETWORK = (
