@@ -14,8 +14,8 @@ from tracer.recording import Header, is_recording
 from tracer.recording.header import HEAD_BYTES
 from tracer.sources import Source
 from tracer.sources.capture import CaptureSource
+from tracer.sources.changed import ChangedSource, earlier
 from tracer.sources.recording import RecordingParts, RecordingSource
-from tracer.sources.shifted import ShiftedSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,5 +90,5 @@ def _opened(
         sources.append(CaptureSource(plain, keeps_bytes=keep_bytes, ahead_ns=own))
     for parts, shift_ns in zip(runs, ahead_ns[len(plain) :], strict=True):
         source: Source = parts[0] if len(parts) == 1 else RecordingParts(parts)
-        sources.append(ShiftedSource(source, shift_ns) if shift_ns else source)
+        sources.append(ChangedSource(source, earlier(shift_ns)) if shift_ns else source)
     return Captures(tuple(paths), tuple(recordings), tuple(sources), tuple(clocks))

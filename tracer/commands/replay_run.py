@@ -30,11 +30,10 @@ from tracer.sinks.report import ReportSink
 from tracer.sinks.report_html import html
 from tracer.sinks.report_markdown import markdown
 from tracer.sources import Problem, Source
+from tracer.sources.changed import ChangedSource, earlier, fit_for_strangers
 from tracer.sources.events_file import EventsSource
-from tracer.sources.hidden import HiddenSource
 from tracer.sources.merge import MergedSource
 from tracer.sources.paced import Paced
-from tracer.sources.shifted import ShiftedSource
 from tracer.tempo import Tempo
 
 HTML_SUFFIXES = (".html", ".htm")
@@ -122,7 +121,7 @@ def prepared(
     if not quiet:
         _say_what_was_found(request, cluster_file, state, sets)
     privacy = request.privacy
-    start = _Primed(HiddenSource(_source(captures, sets, tempo), privacy))
+    start = _Primed(ChangedSource(_source(captures, sets, tempo), fit_for_strangers(privacy)))
     cluster = load_cluster(cluster_file) if cluster_file else Cluster()
     pipeline = _pipeline(captures.header, sets)
 
@@ -218,7 +217,7 @@ def _source(captures: Captures, sets: list[_FileSet], tempo: Tempo | None) -> So
             texts = files.events.with_name("texts.json")
             events = EventsSource(files.events, texts if texts.is_file() else None)
             shift_ns = ahead_ns.get(str(files.capture), 0)
-            sources.append(ShiftedSource(events, shift_ns) if shift_ns else events)
+            sources.append(ChangedSource(events, earlier(shift_ns)) if shift_ns else events)
     source = sources[0] if len(sources) == 1 else MergedSource(sources)
     return Paced(source, tempo) if tempo else source
 

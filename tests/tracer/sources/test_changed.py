@@ -17,7 +17,7 @@ from tracer.commands.captures import open_captures
 from tracer.commands.clock_option import ClockChoice
 from tracer.events import EventBatch
 from tracer.recording import StateAt
-from tracer.sources.shifted import ShiftedSource
+from tracer.sources.changed import ChangedSource, earlier
 
 SECOND = 10**9
 CLIENT = f"{story.CLIENT}:4000"
@@ -50,7 +50,10 @@ def recorded(path, later: float = 0.0):
 
 def test_records_times_and_states_are_earlier(tmp_path):
     path = recorded(tmp_path / "run.pcapng", later=7.0)
-    plain, shifted = items_of(opened(path)), items_of(ShiftedSource(opened(path), 7 * SECOND))
+    plain, shifted = (
+        items_of(opened(path)),
+        items_of(ChangedSource(opened(path), earlier(7 * SECOND))),
+    )
     assert len(plain) == len(shifted) >= 4
     for before, after in zip(plain, shifted, strict=True):
         if isinstance(before, StateAt):
@@ -68,6 +71,6 @@ def test_recordings_of_two_nodes_have_two_clocks(tmp_path):
     captures = open_captures(paths, choice=ClockChoice())
     ahead = {clock.files[0]: clock.ahead_ns for clock in captures.clocks}
     assert ahead == {str(paths[0]): 0, str(paths[1]): 7 * SECOND}
-    assert sum(isinstance(source, ShiftedSource) for source in captures.sources) == 1
+    assert sum(isinstance(source, ChangedSource) for source in captures.sources) == 1
     for source in captures.sources:
         source.close()
