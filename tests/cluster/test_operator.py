@@ -112,6 +112,15 @@ def test_the_manifests_are_taken_as_they_are(cluster):
     assert "created" in cluster.kubectl("apply", "--dry-run=server", "-f", "-", text=pod)
 
 
+def test_the_components_are_taken_too(cluster, tmp_path):
+    deploy = Path(shutil.copytree(ROOT / "deploy", tmp_path / "deploy"))
+    with (deploy / "kustomization.yaml").open("a") as file:
+        file.write("components: [events, perfmon]\n")
+    said = cluster.kubectl("apply", "-k", str(deploy), "--dry-run=server")
+    assert "daemonset.apps/viptrace configured" in said
+    assert "clusterrole.rbac.authorization.k8s.io/viptrace-events created" in said
+
+
 def test_the_account_reads_four_kinds_and_nothing_else(cluster):
     kinds = ("nodes", "services", "pods", "endpointslices.discovery.k8s.io")
     assert cluster.rights() == dict.fromkeys(kinds, "get list watch")
