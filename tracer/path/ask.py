@@ -87,7 +87,7 @@ def placed(walker: Walker, cluster: Cluster, packet: Packet, sender: str = "") -
     if kind == "local":
         return packet
     if kind == "iface" and name:
-        return replace(packet, incoming=name)
+        return replace(packet, incoming=_interface(walker.ground.state, name))
     if kind == "pod" and name:
         pods = {pod.key: pod for pod in cluster.pods}
         family = (
@@ -111,6 +111,18 @@ def placed(walker: Walker, cluster: Cluster, packet: Packet, sender: str = "") -
     if walker.ground.kind_of(packet.src) == "local":
         return packet
     return replace(packet, incoming=_device_to(walker, packet.src))
+
+
+def _interface(state: NodeState, name: str) -> str:
+    """The name, as far as it cannot be a mistake."""
+    known = {*state.interfaces.values(), *(one.interface for one in state.addresses)}
+    if known and name not in known:
+        raise InputError(
+            f"There is no interface {name} on this node.",
+            f"It has {', '.join(sorted(known))}.",
+            "Name one of them: --from iface:NAME",
+        )
+    return name
 
 
 def _with_source(walker: Walker, packet: Packet) -> Packet:

@@ -83,7 +83,7 @@ def test_a_process_that_leaves_its_source_to_the_kernel(target, source):
     assert (sent.src, sent.incoming) == (address.parse(source), "")
 
 
-@pytest.mark.parametrize("sender", ["pod:shop/none", "elsewhere", "iface:"])
+@pytest.mark.parametrize("sender", ["pod:shop/none", "elsewhere", "iface:", "iface:eth9"])
 def test_a_sender_that_is_not_known(sender):
     with pytest.raises(InputError):
         asked(sender)
