@@ -35,7 +35,7 @@ LAYERS = (
     ("tracer.tuples", "tracer.cells", "tracer.packets", "tracer.cluster"),
     (
         *("tracer.flows", "tracer.enrich", "tracer.orders", "tracer.departed"),
-        *("tracer.tunnel_cells", "tracer.capture_file", "tracer.node"),
+        *("tracer.tunnel_cells", "tracer.rate_cells", "tracer.capture_file", "tracer.node"),
     ),
     ("tracer.pairing", "tracer.recording", "tracer.path", "tracer.drift", "tracer.server_turns"),
     ("tracer.columns", "tracer.filters", "tracer.lag"),

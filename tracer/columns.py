@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tracer import cells, orders, tunnel_cells
+from tracer import cells, orders, rate_cells, tunnel_cells
 from tracer.cells import Order, Texts, Values
 
 
@@ -163,6 +163,15 @@ COLUMNS: tuple[Column, ...] = (
         right=True,
     ),
     Column(
+        "rate",
+        "Pkt/s",
+        "Packets a second in both directions, on average over the time it was seen",
+        width=6,
+        text=rate_cells.texts,
+        key=rate_cells.keys,
+        right=True,
+    ),
+    Column(
         "retransmits",
         "Retr",
         "How often the request was repeated",
@@ -267,6 +276,7 @@ SCREEN_COLUMNS = tuple(
         "kind",
         "protocol",
         "packets",
+        "rate",
         "retransmits",
         "age",
         "idle",

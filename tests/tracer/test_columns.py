@@ -113,3 +113,13 @@ def test_spans_and_counts_in_few_characters():
         "4.5M",
         "6.7G",
     ]
+
+
+def test_a_rate_is_of_both_directions_over_the_time_it_was_seen():
+    flows = np.zeros(5, dtype=FLOW)
+    flows["first_ns"] = 1_000_000_000
+    flows["last_ns"] = flows["first_ns"] + np.array([2_000_000_000, 10**9, 10**6, 999_999, 10**9])
+    flows["packets"] = [(3, 2), (20_000, 4_000), (1, 1), (5, 5), (0, 0)]
+    column = BY_NAME["rate"]
+    assert column.text(flows, None) == ["2.5", "24.0k", "2000", "", ""]
+    assert column.key(flows, None).tolist() == [2500, 24_000_000, 2_000_000, 0, 0]
