@@ -21,7 +21,7 @@ from tracer.cluster.model import (
     ServiceKind,
     ServicePort,
 )
-from tracer.flow import Rows
+from tracer.flow import Flows, Rows
 from tracer.names import Names
 from tracer.node.model import NodeState
 
@@ -74,7 +74,7 @@ class Enricher:
         if changed:
             self._build()
 
-    def annotate(self, flows: npt.NDArray[np.void], rows: Rows) -> None:
+    def annotate(self, flows: Flows, rows: Rows) -> None:
         """Write service, names and generation into these rows of an array of dtype ``FLOW``."""
         protocols = flows["protocol"][rows]
         flows["service"][rows] = self.services_of(

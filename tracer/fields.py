@@ -44,12 +44,23 @@ class Fields:
     def __getitem__(self, key: str, /) -> Array: ...
     @overload
     def __getitem__(self, key: slice, /) -> Fields: ...
-    def __getitem__(self, key: str | slice, /) -> Array | Fields:
-        """A field, or some rows in a row that share its memory."""
+    @overload
+    def __getitem__(self, key: int | np.integer, /) -> np.void: ...
+    @overload
+    def __getitem__(self, key: Chosen, /) -> npt.NDArray[np.void]: ...
+    def __getitem__(
+        self, key: str | slice | int | np.integer | Chosen, /
+    ) -> Array | Fields | np.void:
+        """A field; some rows in a row that share its memory; or a copy of one row, or of any."""
+        if isinstance(key, str):
+            found = self._found(key)
+            return self._zeros(key) if found is None else found
         if isinstance(key, slice):
             return self._part(key)
-        found = self._found(key)
-        return self._zeros(key) if found is None else found
+        if isinstance(key, np.ndarray):
+            return self.rows(key).structured()
+        row: np.void = self.rows(np.array([key])).structured()[0]
+        return row
 
     def __setitem__(self, name: str, values: Array | int, /) -> None:
         """Write a whole field."""
@@ -67,14 +78,23 @@ class Fields:
         made._source, made._chosen = self, chosen
         return made
 
-    def put(self, rows: Chosen, values: npt.NDArray[np.void]) -> None:
-        """Write whole rows of the structured type."""
+    def put(self, rows: Chosen, values: npt.NDArray[np.void] | Fields) -> None:
+        """Write whole rows."""
         for name in self._layout.names or ():
             if name not in self._arrays and not values[name].any():
                 continue
             if name not in self._arrays:
                 self[name] = 0
             self._arrays[name][rows] = values[name]
+
+    def grown(self, count: int) -> Fields:
+        """A copy with room for so many rows; the new ones are 0."""
+        made = Fields(self._layout, count)
+        for name in self._layout.names or ():
+            kind, shape = _kind(self._layout, name)
+            array = made._arrays[name] = np.zeros((count, *shape), dtype=kind)
+            array[: self._count] = self[name]
+        return made
 
     def structured(self) -> npt.NDArray[np.void]:
         """A copy as one array of the structured type."""

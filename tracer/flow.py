@@ -12,6 +12,8 @@ from enum import IntEnum, IntFlag
 import numpy as np
 import numpy.typing as npt
 
+from tracer.fields import Fields
+
 
 class Leg(IntEnum):
     """Which of a flow's four tuples was seen."""
@@ -172,6 +174,11 @@ FLOW = np.dtype(
         ("alive", "?"),
     ]
 )
+
+FlowRows = npt.NDArray[np.void]
+"""Shape (n,), dtype ``FLOW``."""
+Flows = FlowRows | Fields
+"""The same, or field by field, as a FlowTable has them."""
 
 Rows = npt.NDArray[np.intp]
 """Row numbers of a FlowTable: stable while the row is alive, reused later under another id."""

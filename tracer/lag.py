@@ -17,7 +17,7 @@ import numpy.typing as npt
 from tracer.cluster.lookup import KeyTable, rest, rest_of
 from tracer.cluster.model import AHEAD_NS, ClusterChange, EndpointKey, Turn, endpoint_key
 from tracer.enrich import Enricher
-from tracer.flow import Rows, Seen
+from tracer.flow import Flows, Rows, Seen
 from tracer.server_turns import ServerTurns
 
 _SERVICE_SHIFT = 32
@@ -58,7 +58,7 @@ class ServiceLag:
 
 
 def lags(
-    flows: npt.NDArray[np.void],
+    flows: Flows,
     rows: Rows,
     enricher: Enricher,
     changes: Iterable[ClusterChange],
@@ -128,7 +128,7 @@ def _spans(changes: Iterable[ClusterChange]) -> dict[EndpointKey, Turns]:
 
 
 def _starts(
-    flows: npt.NDArray[np.void],
+    flows: Flows,
     rows: Rows,
     enricher: Enricher,
     keys: Mapping[EndpointKey, int],

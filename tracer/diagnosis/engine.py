@@ -21,7 +21,7 @@ from tracer.diagnosis.causes import CAUSES_BY_ID
 from tracer.diagnosis.finding import Finding
 from tracer.diagnosis.ledger import Changes, Ledger
 from tracer.diagnosis.rule import Destination, FlowRule, Rules, Scene
-from tracer.flow import Rows, Seen
+from tracer.flow import Flows, Rows, Seen
 from tracer.index import ascending
 
 __all__ = ["Changes", "Diagnosis"]
@@ -47,6 +47,8 @@ class Diagnosis:
         self.ledger = ledger or Ledger()
         self._by_name = {rule.name: rule for rule in rules.flow}
         self._answered: dict[Destination, int] = {}
+        self._looked_at: set[Destination] = set()
+        """Destinations whose former answers have been looked for."""
         self._heard_on: frozenset[int] = frozenset()
         self._heard_replies = False
         self._cluster_known = False
@@ -99,7 +101,7 @@ class Diagnosis:
         self._cluster_known = bool(scene.cluster.services or scene.cluster.nodes)
         flows["judged"][again] = 0
 
-    def _open_questions(self, flows: signs.Flows) -> signs.Mask:
+    def _open_questions(self, flows: Flows) -> signs.Mask:
         """Rows without an answer, delivered here or dropped, that no named cause explains."""
         seen = flows["seen"]
         silent = (seen & np.uint32(signs.SPOKE)) == 0
@@ -114,6 +116,7 @@ class Diagnosis:
             flows["judged"][pending] = signs.evidence_state(flows, pending, scene.now_ns)
             self._note_answers(scene, pending)
             self._judge(self._informed(scene), pending)
+            self._look_back(scene)
 
     def _pending(self, scene: Scene, rows: Rows) -> Rows:
         flows = scene.table.flows
@@ -167,19 +170,31 @@ class Diagnosis:
             self._heard_on, self._heard_replies = heard_on, heard_replies
             flows["judged"][self._open_questions(flows)] = 0
         watched = self._watched()
+        self._answered = {key: value for key, value in self._answered.items() if key in watched}
+        self._remember_answers(flows, rows, watched)
+
+    def _look_back(self, scene: Scene) -> None:
+        """Remember answers that came before their destination had a finding, too.
+
+        Otherwise it would hang on the size of batches whether they cure it.
+        """
+        watched = self._watched()
+        new, self._looked_at = watched - self._looked_at, watched
+        if new:
+            self._remember_answers(scene.table.flows, scene.table.alive(), new)
+
+    def _remember_answers(self, flows: Flows, rows: Rows, watched: set[Destination]) -> None:
+        """When the latest of these rows that was answered began, for each destination."""
         if not watched:
-            self._answered = {}
             return
         lows = column(packed for _, packed, _ in watched)[:, 1]
         rows = rows[np.isin(flows["virtual"][rows, 1], lows)]
         rows = rows[signs.answered(flows, rows)]
-        kept = {key: value for key, value in self._answered.items() if key in watched}
         for row in _latest_by_destination(flows, rows):
             key = _destination(flows, int(row))
             if key in watched:
                 began = int(signs.started(flows, np.array([row]))[0])
-                kept[key] = max(began, kept.get(key, 0))
-        self._answered = kept
+                self._answered[key] = max(began, self._answered.get(key, 0))
 
     def _watched(self) -> set[Destination]:
         examples = (finding.subject.flow for finding in self.ledger.open_from_flows())
@@ -205,7 +220,7 @@ class Diagnosis:
         self.ledger.close_cured(holds, scene.now_ns)
 
 
-def _destination(flows: signs.Flows, row: int) -> Destination:
+def _destination(flows: Flows, row: int) -> Destination:
     return (
         int(flows["protocol"][row]),
         packed_at(flows["virtual"], row),
@@ -213,7 +228,7 @@ def _destination(flows: signs.Flows, row: int) -> Destination:
     )
 
 
-def _latest_by_destination(flows: signs.Flows, rows: Rows) -> Rows:
+def _latest_by_destination(flows: Flows, rows: Rows) -> Rows:
     """Of the rows with one destination, the one that began last."""
     rows = rows[np.argsort(signs.started(flows, rows), kind="stable")][::-1]
     if not rows.size:

@@ -27,7 +27,7 @@ from tracer.diagnosis.subjects import (
     flow_finding,
 )
 from tracer.diagnosis.wording import drop_text, flow_lines
-from tracer.flow import Leg, Rows, Seen
+from tracer.flow import Flows, Leg, Rows, Seen
 
 QUIET_NS = 30_000_000_000
 
@@ -52,7 +52,7 @@ class HairpinNoMasquerade:
         return not answered_since(scene, finding, QUIET_NS)
 
 
-def _over_a_bridge(flows: signs.Flows, rows: Rows) -> signs.Mask:
+def _over_a_bridge(flows: Flows, rows: Rows) -> signs.Mask:
     """Read from packets alone, and not sent back by the interface it came in by: a bridge's."""
     sent, back = (flows["leg_ifindex"][rows, leg] for leg in (Leg.CLIENT_OUT, Leg.BACKEND_OUT))
     return np.asarray(signs.has(flows, rows, Seen.PAIRED) & (sent != back))

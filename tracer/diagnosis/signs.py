@@ -8,10 +8,9 @@ import numpy.typing as npt
 from tracer.address import AddressColumn, column
 from tracer.diagnosis.rule import Scene
 from tracer.events import Protocol
-from tracer.flow import Leg, Rows, Seen
+from tracer.flow import Flows, Leg, Rows, Seen
 
 Mask = npt.NDArray[np.bool_]
-Flows = npt.NDArray[np.void]
 SeenColumn = npt.NDArray[np.uint32]
 """Bits of ``Seen``, a row each."""
 

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tracer.events import Flag, Hook, Protocol, Records, TcpFlag, picked
-from tracer.flow import Leg, Rows, Seen
+from tracer.flow import Flows, Leg, Rows, Seen
 from tracer.flows.mappings import before
 from tracer.flows.rows import Scopes, create
 from tracer.flows.sizes import note_too_big, too_big
@@ -118,9 +118,7 @@ def _witness(store: FlowStore, records: Records, rows: Rows, legs: Legs) -> None
     np.bitwise_or.at(flows["seen"], rows[existing], np.uint32(Seen.EXISTING))
 
 
-def _note_refusals(
-    flows: npt.NDArray[np.void], records: Records, rows: Rows, forward: Mask
-) -> None:
+def _note_refusals(flows: Flows, records: Records, rows: Rows, forward: Mask) -> None:
     """Who refused and how: the address that answers is the refused packet's destination."""
     icmp = (records["hook"] == Hook.ICMP_SENT) & forward
     flows["refusal"][rows[icmp]] = records["detail"][icmp]
@@ -129,7 +127,7 @@ def _note_refusals(
     flows["refused_by"][rows[unknown]] = records["dst"][unknown]
 
 
-def _note_drops(flows: npt.NDArray[np.void], records: Records, rows: Rows) -> None:
+def _note_drops(flows: Flows, records: Records, rows: Rows) -> None:
     """Reason, place and namespace of the last drop of each flow."""
     dropped = records["hook"] == Hook.DROP
     where = rows[dropped]

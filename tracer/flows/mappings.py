@@ -6,7 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tracer.events import Flag, Hook, Records, membership, picked
-from tracer.flow import FLOW, Engine, Leg, Rows, Seen
+from tracer.fields import Fields
+from tracer.flow import FLOW, Engine, Flows, Leg, Rows, Seen
 from tracer.flows.former import ENDS, MAPPED, NOBODYS, belongs_to_earlier_life, own_ends, owners
 from tracer.flows.lives import cuts, lives
 from tracer.flows.store import FlowStore
@@ -117,7 +118,7 @@ def _create(store: FlowStore, records: Records, scopes: npt.NDArray[np.uint32]) 
     keys = store.client_keys(before(records, scopes))
     first, inverse = distinct(keys)
     chosen, scope = picked(records, first), scopes[first]
-    rows = np.zeros(len(chosen), dtype=FLOW)
+    rows = Fields(FLOW, len(chosen))
     rows["first_ns"] = rows["last_ns"] = chosen["time_ns"]
     rows["client"], rows["virtual"] = chosen["src"], chosen["dst"]
     rows["client_port"], rows["virtual_port"] = chosen["src_port"], chosen["dst_port"]
@@ -158,9 +159,7 @@ def complete(store: FlowStore, records: Records, rows: Rows) -> None:
     store.bind_backend(where)
 
 
-def _after_differs(
-    flows: npt.NDArray[np.void], rows: Rows, records: Records
-) -> npt.NDArray[np.bool_]:
+def _after_differs(flows: Flows, rows: Rows, records: Records) -> npt.NDArray[np.bool_]:
     return (
         (flows["source"][rows] != records["nat_src"]).any(axis=1)
         | (flows["backend"][rows] != records["nat_dst"]).any(axis=1)
@@ -169,7 +168,7 @@ def _after_differs(
     )
 
 
-def _translated(flows: npt.NDArray[np.void], rows: Rows) -> npt.NDArray[np.bool_]:
+def _translated(flows: Flows, rows: Rows) -> npt.NDArray[np.bool_]:
     return (
         (flows["source"][rows] != flows["client"][rows]).any(axis=1)
         | (flows["backend"][rows] != flows["virtual"][rows]).any(axis=1)
@@ -225,7 +224,7 @@ def _witness(store: FlowStore, records: Records, rows: Rows, source: Seen) -> No
     _end(flows, records, rows)
 
 
-def _attribute(flows: npt.NDArray[np.void], records: Records, rows: Rows) -> None:
+def _attribute(flows: Flows, records: Records, rows: Rows) -> None:
     """Which engine chose the mapping, where the record tells.
 
     IPVS rewrites the reply tuple without setting conntrack's DST_NAT bit
@@ -243,7 +242,7 @@ def _attribute(flows: npt.NDArray[np.void], records: Records, rows: Rows) -> Non
         flows["engine"][rows[chosen]] = engine
 
 
-def _end(flows: npt.NDArray[np.void], records: Records, rows: Rows) -> None:
+def _end(flows: Flows, records: Records, rows: Rows) -> None:
     """Ends, with the kernel's own counters where accounting is on."""
     mapped = (flows["seen"][rows] & np.uint32(Seen.MAPPED)) != 0
     ends = (records["hook"] == Hook.CT_END) | ((records["hook"] == Hook.IPVS_END) & ~mapped)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from tracer.fields import Fields
 from tracer.flow import FLOW, Rows
 from tracer.flows.store import FlowStore
 from tracer.index import Keys, distinct
@@ -23,16 +24,14 @@ def create(
     """
     first, inverse = distinct(keys)
     rest = tuples.rest[first]
-    rows = np.zeros(len(first), dtype=FLOW)
-    rows["client"] = rows["source"] = tuples.src[first]
-    rows["virtual"] = rows["backend"] = tuples.dst[first]
+    rows = Fields(FLOW, len(first))
+    src, dst = tuples.src[first], tuples.dst[first]
+    rows["client"], rows["source"], rows["virtual"], rows["backend"] = src, src, dst, dst
     rows["client_port"] = rows["source_port"] = rest >> np.uint64(16) & np.uint64(0xFFFF)
     rows["virtual_port"] = rows["backend_port"] = rest & np.uint64(0xFFFF)
     rows["protocol"] = rest >> np.uint64(32) & np.uint64(0xFF)
     rows["netns"] = scopes[first]
-    mapped = (rows["virtual"].view("<u8").reshape(-1, 2)[:, 0] == 0) & (
-        rows["virtual"][:, 1] & np.uint64(0xFFFFFFFF) == np.uint64(0xFFFF0000)
-    )
+    mapped = (dst[:, 0] == 0) & (dst[:, 1] & np.uint64(0xFFFFFFFF) == np.uint64(0xFFFF0000))
     rows["family"] = np.where(mapped, 2, 10)
     rows["first_ns"] = rows["last_ns"] = times[first]
     rows["service"] = -1

@@ -12,12 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from tracer.events import Flag, Protocol, Records, TcpFlag
-from tracer.flow import Leg, Rows, Seen
+from tracer.flow import Flows, Leg, Rows, Seen
 from tracer.flows.store import FlowStore, Legs
 from tracer.index import Groups, Keys
 
 Mask = npt.NDArray[np.bool_]
-Flows = npt.NDArray[np.void]
 Times = npt.NDArray[np.int64]
 Marks = npt.NDArray[np.uint8]
 

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tracer.events import Protocol, Records
-from tracer.flow import Rows, Seen
+from tracer.flow import Flows, Rows, Seen
 
 AGAIN_NS = 2_000_000_000
 """A sender that hears of it sends smaller packets at once; later ones it did not hear of."""
@@ -22,7 +22,7 @@ def too_big(records: Records) -> npt.NDArray[np.bool_]:
     return np.asarray(fits)
 
 
-def note_too_big(flows: npt.NDArray[np.void], rows: Rows, times: npt.NDArray[np.int64]) -> None:
+def note_too_big(flows: Flows, rows: Rows, times: npt.NDArray[np.int64]) -> None:
     """Remember the first such message of each flow, and that there was a later one."""
     unset = rows[flows["too_big_ns"][rows] == 0]
     flows["too_big_ns"][unset] = np.iinfo(np.int64).max

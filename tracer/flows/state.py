@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tracer.events import Protocol
-from tracer.flow import Rows, Seen, State
+from tracer.flow import Flows, Rows, Seen, State
 
 ANSWER = Seen.ANSWER_BACKEND | Seen.ANSWER_CLIENT | Seen.REPLIED
 REFUSAL = Seen.RST_BEFORE_ANSWER | Seen.ICMP_REFUSED | Seen.NO_DESTINATION
@@ -18,7 +18,7 @@ def _any(seen: npt.NDArray[np.uint32], bits: Seen) -> npt.NDArray[np.bool_]:
     return (seen & np.uint32(bits)) != 0
 
 
-def settle(flows: npt.NDArray[np.void], rows: Rows) -> None:
+def settle(flows: Flows, rows: Rows) -> None:
     """Derive ``state`` of these rows from their ``seen`` bits; later lines win.
 
     A refusal counts only if nothing answered: retries and half-translated answers

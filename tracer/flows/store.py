@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from tracer.fields import Fields
 from tracer.flow import FLOW, Leg, Rows
 from tracer.flows.tunnels import Tunnels
 from tracer.index import HashIndex, Keys
@@ -12,15 +13,12 @@ from tracer.tuples import Sides, TupleHash, mirrored, sides
 
 Legs = npt.NDArray[np.int64]
 
-_ROW = np.dtype((np.void, FLOW.itemsize))
-"""A row as plain bytes: NumPy moves those whole, a structured row field by field."""
-
 
 class FlowStore:
-    """A growing array of ``FLOW`` rows with an index from tuple keys to (row, leg)."""
+    """``FLOW`` rows, field by field, with an index from tuple keys to (row, leg)."""
 
     def __init__(self, max_rows: int = 1 << 20, seed: int | None = None) -> None:
-        self.flows = np.zeros(1024, dtype=FLOW)
+        self.flows = Fields(FLOW, 0).grown(1024)
         self.max_rows = max_rows
         self.evicted = 0
         """Rows given up to stay within ``max_rows``."""
@@ -33,15 +31,13 @@ class FlowStore:
         self._free_count = len(self.flows)
         self._next_id = 1
         self._scopes: set[int] = set()
-        self._alive = np.zeros(len(self.flows), dtype=np.bool_)
-        """The column of that name once more, in one piece: it is asked for all the time."""
 
     def __len__(self) -> int:
         return len(self.flows) - self._free_count
 
     def alive(self) -> Rows:
         """Row numbers of all living rows, ended flows included, in row order."""
-        return np.flatnonzero(self._alive)
+        return np.flatnonzero(self.flows["alive"])
 
     def scopes(self) -> frozenset[int]:
         """Every network namespace that rows have been added for."""
@@ -61,14 +57,13 @@ class FlowStore:
         bound = self._index.lookup(keys)
         return np.where(bound >= 0, bound >> 2, -1), bound & 3
 
-    def add(self, rows: npt.NDArray[np.void]) -> Rows:
+    def add(self, rows: Fields) -> Rows:
         """Store complete rows, give them ids, and return where they are."""
         where = self._take(len(rows))
         rows["id"] = np.arange(self._next_id, self._next_id + len(rows))
-        rows["alive"] = True
+        rows["alive"] = 1
         self._next_id += len(rows)
-        self.flows.view(_ROW)[where] = rows.view(_ROW)
-        self._alive[where] = True
+        self.flows.put(where, rows)
         self._scopes.update(np.unique(rows["netns"]).tolist())
         return where
 
@@ -90,7 +85,7 @@ class FlowStore:
             return
         self._unbind(rows, self.client_tuples(rows), Leg.CLIENT_OUT)
         self._unbind(rows, self.backend_tuples(rows), Leg.BACKEND_OUT)
-        self.flows["alive"][rows] = self._alive[rows] = False
+        self.flows["alive"][rows] = False
         self._free[self._free_count : self._free_count + rows.size] = rows
         self._free_count += int(rows.size)
 
@@ -114,10 +109,7 @@ class FlowStore:
 
     def _grow(self) -> None:
         size = len(self.flows)
-        larger = np.zeros(size * 2, dtype=FLOW)
-        larger.view(_ROW)[:size] = self.flows.view(_ROW)
-        self.flows = larger
-        self._alive = np.concatenate((self._alive, np.zeros(size, dtype=np.bool_)))
+        self.flows = self.flows.grown(size * 2)
         free = np.empty(size * 2, dtype=self._free.dtype)
         free[:size] = np.arange(size * 2 - 1, size - 1, -1)
         free[size : size + self._free_count] = self._free[: self._free_count]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import partial
 
 import numpy as np
-import numpy.typing as npt
 
 from tracer.events import Flag, Hook, Origin, Records, membership, picked
+from tracer.fields import Fields
 from tracer.flow import Engine, Rows, Seen
 from tracer.flows import evidence, mappings, packets, pairs
 from tracer.flows.chains import link
@@ -46,8 +46,8 @@ class FlowTable:
         """Engine of translations whose records do not tell, from kube-proxy's mode."""
 
     @property
-    def flows(self) -> npt.NDArray[np.void]:
-        """The rows, dtype ``FLOW``; a new array whenever the table has grown."""
+    def flows(self) -> Fields:
+        """The rows, dtype ``FLOW``, field by field; another object whenever the table has grown."""
         return self._store.flows
 
     def __len__(self) -> int:

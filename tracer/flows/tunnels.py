@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tracer.events import Records, Tunnel
-from tracer.flow import Rows
+from tracer.flow import Flows, Rows
 from tracer.tunnels import Carrier
 
 Packets = npt.NDArray[np.intp]
@@ -29,9 +29,7 @@ class Tunnels:
         """The tunnel with this number."""
         return self._known[number]
 
-    def note(
-        self, flows: npt.NDArray[np.void], records: Records, inside: Packets, rows: Rows
-    ) -> None:
+    def note(self, flows: Flows, records: Records, inside: Packets, rows: Rows) -> None:
         """Tell the rows of the packets that came in tunnels, if they know of none yet.
 
         ``inside``: which of the records those are; a row for each.

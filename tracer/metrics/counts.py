@@ -14,7 +14,7 @@ from tracer.cells import Hit
 from tracer.cluster.model import KIND_NAMES
 from tracer.diagnosis.finding import Finding
 from tracer.events import Hook, Loss
-from tracer.flow import Rows, Seen, State
+from tracer.flow import Flows, Rows, Seen, State
 from tracer.pipeline import Pipeline, Update
 
 PUBLISH_S = 1.0
@@ -141,7 +141,7 @@ class MetricsSink:
 
     def _count_waits(
         self,
-        flows: npt.NDArray[np.void],
+        flows: Flows,
         rows: Rows,
         slots: npt.NDArray[np.int64],
         told: npt.NDArray[np.uint8],
@@ -154,7 +154,7 @@ class MetricsSink:
         np.add.at(self._wait_sums, slots[timed], waits_s)
         told[timed] |= _TIMED
 
-    def _told_of(self, flows: npt.NDArray[np.void], rows: Rows) -> npt.NDArray[np.uint8]:
+    def _told_of(self, flows: Flows, rows: Rows) -> npt.NDArray[np.uint8]:
         """What has been counted of these flows; a row that is used again begins anew."""
         if len(flows) > len(self._ids):
             more = len(flows) - len(self._ids)

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tracer.events import EVENT, EventRows, Flag, Hook
-from tracer.flow import Engine, Rows, Seen
+from tracer.flow import Engine, Flows, Rows, Seen
 
 _FLAGS = (
     (Seen.REPLIED, Flag.REPLIED),
@@ -19,7 +19,7 @@ _ENGINES = (
 )
 
 
-def restated(flows: npt.NDArray[np.void], rows: Rows, now_ns: int) -> EventRows:
+def restated(flows: Flows, rows: Rows, now_ns: int) -> EventRows:
     """A mapping record for each of these rows that the kernel maps and has not ended."""
     mapped = (flows["seen"][rows] & np.uint32(Seen.MAPPED | Seen.IPVS_NEW)) != 0
     begun = (flows["ended_ns"][rows] == 0) & (flows["first_ns"][rows] <= now_ns)

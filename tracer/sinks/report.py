@@ -161,7 +161,9 @@ class ReportSink:
         _, first = np.unique(kind, axis=0, return_index=True)
         chosen = list(dict.fromkeys([*rows[np.sort(first)].tolist(), *rows.tolist()]))[:MAX_LOST]
         packets = stacked(list(self._recent))
-        return tuple(_lost_flow(flows[[row]], naming, packets, interfaces) for row in chosen)
+        return tuple(
+            _lost_flow(flows[np.array([row])], naming, packets, interfaces) for row in chosen
+        )
 
     def _store(self, text: str) -> None:
         try:

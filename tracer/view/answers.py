@@ -214,7 +214,7 @@ class View:
         """Events or packets, of the selected flow if there is one."""
         selected = 0 if query.all_traffic else query.selected
         row = pipeline.table.row(selected) if selected else -1
-        flow = pipeline.table.flows[row : row + 1] if row >= 0 else pipeline.table.flows[:0]
+        flow = pipeline.table.flows[np.array([row] if row >= 0 else [], dtype=np.intp)]
         interfaces = pipeline.interfaces
         chosen, error = self._compiled(query.filter)
         passes = partial(self._passes, pipeline, naming, chosen) if chosen else None
@@ -323,7 +323,5 @@ def _lag(pipeline: Pipeline, service: str) -> tuple[tuple[str, str], ...]:
 
 def _selected(asked: Fetched, selected: int) -> npt.NDArray[np.void]:
     """The selected row, if it is among these, as an array of one or none."""
-    flows = asked.flows
-    assert isinstance(flows, np.ndarray), "a table's own rows"
     rows = asked.rows[np.flatnonzero(asked["id"] == selected)[:1]] if selected else asked.rows[:0]
-    return flows[rows]
+    return asked.flows[rows]

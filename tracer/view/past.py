@@ -8,14 +8,14 @@ import numpy as np
 import numpy.typing as npt
 
 from tracer.diagnosis.finding import Finding
-from tracer.flow import Rows, Seen
+from tracer.flow import Flows, Rows, Seen
 from tracer.flows.state import settle
 
 CLOSINGS_KEPT = 1000
 _ANSWERED = Seen.ANSWER_BACKEND | Seen.ANSWER_CLIENT | Seen.REPLIED | Seen.ASSURED
 
 
-def flows_at(flows: npt.NDArray[np.void], rows: Rows, at_ns: int) -> npt.NDArray[np.void]:
+def flows_at(flows: Flows, rows: Rows, at_ns: int) -> npt.NDArray[np.void]:
     """A copy of the rows that had begun, without the answers and ends that came later.
 
     Rows do not tell when a packet was counted, dropped or refused, nor when conntrack

@@ -68,11 +68,27 @@ def test_where_no_answer_is_visible_at_all_nothing_is_said():
     assert told(*asking(1, 2, 4), wait=20).found == []
 
 
-def test_answers_seen_later_make_the_silence_before_tell():
+def test_answers_seen_later_make_the_silence_before_tell_and_end_it():
     story = told(*asking(1), wait=10)
     story.tell(*handshake(12, f"{CLIENT_POD}:39999", f"{VIP}:80"))
     story.wait(1)
-    assert story.causes == [CAUSE]
+    assert story.closed == [CAUSE]
+    assert story.causes == []
+
+
+@pytest.mark.parametrize("steps", [1, 3, 6])
+def test_what_is_open_in_the_end_does_not_hang_on_how_much_comes_at_once(steps):
+    seen = [*OTHERS, translated(1, ASK[0]), *asking(1, 2, 4)]
+    seen += handshake(25, f"{CLIENT_POD}:39998", f"{VIP}:80")
+    seen += asking(26, 27, 29, ends=(f"{CLIENT_POD}:40001", "10.96.0.99:80"), seq=5)
+    seen.append(translated(26, f"{CLIENT_POD}:40001", virtual="10.96.0.99:80"))
+    size = -(-len(seen) // steps)
+    story = Story(KNOWN, node_state())
+    for first in range(0, len(seen), size):
+        story.tell(*seen[first : first + size])
+    story.wait(9)
+    assert story.closed == [CAUSE]
+    assert [finding.subject.flow.src_port for finding in story.found] == [40001]
 
 
 def test_answers_on_another_interface_make_nothing_visible():
