@@ -8,7 +8,7 @@ import numpy.typing as npt
 from tracer.cells import Gathered, Naming, flows_by_cause, translated
 from tracer.diagnosis.finding import Finding
 from tracer.filters import Filter
-from tracer.flow import Rows, State
+from tracer.flow import Flows, Rows, State
 from tracer.index import ascending
 
 PATIENCE_NS = 1_000_000_000
@@ -16,7 +16,7 @@ PATIENCE_NS = 1_000_000_000
 FINDING_PAUSE_NS = 1_000_000_000
 """Record time between two lines of one finding."""
 
-Table = npt.NDArray[np.void]
+Table = Flows
 """Shape (capacity,), dtype ``FLOW``: all rows, living or not."""
 
 _SETTLED = np.zeros(256, dtype=np.bool_)
@@ -41,6 +41,8 @@ class DueFlows:
     def take(self, flows: Table, changed: Rows, naming: Naming) -> Rows:
         """Rows to print now: settled ones, and those that have waited long enough.
 
+        One whose backend has left the slices waits as well: news of its return may be on the way.
+
         With updates every change of a flow is due.
         """
         self._reserve(len(flows))
@@ -49,8 +51,9 @@ class DueFlows:
         fresh = changed[self._printed[changed] != flows["id"][changed]]
         candidates = ascending(np.concatenate([self._waiting, fresh]))
         candidates = candidates[self._printed[candidates] != flows["id"][candidates]]
-        ready = _SETTLED[flows["state"][candidates]]
-        ready |= flows["first_ns"][candidates] + PATIENCE_NS <= naming.now_ns
+        ready = flows["first_ns"][candidates] + PATIENCE_NS <= naming.now_ns
+        settled = np.flatnonzero(~ready & _SETTLED[flows["state"][candidates]])
+        ready[settled] = _in_the_slices(Gathered(flows, candidates[settled]), naming)
         self._waiting = candidates[~ready]
         return self._mark(flows, self._wanted(flows, candidates[ready], naming))
 
@@ -82,6 +85,12 @@ class DueFlows:
             grown = np.zeros(capacity, dtype=np.uint64)
             grown[: len(self._printed)] = self._printed
             self._printed = grown
+
+
+def _in_the_slices(flows: Gathered, naming: Naming) -> npt.NDArray[np.bool_]:
+    """Those of no departed backend: kube-proxy may have heard of its return before us."""
+    gone = naming.departed_s(flows)
+    return np.fromiter((since is None for since in gone), np.bool_, len(gone))
 
 
 class DueFindings:

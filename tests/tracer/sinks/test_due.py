@@ -8,7 +8,7 @@ from tracer.diagnosis.finding import Severity
 from tracer.filters import parse
 from tracer.naming import naming_of
 from tracer.pipeline import Pipeline, Update
-from tracer.sinks.due import DueFindings, DueFlows
+from tracer.sinks.due import PATIENCE_NS, DueFindings, DueFlows
 
 
 def ids(due: DueFlows, pipeline: Pipeline, update: Update) -> list[int]:
@@ -35,6 +35,22 @@ def test_a_flow_without_an_answer_is_due_after_a_second_of_record_time():
     assert ids(due, pipeline, passing(pipeline, 1.9)) == []
     assert ids(due, pipeline, passing(pipeline, 2.0)) == [1]
     assert ids(due, pipeline, answer(pipeline, 2.1)) == []
+
+
+def test_a_flow_to_a_departed_backend_waits_for_news_of_its_return():
+    due, pipeline = DueFlows(), traced()
+    connect(pipeline, 1.0)
+    update = answer(pipeline, 1.1)
+    flows, naming = pipeline.table.flows, naming_of(pipeline)
+    gone = replace(naming, departed_s=lambda flows: [5.0] * len(flows))
+    assert due.take(flows, update.changed, gone).size == 0
+    assert due.take(flows, update.changed[:0], naming).size == 1
+    assert left(due, pipeline) == []
+    connect(pipeline, 2.0, port=40600)
+    update = answer(pipeline, 2.1, port=40600)
+    assert due.take(flows, update.changed, gone).size == 0
+    waited = replace(gone, now_ns=naming_of(pipeline).now_ns + PATIENCE_NS)
+    assert due.take(flows, update.changed[:0], waited).size == 1
 
 
 def test_the_end_of_the_input_makes_the_rest_due():
