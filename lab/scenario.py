@@ -27,8 +27,6 @@ class Traffic:
     load: Load
     failures: frozenset[str] = frozenset()
     """Kinds of failure that must be seen, and no others."""
-    sometimes: frozenset[str] = frozenset()
-    """Kinds that may be seen as well: it depends on the moment."""
     translated: bool = True
     """Whether its connections are translated, also those that fail then."""
     sent_on: bool = True
@@ -36,6 +34,8 @@ class Traffic:
     meanwhile: Fault | None = None
     """What happens while it runs, ``after_s`` seconds from its beginning."""
     after_s: float = 0.0
+    sometimes: frozenset[str] = frozenset()
+    """Kinds that may be seen as well: it depends on the moment."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,11 @@ from pathlib import Path
 
 from lab.cause_scenarios import CAUSE_SCENARIOS
 from lab.connection_scenarios import CONNECTION_SCENARIOS
+from lab.faults import synced
 from lab.healthy_scenarios import HEALTHY_SCENARIOS
 from lab.host_scenarios import HOST_SCENARIOS
 from lab.ipvs_scenarios import IPVS_SCENARIOS
-from lab.objects import without_pod
+from lab.objects import with_spec, without_pod
 from lab.policy_scenarios import POLICY_SCENARIOS
 from lab.scenario import Scenario, Traffic
 from lab.service_scenarios import SERVICE_SCENARIOS
@@ -18,6 +19,7 @@ from lab.traffic import Load
 from tracer.errors import InputError
 
 MASTERS = ("172.18.0.11", "172.18.0.12", "172.18.0.13")
+EVERYWHERE = {"externalTrafficPolicy": "Cluster"}
 REFUSED = frozenset({"refused"})
 TIMEOUT = frozenset({"timeout"})
 SOME_REFUSED = Load("10.96.0.10", 80, tcp=24)
@@ -97,6 +99,8 @@ SCENARIOS: tuple[Scenario, ...] = (
         node="control-plane",
         traffic=(Traffic("client", Load("172.18.0.2", 30081, tcp=2), TIMEOUT, translated=False),),
         findings=("no-local-endpoint-drop",),
+        recovery=synced("iptables", with_spec("default", "echo-local", **EVERYWHERE)),
+        healed=(Traffic("client", Load("172.18.0.2", 30081, tcp=3)),),
     ),
     Scenario(
         name="node-port-chain-walk",

@@ -57,9 +57,17 @@ class OverMasquerade:
 
 
 def _endpoint(scene: Scene, ip: bytes, port: int, node: str) -> Endpoint | None:
-    """The endpoint of this node with that address and port."""
-    found = (e for e in scene.cluster.endpoints if (e.ip, e.port, e.node) == (ip, port, node))
-    return next(found, None)
+    """The endpoint of this node with that address and port.
+
+    Of a Service for whose outside clients nodes stand, if there is one.
+    """
+    rewriting = {
+        service.key
+        for service in scene.cluster.services
+        if service.external_policy != "Local" and service.type in ("NodePort", "LoadBalancer")
+    }
+    found = [e for e in scene.cluster.endpoints if (e.ip, e.port, e.node) == (ip, port, node)]
+    return next((e for e in found if e.service in rewriting), found[0] if found else None)
 
 
 def _finding(scene: Scene, rows: Rows, endpoint: Endpoint, step: Step) -> Finding:
