@@ -19,6 +19,9 @@ from tracer.sources import Problem
 BATCH_PACKETS = 32_768
 BULK_PACKETS = 131_072
 """Of packets without their bytes: each batch has a price, and so has each flow in it."""
+_FIRST_PACKETS = 16_384
+"""In the first batch in bulk; each has twice as many as the one before: who takes them begins
+early, and does not have much left to do when the last one has come."""
 _HOLD_PACKETS = 16_384
 """Packets of a file kept back until later ones are read: multi-queue captures are not quite
 in order. A pipe is handed on at once."""
@@ -48,8 +51,9 @@ class CaptureSource:
 
         ``ahead_ns``: by how much the clock of each file was ahead; none was, without.
         """
-        usual = BATCH_PACKETS if keeps_bytes else BULK_PACKETS
-        self._paths, self._batch_packets = tuple(paths), batch_packets or usual
+        most, first = (BATCH_PACKETS,) * 2 if keeps_bytes else (BULK_PACKETS, _FIRST_PACKETS)
+        self._paths, self._most = tuple(paths), batch_packets or most
+        self._batch_packets = batch_packets or first
         self._files: list[_CaptureFile] = []
         self._keeps_bytes = keeps_bytes
         self._ahead_ns = tuple(ahead_ns) or (0,) * len(self._paths)
@@ -88,7 +92,8 @@ class CaptureSource:
                 return self._batch(0)
         if not len(self._ready):
             return self._last()
-        return self._batch(self._batch_packets)
+        count, self._batch_packets = self._batch_packets, min(self._batch_packets * 2, self._most)
+        return self._batch(count)
 
     def close(self) -> None:
         """Close every file; safe to call twice."""
