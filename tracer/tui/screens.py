@@ -16,6 +16,7 @@ from textual.widgets import Static
 
 from tracer.columns import SCREEN_COLUMNS
 from tracer.plain import harmless
+from tracer.tui.hanging import Hanging
 from tracer.tui.told import copy, write
 from tracer.tui.widgets.blackholes import Blackholes
 from tracer.tui.widgets.detail_pane import DetailPane, Subject, describe
@@ -74,7 +75,7 @@ class DetailScreen(Overlay):
     ]
 
     def __init__(self, subject: Subject, functions: bool) -> None:
-        super().__init__(describe(subject, functions))
+        super().__init__(Hanging(describe(subject, functions)))
         self._subject, self._functions = subject, functions
 
     def action_copy(self) -> None:
@@ -88,7 +89,7 @@ class DetailScreen(Overlay):
     def action_functions(self) -> None:
         """With or without the kernel's functions."""
         self._functions = not self._functions
-        self.query_one("#content", Static).update(describe(self._subject, self._functions))
+        self.query_one("#content", Static).update(Hanging(describe(self._subject, self._functions)))
 
 
 class DegradedScreen(Overlay):
@@ -110,7 +111,7 @@ class DegradedScreen(Overlay):
             f"records in whole batches {lost.queue} (correlating was too slow)\n"
             f"damaged places in the input {snapshot.damaged}\n"
         )
-        super().__init__(text)
+        super().__init__(Hanging(text))
 
 
 _PLACES = (

@@ -14,6 +14,7 @@ from tracer.clock import rfc3339
 from tracer.detail import Detail, Step, Way
 from tracer.diagnosis.finding import Finding, Severity
 from tracer.plain import harmless, numbered
+from tracer.tui.hanging import Hanging
 from tracer.tui.messages import DetailWanted
 from tracer.tui.widgets.blackholes import whom
 from tracer.tui.widgets.dissection import dissected, hex_lines
@@ -57,7 +58,7 @@ class DetailPane(VerticalScroll, can_focus=True):
         """Show this one from now on."""
         if (subject, functions) != self._shown:
             self._shown = subject, functions
-            self._static.update(describe(subject, functions))
+            self._static.update(Hanging(describe(subject, functions)))
 
 
 def describe(subject: Subject, functions: bool = False) -> Text:
