@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lab.cause_scenarios import FINE, HERE_ONLY, REFUSED, REMOTE_ONLY, TIMEOUT, VIP
-from lab.faults import both, commands, connected, synced
+from lab.faults import both, commands, killed, synced
 from lab.objects import with_spec
 from lab.scenario import Scenario, Traffic
 from lab.topology import ROUTER_ADDRESSES
@@ -16,6 +16,16 @@ HEALTH = with_spec(
     "default", "echo-balancer", externalTrafficPolicy="Local", healthCheckNodePort=32000
 )
 ECHO_1 = "10.244.1.11:8080"
+FIXED_PORT = Load(VIP, 80, tcp=1, timeout_s=4, source_port=45000)
+"""Within the two minutes for which IPVS remembers a closed connection."""
+drained = both(
+    killed("default/echo-1"),
+    commands(
+        "worker-1",
+        f"ipvsadm -e -t {VIP}:80 -r {ECHO_1} -m -w 0",
+        f"ipvsadm -a -t {VIP}:80 -r 10.244.2.12:8080 -m -w 1",
+    ),
+)
 
 IPVS_SCENARIOS: tuple[Scenario, ...] = (
     Scenario(
@@ -89,9 +99,7 @@ IPVS_SCENARIOS: tuple[Scenario, ...] = (
         cluster="default",
         mode="ipvs",
         node="worker-1",
-        traffic=(
-            Traffic("worker-1", Load(VIP, 80, tcp=1, timeout_s=8), TIMEOUT, sent_on=False),
-        ),
+        traffic=(Traffic("worker-1", Load(VIP, 80, tcp=1, timeout_s=8), TIMEOUT, sent_on=False),),
         findings=("vip-chosen-as-node-address",),
         change=REMOTE_ONLY,
         fault=both(
@@ -134,7 +142,10 @@ IPVS_SCENARIOS: tuple[Scenario, ...] = (
         cluster="default",
         mode="ipvs",
         node="worker-1",
-        traffic=(Traffic("shell", Load(VIP, 80, tcp=1, timeout_s=4, source_port=45000), REFUSED),),
+        traffic=(
+            Traffic("shell", FIXED_PORT, meanwhile=drained, after_s=3),
+            Traffic("shell", FIXED_PORT, REFUSED),
+        ),
         findings=("ipvs-reuse-to-draining-server",),
         change=REMOTE_ONLY,
         fault=both(
@@ -142,13 +153,6 @@ IPVS_SCENARIOS: tuple[Scenario, ...] = (
             commands(
                 "worker-1",
                 "sysctl -q -w net.ipv4.vs.conn_reuse_mode=0 net.ipv4.vs.expire_nodest_conn=0",
-            ),
-            connected("shell", Load(VIP, 80, tcp=1, source_port=45000)),
-            lambda topology: topology.stop_server("default/echo-1"),
-            commands(
-                "worker-1",
-                f"ipvsadm -e -t {VIP}:80 -r {ECHO_1} -m -w 0",
-                f"ipvsadm -a -t {VIP}:80 -r 10.244.2.12:8080 -m -w 1",
             ),
         ),
         recovery=commands(

@@ -66,7 +66,8 @@ def record(
 
 def _recorded(scenario: Scenario, topology: Topology, folder: Path, backend: str) -> Recording:
     namespace = topology.namespace(scenario.node)
-    collect(namespace, scenario.mode, folder / "state")
+    if not scenario.late_state:
+        collect(namespace, scenario.mode, folder / "state")
     events = EventsRecorder(namespace, folder, backend) if backend else None
     with tempfile.TemporaryDirectory(prefix="viptrace-lab-") as scratch:
         capture = Capture(namespace, Path(scratch) / "raw.pcap", topology.proxies.noise)
@@ -77,6 +78,8 @@ def _recorded(scenario: Scenario, topology: Topology, folder: Path, backend: str
             capture.finish(folder / "capture.pcapng")
     if events:
         events.stop()
+    if scenario.late_state:
+        collect(namespace, scenario.mode, folder / "state")
     collect_connections(namespace, scenario.mode, folder / "truth")
     expected = {
         "mode": scenario.mode,

@@ -66,6 +66,8 @@ class Scenario:
     """What packets alone may say instead: those rules name the doubt themselves."""
     remembered: int = 0
     """Translated connections from before that the node's table still has when tracing begins."""
+    late_state: bool = False
+    """The node's state is read after the traffic, during which it changes."""
     kernel_only: bool = False
     """Needs IPVS: the VM."""
     gateway: str = ""
