@@ -63,6 +63,10 @@ class PacketQueue:
 
     def take(self, count: int) -> Packets:
         """Take the ``count`` earliest rows out, or as many as there are."""
+        taken = self._taken(count)
+        return united(taken) if taken else self._nothing()
+
+    def _taken(self, count: int) -> list[Packets]:
         wanted = min(count, self._count)
         self._count -= wanted
         taken: list[Packets] = []
@@ -74,15 +78,20 @@ class PacketQueue:
                 part = cut(part, 0, wanted)
             taken.append(part)
             wanted -= len(part[0])
-        return united(taken) if taken else self._nothing()
+        return taken
 
     def take_until(self, until_ns: int) -> Packets:
         """Take all rows of ``until_ns`` and earlier out."""
-        return self.take(
-            sum(
-                int(np.searchsorted(records["time_ns"], until_ns, side="right"))
-                for records, _ in self._parts
-            )
+        return self.take(self._count_until(until_ns))
+
+    def parts_until(self, until_ns: int) -> list[Packets]:
+        """The same in parts, one after the other, which share memory with what was put in."""
+        return self._taken(self._count_until(until_ns))
+
+    def _count_until(self, until_ns: int) -> int:
+        return sum(
+            int(np.searchsorted(records["time_ns"], until_ns, side="right"))
+            for records, _ in self._parts
         )
 
     def _nothing(self) -> Packets:

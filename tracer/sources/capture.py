@@ -112,6 +112,10 @@ class CaptureSource:
     def _advance(self) -> None:
         """Move what no file can precede any more into the queue that batches are cut from."""
         self._frontier_ns = min(file.frontier_ns for file in self._files)
+        if len(self._files) == 1:
+            for part in self._files[0].queue.parts_until(self._frontier_ns):
+                self._ready.add(*part)
+            return
         for file in self._files:
             self._ready.add(*file.queue.take_until(self._frontier_ns))
 
