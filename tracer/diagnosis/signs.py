@@ -114,7 +114,7 @@ def suspicious(flows: Flows, rows: Rows, now_ns: int) -> Mask:
     asked = seen[silent]
     failing = _any(asked, REFUSED | HURT) | _overdue(flows, rows[silent], asked, now_ns)
     local[silent] = failing
-    return local | (spoke & (_stalled(seen) | _broken_off(seen)))
+    return local | (spoke & (_stalled(seen) | _broken_off(seen) | _never_begun(seen)))
 
 
 def broken_off(flows: Flows, rows: Rows) -> Mask:
@@ -134,6 +134,11 @@ def stalled(flows: Flows, rows: Rows) -> Mask:
 
 def _stalled(seen: SeenColumn) -> Mask:
     return _any(seen, Seen.DROPPED) & _any(seen, Seen.IPVS_NEW)
+
+
+def _never_begun(seen: SeenColumn) -> Mask:
+    """Dropped, of a connection that began elsewhere: its answers alone may pass this node."""
+    return _any(seen, Seen.DROPPED) & ~_any(seen, STARTED)
 
 
 def evidence_state(flows: Flows, rows: Rows, now_ns: int) -> npt.NDArray[np.uint64]:

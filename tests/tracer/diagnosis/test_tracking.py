@@ -30,7 +30,7 @@ from tests.tracer.diagnosis.story import (
     words,
 )
 from tracer.address import parse
-from tracer.events import Flag, Hook
+from tracer.events import Flag, Hook, TcpFlag
 from tracer.node.routing import NextHop, Route
 from tracer.node.xtables import XtChain, XtTables
 
@@ -75,6 +75,14 @@ def test_without_the_rule_or_its_strictness_it_is_another_cause(state):
     story = Story(KNOWN, state)
     stray(story)
     assert "conntrack-invalid-drop" not in story.causes
+
+
+def test_answers_whose_requests_took_another_way_are_dropped_by_it():
+    story = Story(KNOWN, INVALID)
+    back = f"{POD_THERE}:8080", f"{CLIENT_POD}:40000"
+    story.tell(packet(1, *back, "SA"))
+    story.tell(dropped(1, back, NETFILTER, IN_HOOK, tcp_flags=TcpFlag.SYN | TcpFlag.ACK))
+    assert story.causes == ["conntrack-invalid-drop"]
 
 
 def test_a_request_that_is_dropped_began_here():
