@@ -18,7 +18,7 @@ from tracer.session import StateReader
 from tracer.settings import LiveSettings
 from tracer.sources import Problem
 
-FIRST_S = 3.0
+FIRST_S = 5.0
 """The first flows wait this long for names, from the start of the program: mostly probes
 take as long to attach."""
 REWATCH_S = 5.0
