@@ -32,7 +32,7 @@ class Picture(NamedTuple):
     name: str
     scenario: str
     keys: tuple[str, ...] = ()
-    size: tuple[int, int] = (120, 34)
+    size: tuple[int, int] = (150, 40)
 
 
 PICTURES_WANTED = (

@@ -79,7 +79,7 @@ from tracer.settings import LiveSettings, RecordSettings
     default=1 << 20,
     show_default=True,
     metavar="N",
-    help="Flows remembered at once, about 0.7 kB each; beyond that the oldest ended ones go.",
+    help="Flows remembered at once, about 1 kB each; beyond that the oldest ended ones go.",
 )
 @click.option(
     "--user",

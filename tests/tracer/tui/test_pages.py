@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from scapy.layers.inet import IP, TCP
 
 from tests.builders import batch, packet
@@ -15,7 +16,9 @@ from tracer.tui.pages import PAGES
 from tracer.tui.widgets.blackholes import Blackholes
 from tracer.tui.widgets.page_tabs import PageTabs
 from tracer.tui.widgets.sheet_list import SheetList
+from tracer.tui.widgets.trend_line import TrendLine
 from tracer.view import Line, Standing
+from tracer.view.trends import Trends
 
 
 def packets_of(data: bytes) -> EventBatch:
@@ -183,6 +186,16 @@ async def test_this_machine_is_looked_at_when_its_page_is_opened():
         await press(pilot, "down")
         await settle(pilot)
         assert "What to do  boot it" in screen_text(desk.app)
+
+
+@pytest.mark.parametrize(
+    ("most", "words"),
+    [(0.0, "max 0"), (0.1234, "max 0.123"), (99.96, "max 100"), (40_000, "40.0k")],
+)
+def test_the_largest_value_of_a_chart_is_written_plainly(most: float, words: str):
+    line = TrendLine()
+    line.trends = Trends(flows=(0.0, most))
+    assert words in str(line.render())
 
 
 async def test_a_tall_screen_has_sparklines_and_a_short_one_leaves_them_out():

@@ -79,3 +79,8 @@ async def test_without_a_selection_nothing_is_copied():
         await press(pilot, "c", "w")
         await settle(pilot)
         assert desk.app.clipboard == ""
+
+
+def test_what_no_flow_has_shown_was_not_seen_so_often():
+    assert "seen 3×" in told(blackhole(count=3))
+    assert "seen" not in told(blackhole(count=0))

@@ -80,9 +80,10 @@ def finding_text(finding: Finding) -> Text:
         text.append(f"A consequence of {harmless(finding.consequence_of)}.\n")
     _section(text, "What to do", numbered(finding.remedy))
     _section(text, "Evidence", [harmless(f"{fact.kind}: {fact.text}") for fact in finding.evidence])
+    seen = f"seen {finding.count}×, " if finding.count else ""
     text.append(
-        f"\n{harmless(finding.cause)}, confidence {finding.confidence:.0%}, seen "
-        f"{finding.count}×, since {rfc3339(finding.since_ns)[:19]}Z",
+        f"\n{harmless(finding.cause)}, confidence {finding.confidence:.0%}, {seen}"
+        f"since {rfc3339(finding.since_ns)[:19]}Z",
         "dim",
     )
     return text

@@ -6,6 +6,7 @@ from rich.text import Text
 from textual.reactive import reactive
 from textual.widgets import Static
 
+from tracer.cells import count_text
 from tracer.view.charts import sparkline
 from tracer.view.trends import STEPS, Trends, Values
 
@@ -37,5 +38,10 @@ def _part(title: str, values: Values, width: int, style: str) -> Text:
     return Text.assemble(
         (f"{title} ", "dim"),
         (sparkline(shown).rjust(width, " "), style),
-        (f" max {most:.3g}", "dim"),
+        (f" max {_number(most)}", "dim"),
     )
+
+
+def _number(value: float) -> str:
+    """Three digits that mean something, never an exponent."""
+    return count_text(round(value)) if value >= 100 else f"{value:.3g}"
