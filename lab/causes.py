@@ -30,8 +30,6 @@ _NOT_MADE = {
     "conntrack-insert-race": "two packets must race on two processors",
     "ipvs-conn-reuse-delay": "needs a kernel before 5.9",
     "vxlan-checksum-offload": "needs a card or kernel that computes checksums wrongly",
-    "ipvs-external-ip-blackhole-any-ip": "recorded only where IPVS is",
-    "lb-ip-short-circuit": "the pods would have to speak the PROXY protocol",
 }
 _NEED_IPVS = "needs IPVS: the virtual machine"
 _SAME = "not reproduced: the evidence does not depend on the mode"
@@ -44,11 +42,12 @@ def table(verdicts: Sequence[Verdict]) -> Iterator[str]:
     for name, cause in CAUSES_BY_ID.items():
         for mode in cause.modes:
             mine = [v for v in verdicts if name in v.expected and v.mode == mode]
-            cells = [_cell(cause, mode, which, mine) for which in INPUTS]
+            audited = any(name in v.audited and v.mode == mode for v in verdicts)
+            cells = [_cell(cause, mode, which, mine, audited) for which in INPUTS]
             yield f"| `{name}` | {mode} | {' | '.join(cells)} |"
 
 
-def _cell(cause: Cause, mode: str, which: str, mine: Sequence[Verdict]) -> str:
+def _cell(cause: Cause, mode: str, which: str, mine: Sequence[Verdict], audited: bool) -> str:
     seen = [v for v in mine if cause.id in v.found[which]]
     if which == "bpf":
         with_probes = [v for v in seen if v.probes]
@@ -57,6 +56,8 @@ def _cell(cause: Cause, mode: str, which: str, mine: Sequence[Verdict]) -> str:
         seen = with_probes or seen
     if seen:
         return f"seen{_time(cause, seen) if which in ('bpf', 'conntrack') else ''}"
+    if which == "state" and audited:
+        return "seen by an audit"
     if which == "capture" and any(cause.id in v.found[BESIDE] for v in mine):
         return "seen with the state directory beside it"
     if not getattr(cause.sight, which):
@@ -138,7 +139,7 @@ def losses(verdicts: Sequence[Verdict]) -> Iterator[str]:
         for run in verdict.lossy:
             runs += 1
             named = {cause for cause in run if not is_fallback(cause)}
-            false += len(named - set(verdict.expected))
+            false += len(named - set(verdict.expected) - set(verdict.from_packets))
             for cause in set(verdict.found["bpf"]) & set(verdict.expected):
                 gone += cause not in run
                 kept += cause in run

@@ -8,7 +8,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from lab.judge import Judged, Recorded, explicit, is_fallback, live, packets_alone, state_alone
+from tracer.diagnosis.audit_catalogue import AUDIT_RULES
+from tracer.diagnosis.catalogue import RULES
 
+ASKED_LIVE = {rule.name for rule in RULES.state} | {rule.name for rule in RULES.flow}
+AUDIT_ONLY = {rule.name for rule in AUDIT_RULES} - ASKED_LIVE
 INPUTS = ("bpf", "conntrack", "capture", "state")
 BESIDE = "capture and state"
 """Packets with the state directory beside them."""
@@ -36,6 +40,8 @@ class Verdict:
     told: tuple[str, ...]
     """Causes that somebody's word showed, not silence."""
     confidence: Mapping[str, float]
+    audited: tuple[str, ...] = ()
+    """What only an audit of the state says, and does: no traffic shows it."""
     lossy: tuple[Mapping[str, float], ...] = field(default=())
     """Confidence by cause, for each run with records missing."""
 
@@ -77,6 +83,7 @@ def judged(folder: Path) -> Verdict:
         after_s={name: round(s, 1) for name, s in full.after_s.items() if name in wanted},
         told=tuple(sorted(name for name, one in full.found.items() if explicit(one))),
         confidence=_confidence(full),
+        audited=tuple(sorted(audited.keys() & AUDIT_ONLY)),
         lossy=lossy,
     )
 
