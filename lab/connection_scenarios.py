@@ -146,7 +146,7 @@ CONNECTION_SCENARIOS: tuple[Scenario, ...] = (
         cluster="default",
         mode="iptables",
         node="worker-1",
-        traffic=(Traffic("shell", ASK_VIP, TIMEOUT),),
+        traffic=(Traffic("shell", ASK_VIP, TIMEOUT, sent_on=False),),
         findings=("dropped-unexplained",),
         change=ONE_REMOTE,
         fault=both(
