@@ -28,7 +28,8 @@ def main() -> int:
         if options.compare and path:
             found = observe.read(path)
         else:
-            found = observe.observed(engine, family, options.seed, options.count, options.seconds)
+            numbers = range(options.first, options.first + options.count)
+            found = observe.observed(engine, family, options.seed, numbers, options.seconds)
         if options.observe and path:
             observe.write(found, path)
             print(f"{engine} IPv{family}: {len(found)} rule sets observed", flush=True)
@@ -43,6 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m lab.differential", description=__doc__)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--count", type=int, default=250, help="rule sets for each engine")
+    parser.add_argument("--first", type=int, default=0, metavar="N", help="number to begin with")
     parser.add_argument("--engine", choices=ENGINES, action="append")
     parser.add_argument("--family", type=int, choices=FAMILIES, action="append")
     parser.add_argument("--seconds", type=float, default=math.inf, help="of each, at most")

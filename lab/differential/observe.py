@@ -46,11 +46,11 @@ class Observation:
 
 
 def observed(
-    engine: str, family: int, seed: int, count: int, seconds: float = math.inf
+    engine: str, family: int, seed: int, numbers: range, seconds: float = math.inf
 ) -> list[Observation]:
-    """``count`` rule sets in namespaces of their own; after so many seconds no further one."""
+    """These rule sets in namespaces of their own; after so many seconds no further one."""
     with namespaces(unique_prefix()) as (node, outside):
-        return call(node, _inside, engine, family, seed, count, seconds, node, outside)
+        return call(node, _inside, engine, family, seed, numbers, seconds, node, outside)
 
 
 def write(observations: list[Observation], path: Path) -> None:
@@ -70,7 +70,7 @@ def _from_plain(plain: Mapping[str, Any]) -> Observation:
 
 
 def _inside(
-    engine: str, family: int, seed: int, count: int, seconds: float, node: str, outside: str
+    engine: str, family: int, seed: int, numbers: range, seconds: float, node: str, outside: str
 ) -> list[Observation]:
     deadline = time.monotonic() + seconds
     world = World(node, outside)
@@ -80,7 +80,7 @@ def _inside(
     observer = Observer()
     found: list[Observation] = []
     try:
-        for number in takewhile(lambda _: time.monotonic() < deadline, range(count)):
+        for number in takewhile(lambda _: time.monotonic() < deadline, numbers):
             if number % _FLUSH_EVERY == 0:
                 run(["conntrack", "-F"], check=False)
             chance = random.Random(f"{engine} {family} {seed} {number}")
@@ -102,7 +102,8 @@ def _one(
     """Program one rule set, send its packets."""
     ways = scenery.change(chance, universe)
     rules = program(engine, universe, chance)
-    # The kernel keeps connections of rule sets that are gone: every packet has its own port.
+    # The kernel keeps connections of rule sets that are gone, and an answer may be told of late:
+    # every packet has its own port, which is its number, too.
     first = FIRST_PORT + number * PACKETS % MOST_PORTS
     for part in _parts(engine, packets(chance, universe, PACKETS, first)):
         listing = listed(engine, universe)

@@ -49,7 +49,7 @@ def run_differential(
     engine: str, family: int, seed: int, count: int, seconds: float = math.inf
 ) -> Report:
     """``count`` rule sets of one engine and family on this kernel; see ``observed``."""
-    found = observed(engine, family, seed, count, seconds)
+    found = observed(engine, family, seed, range(count), seconds)
     return compared(Report(engine, family, seed), found)
 
 

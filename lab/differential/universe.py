@@ -122,7 +122,7 @@ class Sent:
 
 
 def packets(chance: random.Random, universe: Universe, count: int, first_port: int) -> list[Sent]:
-    """Packets of connections that are all different."""
+    """Packets of connections that are all different, each numbered by its own port."""
     found = []
     everywhere = (*universe.every, universe.loopback)
     for number in range(count):
@@ -137,7 +137,7 @@ def packets(chance: random.Random, universe: Universe, count: int, first_port: i
             src = chance.choice(everywhere)
         found.append(
             Sent(
-                number=number + 1,
+                number=first_port + number,
                 protocol=chance.choice(("tcp", "tcp", "udp")),
                 src=src,
                 sport=first_port + number,

@@ -17,10 +17,13 @@ def unanswerable(ground: Ground, flight: Flight) -> str:
     Source: ``icmp_send``, ``icmp6_send``, ``nf_send_reset`` and ``nf_send_reset6``.
     """
     packet = flight.packet
-    is_own = ground.kind_of(packet.dst) == "local"
+    is_from_ipvs = packet.virtual is not None and flight.hook == "routing"
+    # IPVS looks for a route before it rewrites the packet: the answer is the virtual server's.
+    target = packet.virtual[0] if is_from_ipvs and packet.virtual else packet.dst
+    is_own = ground.kind_of(target) == "local"
     if homeless(ground, flight):
         return f"{text(packet.dst)} is no address to answer from"
-    source = packet.dst if is_own or flight.how == RESET else bytes(16)
+    source = target if is_own or flight.how == RESET else bytes(16)
     if ground.ipv6 and not any(source):
         source = ground.masquerade_source(packet.incoming, packet.src) or source
     way = ground.way(Question(packet.src, source))

@@ -99,3 +99,17 @@ def test_a_connection_masqueraded_for_lo_is_forgotten_when_ipvs_sends_it_elsewhe
     path = walked(marked, packet(NODE, f"{NODE}:8080"))
     assert path.verdict == "dropped"
     assert path.steps[-1].effect == "connection forgotten, packet dropped"
+
+
+def test_a_refusal_by_ipvs_is_the_virtual_servers_word():
+    addresses = interface("cni0", "fd00:244:1::1/64") + interface("kube-ipvs0", f"{VIP6}/128")
+    servers = f"-A -t [{VIP6}]:80 -s rr\n-a -t [{VIP6}]:80 -r [{POD6}]:80 -m -w 1\n"
+    found = node(addresses, [route("fd00:244:1::/64", "cni0")], servers=servers, ipv6=True)
+    usual = [PolicyRule(n, True, t) for n, t in ((0, "local"), (32766, "main"))]
+    # The VIP has no way to the pod, which the node itself would have.
+    astray = PolicyRule(9, True, action="prohibit", source="fd00:244:1::/64", inverted=True)
+    path = walked(
+        replace(found, policy_rules=(*usual, astray)), packet(POD6, f"[{VIP6}]:80", "cni0")
+    )
+    assert path.verdict == "dropped"
+    assert path.steps[-1].effect == "the answer is not sent"
