@@ -15,7 +15,7 @@ ENGINE ?= $(firstword $(foreach engine,docker podman buildah,$(shell command -v 
 LOCK := .venv/bin/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 
-DIFFERENTIAL = -m lab.differential --seed $(or $(SEED),1) --count $(or $(COUNT),250) \
+DIFFERENTIAL = -m lab.differential --seed $(or $(SEED),1) --first $(or $(FIRST),0) --count $(or $(COUNT),250) \
 	$(patsubst %,--engine %,$(filter iptables legacy mixed nft services-% ipvs,$(ENGINE))) \
 	$(FAMILY:%=--family %)
 
@@ -55,7 +55,7 @@ format: install ## let ruff rewrite what it can
 test-native: install ## tests that need root: namespaces and netfilter of this kernel
 	@$(PY) -m pytest -m root
 
-test-differential: install ## explain against the kernel (root): SEED= COUNT= ENGINE= FAMILY=
+test-differential: install ## explain against the kernel (root): SEED= FIRST= COUNT= ENGINE= FAMILY=
 	@$(if $(filter ipvs,$(ENGINE)),folder=$$(mktemp -d); \
 		$(PY) -m lab vm --timeout 7200 --results $$folder -- python $(DIFFERENTIAL) --observe $$folder; \
 		$(PY) $(DIFFERENTIAL) --compare $$folder,$(PY) $(DIFFERENTIAL))
