@@ -47,8 +47,6 @@ class Diagnosis:
         self.ledger = ledger or Ledger()
         self._by_name = {rule.name: rule for rule in rules.flow}
         self._answered: dict[Destination, int] = {}
-        self._looked_at: set[Destination] = set()
-        """Destinations whose former answers have been looked for."""
         self._heard_on: frozenset[int] = frozenset()
         self._heard_replies = False
         self._cluster_known = False
@@ -114,9 +112,9 @@ class Diagnosis:
         pending = self._pending(scene, rows)
         if pending.size:
             flows["judged"][pending] = signs.evidence_state(flows, pending, scene.now_ns)
-            self._note_answers(scene, pending)
+            watched = self._note_answers(scene, pending)
             self._judge(self._informed(scene), pending)
-            self._look_back(scene)
+            self._look_back(scene, watched)
 
     def _pending(self, scene: Scene, rows: Rows) -> Rows:
         flows = scene.table.flows
@@ -161,8 +159,11 @@ class Diagnosis:
             superseded = bool((after[mine] > 0).all())
             self.ledger.withdraw(int(serial), int(mine.sum()), scene.now_ns, superseded=superseded)
 
-    def _note_answers(self, scene: Scene, rows: Rows) -> None:
-        """Remember where answers are heard, and when requests to failing destinations were."""
+    def _note_answers(self, scene: Scene, rows: Rows) -> set[Destination]:
+        """Remember where answers are heard, and when requests to failing destinations were.
+
+        The answer is those destinations.
+        """
         flows = scene.table.flows
         heard_on = self._heard_on | signs.interfaces_heard(flows, rows)
         heard_replies = self._heard_replies or bool(signs.has(flows, rows, Seen.REPLIED).any())
@@ -172,14 +173,14 @@ class Diagnosis:
         watched = self._watched()
         self._answered = {key: value for key, value in self._answered.items() if key in watched}
         self._remember_answers(flows, rows, watched)
+        return watched
 
-    def _look_back(self, scene: Scene) -> None:
+    def _look_back(self, scene: Scene, watched: set[Destination]) -> None:
         """Remember answers that came before their destination had a finding, too.
 
         Otherwise it would hang on the size of batches whether they cure it.
         """
-        watched = self._watched()
-        new, self._looked_at = watched - self._looked_at, watched
+        new = self._watched() - watched
         if new:
             self._remember_answers(scene.table.flows, scene.table.alive(), new)
 
