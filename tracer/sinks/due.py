@@ -42,6 +42,8 @@ class DueFlows:
         """Rows to print now: settled ones, and those that have waited long enough.
 
         One whose backend has left the slices waits as well: news of its return may be on the way.
+        So does one of which a slower source may have more to say: packets may show the answer
+        before the kernel's record of the source address is here.
 
         With updates every change of a flow is due.
         """
@@ -52,7 +54,8 @@ class DueFlows:
         candidates = ascending(np.concatenate([self._waiting, fresh]))
         candidates = candidates[self._printed[candidates] != flows["id"][candidates]]
         ready = flows["first_ns"][candidates] + PATIENCE_NS <= naming.now_ns
-        settled = np.flatnonzero(~ready & _SETTLED[flows["state"][candidates]])
+        told = flows["last_ns"][candidates] <= naming.now_ns
+        settled = np.flatnonzero(~ready & told & _SETTLED[flows["state"][candidates]])
         ready[settled] = _in_the_slices(Gathered(flows, candidates[settled]), naming)
         self._waiting = candidates[~ready]
         return self._mark(flows, self._wanted(flows, candidates[ready], naming))

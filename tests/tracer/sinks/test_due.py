@@ -53,6 +53,16 @@ def test_a_flow_to_a_departed_backend_waits_for_news_of_its_return():
     assert due.take(flows, update.changed[:0], waited).size == 1
 
 
+def test_a_settled_flow_waits_for_the_slowest_source():
+    due, pipeline = DueFlows(), traced()
+    connect(pipeline, 1.0)
+    update = answer(pipeline, 1.1)
+    flows, naming = pipeline.table.flows, naming_of(pipeline)
+    behind = replace(naming, now_ns=int(flows["last_ns"].max()) - 1)
+    assert due.take(flows, update.changed, behind).size == 0
+    assert due.take(flows, update.changed[:0], naming).size == 1
+
+
 def test_the_end_of_the_input_makes_the_rest_due():
     due, pipeline = DueFlows(), traced()
     connect(pipeline, 1.0, count=3)
