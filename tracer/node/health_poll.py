@@ -74,21 +74,21 @@ class HealthPoll:
 
 
 def ask(service: str, port: int, ips: tuple[bytes, ...]) -> HealthAnswer:
-    """The answer of the first address on which somebody listens."""
-    answer = HealthAnswer(service, port, b"", why="not asked")
+    """The answer of the first address on which somebody listens; else what befell at the first."""
+    failed: list[HealthAnswer] = []
     for ip in ips:
         try:
             status, count = _answer(_fetched(address.text(ip), port))
             return HealthAnswer(service, port, ip, status, count)
         except ConnectionRefusedError:
-            answer = HealthAnswer(service, port, ip, why="refused")
+            failed.append(HealthAnswer(service, port, ip, why="refused"))
         except TimeoutError:
             return HealthAnswer(service, port, ip, why="no answer")
         except (http.client.HTTPException, ValueError):  # some of them are OSErrors, too
             return HealthAnswer(service, port, ip, why="not HTTP")
         except OSError:
-            answer = HealthAnswer(service, port, ip, why="not reached")
-    return answer
+            failed.append(HealthAnswer(service, port, ip, why="not reached"))
+    return failed[0] if failed else HealthAnswer(service, port, b"", why="not asked")
 
 
 def _fetched(host: str, port: int) -> bytes:

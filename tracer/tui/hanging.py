@@ -8,7 +8,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
 _HEAD = re.compile(
-    r"│ +|[●▼◆▲✗] \+[\d.]+ ms +|[●▼◆▲✗] |\d+\. | +|[A-Z…][\w'’ -]{0,22}?  +(?=\S)|[a-z]+: "
+    r"│ +|- |[●▼◆▲✗] \+[\d.]+ ms +|[●▼◆▲✗] |\d+\. | +|[A-Z…][\w'’ -]{0,22}?  +(?=\S)|[a-z]+: "
 )
 """What stands before the text of a line: a mark, a number, a label, or space."""
 

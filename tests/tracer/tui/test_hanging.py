@@ -21,6 +21,7 @@ def shown(text: str, width: int) -> list[str]:
     [
         ("│   PREROUTING nat (nft): KUBE-SERVICES → KUBE-SVC-X", "    "),
         ("◆ +0.259 ms  conntrack confirmed this connection", "             "),
+        ("- no packets: what may be done about it is here", "  "),
         ("1. kubectl get endpointslices -n default -o wide", "   "),
         ("   a step that goes on and on, under its number", "   "),
         ("Backend      10.244.1.11:8080 (default/echo-1)", "             "),
