@@ -16,7 +16,7 @@ from tracer.diagnosis import signs
 from tracer.diagnosis.causes.tracking import INVALID_RST as CAUSE
 from tracer.diagnosis.finding import Evidence, Finding
 from tracer.diagnosis.rule import Scene
-from tracer.diagnosis.subjects import by_destination, flow_finding, since_reset
+from tracer.diagnosis.subjects import by_destination, flow_finding, since_lost
 from tracer.diagnosis.wording import flow_lines
 from tracer.flow import Rows, Seen
 
@@ -54,7 +54,7 @@ class InvalidRst:
                 ),
                 remedy=CAUSE.steps(),
             )
-            yield since_reset(scene, finding, group.rows), group.rows
+            yield since_lost(scene, finding, group.rows), group.rows
 
     def holds(self, scene: Scene, finding: Finding) -> bool:
         """Until the setting is 1, or no connection ended so for a while."""

@@ -21,7 +21,7 @@ from tracer.diagnosis.causes.servers import IDLE_TIMEOUT_RST as CAUSE
 from tracer.diagnosis.departures import departed
 from tracer.diagnosis.finding import Finding, Subject
 from tracer.diagnosis.rule import Scene
-from tracer.diagnosis.subjects import Group, by_backend, by_destination, flow_finding, since_reset
+from tracer.diagnosis.subjects import Group, by_backend, by_destination, flow_finding, since_lost
 from tracer.diagnosis.wording import flow_lines
 from tracer.events import Protocol
 from tracer.flow import Flows, Leg, Rows, Seen
@@ -40,12 +40,12 @@ class IdleTimeoutRst:
         rows = rows[flows["protocol"][rows] == Protocol.TCP]
         reset = signs.has(flows, rows, Seen.IPVS_NEW) & signs.answered(flows, rows)
         for finding, where in _reset(scene, rows[reset & _by_the_node(flows, rows)]):
-            yield since_reset(scene, finding, where), where
+            yield since_lost(scene, finding, where), where
         strange = rows[_strangers(flows, rows)]
         former = _former(flows, strange) if strange.size else strange
         for finding, where in _reset(scene, former[former >= 0]):
             mine = strange[np.isin(former, where)]
-            yield since_reset(scene, finding, mine), mine
+            yield since_lost(scene, finding, mine), mine
 
     def holds(self, scene: Scene, finding: Finding) -> bool:
         """Until no connection was reset so for a while."""

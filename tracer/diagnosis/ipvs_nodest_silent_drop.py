@@ -18,7 +18,7 @@ from tracer.diagnosis.causes.nat import IPVS_NODEST_SILENT_DROP as CAUSE
 from tracer.diagnosis.departures import departed
 from tracer.diagnosis.finding import Evidence, Finding, Subject
 from tracer.diagnosis.rule import Scene
-from tracer.diagnosis.subjects import Group, by_backend, by_destination, flow_finding
+from tracer.diagnosis.subjects import Group, by_backend, by_destination, flow_finding, since_lost
 from tracer.diagnosis.wording import drop_text, flow_lines, flow_subject
 from tracer.flow import Rows, Seen
 
@@ -44,7 +44,7 @@ class IpvsNodestSilentDrop:
             for part in by_backend(scene, group):
                 why = _gone(scene, part)
                 if why:
-                    yield _finding(scene, part, why), part.rows
+                    yield since_lost(scene, _finding(scene, part, why), part.rows), part.rows
 
     def holds(self, scene: Scene, finding: Finding) -> bool:
         """While the setting is 0 and packets are still dropped."""

@@ -24,7 +24,7 @@ from tracer.diagnosis.subjects import (
     answered_since,
     by_destination,
     flow_finding,
-    since_reset,
+    since_lost,
 )
 from tracer.diagnosis.wording import flow_lines, plain, service_word
 from tracer.flow import Flows, Leg, Rows, Seen
@@ -54,7 +54,7 @@ class LbShortCircuit:
             ]
             mine = everything[signs.among(flows["client"][everything], frozenset(inside))]
             if len(mine) >= LEAST and _cut(flows, mine).all():
-                yield since_reset(scene, _finding(scene, group), group.rows), group.rows
+                yield since_lost(scene, _finding(scene, group), group.rows), group.rows
 
     def holds(self, scene: Scene, finding: Finding) -> bool:
         """Until such a connection goes well, or none was made for a while."""

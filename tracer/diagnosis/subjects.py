@@ -170,10 +170,10 @@ def flow_finding(
     )
 
 
-def since_reset(scene: Scene, finding: Finding, rows: Rows) -> Finding:
-    """The same from when these were reset: until then the connections worked."""
-    reset_ns = scene.table.flows["last_ns"][rows]
-    return replace(finding, since_ns=int(reset_ns.min()), last_ns=int(reset_ns.max()))
+def since_lost(scene: Scene, finding: Finding, rows: Rows) -> Finding:
+    """The same from when these were last seen: until they broke off the connections worked."""
+    lost_ns = scene.table.flows["last_ns"][rows]
+    return replace(finding, since_ns=int(lost_ns.min()), last_ns=int(lost_ns.max()))
 
 
 def answered_since(scene: Scene, finding: Finding, quiet_ns: int = 0) -> bool:
