@@ -22,6 +22,8 @@ What was run on Debian's kernels in the lab's VM, made from those runs by `make 
   of a client compared tuple by tuple with what the kernel's own tables say. *n of m*: m connections
   were answered, n of them were shown, once and equal.
 
+Guests are emulated, with two processors; the newest kernel has one, with two it does not stay up.
+
 """
 
 
