@@ -186,13 +186,14 @@ def _capture(data: bytes) -> None:
     try:
         os.write(descriptor, data)
         with suppress(TracerError):
-            _replayed(Path(f"/proc/self/fd/{descriptor}"))
+            # With their bytes packets come as rows, without them field by field.
+            _replayed(Path(f"/proc/self/fd/{descriptor}"), keep_bytes=bool(len(data) % 2))
     finally:
         os.close(descriptor)
 
 
-def _replayed(path: Path) -> None:
-    captures = open_captures([path])
+def _replayed(path: Path, *, keep_bytes: bool) -> None:
+    captures = open_captures([path], keep_bytes=keep_bytes)
     pipeline = Pipeline(pair=True, max_flows=1 << 12)
     try:
         for source in captures.sources:
