@@ -194,6 +194,8 @@ def proxy_command(
         *("--conntrack-max-per-core=0", "--conntrack-min=0"),
         *("--conntrack-tcp-timeout-established=0s", "--conntrack-tcp-timeout-close-wait=0s"),
         *("--iptables-sync-period=12h", "--ipvs-sync-period=12h", "--v=2"),
+        # As the lab's own rules: balancer addresses are on the LAN, and one node answers for each.
+        *(("--ipvs-strict-arp",) if mode == "ipvs" else ()),
     ]
 
 
