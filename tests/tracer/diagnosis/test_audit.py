@@ -32,6 +32,7 @@ BESIDE = {
     "endpoint-removal-lag": {"rules-not-synced"},
     "session-affinity-dead-pod": {"rules-not-synced"},
     "ipvs-nodest-silent-drop": {"rules-not-synced"},
+    "ipvs-weight-zero-after-restart": {"rules-not-synced"},
     "ipvs-external-ip-blackhole-any-ip": {"rules-not-synced"},
     "etp-local-nodename-mismatch": {"rules-not-synced"},
     "external-ip-hidden-port": {"external-ip-hijack"},
