@@ -87,5 +87,5 @@ def _rules(chance: random.Random, universe: Universe, plan: NodePlan, plans: lis
             marks.append(
                 f"-A {chain} -d {target} -p tcp -m tcp --dport {port} -j MARK --set-xmark {MARK:#x}"
             )
-    text = ipvs.rules(plan, plans)
-    return text.replace("COMMIT", "\n".join([*marks, "COMMIT"]), 1)
+    mangle = ["*mangle", ":PREROUTING ACCEPT [0:0]", ":OUTPUT ACCEPT [0:0]", *marks, "COMMIT\n"]
+    return "\n".join(mangle) + ipvs.rules(plan, plans)
