@@ -46,7 +46,8 @@ def running(peer: Peer, namespace: str, client: str, folder: Path) -> Iterator[f
     """The peer at work; yields its seconds from start to ready. TimeoutError if it never is."""
     arguments = [argument.format(client=client) for argument in peer.arguments]
     said = folder / f"{peer.name}.err"
-    command = ["ip", "netns", "exec", namespace, peer.name, *arguments]
+    # Of the namespace the network alone: ip netns exec brings a /sys without tracefs.
+    command = ["nsenter", f"--net=/run/netns/{namespace}", peer.name, *arguments]
     with (folder / f"{peer.name}.out").open("wb") as output, said.open("wb") as errors:
         started = time.perf_counter()
         process = subprocess.Popen(command, stdout=output, stderr=errors)
