@@ -91,7 +91,9 @@ def _apply_life(
         records = picked(records, kept)
     ending = ENDS[records["hook"]]
     stale = belongs_to_earlier_life(store, records, rows, anew) & ~ending
+    over = rows[:0]
     if stale.any():
+        over = _displaced(store, records, rows, stale)
         # What follows the beginning, in this life, is not the former connection's either.
         rows[np.isin(rows, rows[stale]) & ~own_ends(store, records, rows, stale)] = -1
     missing = (rows < 0) & ~ending
@@ -104,7 +106,24 @@ def _apply_life(
         rows, records = rows[known], picked(records, known)
     complete(store, records, rows)
     _witness(store, records, rows, source)
-    return rows
+    return np.concatenate([rows, over])
+
+
+def _displaced(
+    store: FlowStore, records: Records, rows: Rows, stale: npt.NDArray[np.bool_]
+) -> Rows:
+    """End the former mappings whose end nobody told, since the kernel keeps one for a tuple.
+
+    It does not tell the end of an entry that was made while nobody listened
+    (``nf_conntrack_events`` = 2).
+    """
+    flows, at = store.flows, np.flatnonzero(stale & (records["hook"] == Hook.CT_NEW))
+    over = rows[at]
+    untold = (flows["ended_ns"][over] == 0) & (flows["seen"][over] & np.uint32(Seen.MAPPED) != 0)
+    over, at = over[untold], at[untold]
+    flows["ended_ns"][over] = records["time_ns"][at]
+    flows["seen"][over] |= np.uint32(Seen.ENDED)
+    return over
 
 
 def drop_misoriented(store: FlowStore, rows: Rows) -> None:

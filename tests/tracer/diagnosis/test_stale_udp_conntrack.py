@@ -124,6 +124,22 @@ def test_it_closes_with_the_mapping_whichever_source_tells_first(packets_first):
     assert (story.causes, story.closed) == ([], [CAUSE])
 
 
+@pytest.mark.parametrize("packets_first", [True, False])
+def test_it_closes_with_a_mapping_whose_end_nobody_tells(packets_first):
+    """Of an entry made before the trace the kernel tells no end, only the next beginning."""
+    story = used(KNOWN, leads_to(f"{GONE}:8053"))
+    now, again = story.now, {"flags": Flag.DST_NAT | Flag.REPLIED, **UDP}
+    kernel = (
+        translated(now + 1.1, *ASK, f"{POD_THERE}:8053", **UDP),
+        translated(now + 1.2, *ASK, f"{POD_THERE}:8053", hook=Hook.CT_UPDATE, **again),
+    )
+    wire = packet(now + 1.1, *ASK, **UDP), packet(now + 1.2, *ASK[::-1], **UDP)
+    for records in (wire, kernel) if packets_first else (kernel, wire):
+        story.tell(*records, until=now + 2)
+    story.wait(2)
+    assert (story.causes, story.closed) == ([], [CAUSE])
+
+
 def test_it_stays_while_one_of_its_mappings_does():
     other = f"{CLIENT_POD}:5354", ASK[1]
     story = used(KNOWN, leads_to(f"{GONE}:8053"))

@@ -279,3 +279,14 @@ def test_a_connection_on_ports_just_used_is_one_row_whatever_the_batch_holds():
     table.update(join(*(mapping(101, client, VIP, POD) for client in fresh)), Origin.CONNTRACK)
     clients = [ends(table.flows[row])[0] for row in table.alive()]
     assert [clients.count(client) for client in fresh] == [1] * len(fresh)
+
+
+def test_a_mapping_that_another_takes_the_place_of_is_over():
+    """The kernel tells no end of an entry that was made while nobody listened."""
+    other = "10.244.2.7:8080"
+    table = fed(
+        (Origin.CONNTRACK, mapping(1, CLIENT, VIP, POD, flags=Flag.DST_NAT | Flag.EXISTING)),
+        (Origin.CONNTRACK, mapping(9, CLIENT, VIP, other)),
+    )
+    over = {ends(flow)[3]: bool(flow["ended_ns"]) for flow in table.flows[table.alive()]}
+    assert over == {POD: True, other: False}

@@ -49,8 +49,8 @@ FAMILIES = (
         "source": "fd01::9",
         "backend_tcp": "[fd01::2]:8080",
         "backend_udp": "[fd01::2]:8053",
-        "setup": "ip addr add fd01::1/128 dev lo\nip addr add fd01::2/128 dev lo\n"
-        "ip addr add fd01::9/128 dev lo\nip route add fd00:96::/32 dev lo src fd01::1",
+        "setup": "ip addr add fd01::1/128 dev lo nodad\nip addr add fd01::2/128 dev lo nodad\n"
+        "ip addr add fd01::9/128 dev lo nodad\nip route add fd00:96::/32 dev lo src fd01::1",
     },
 )
 SERVICES = ((socket.AF_INET, "10.96.0.10"), (socket.AF_INET6, "fd00:96::10"))
