@@ -77,6 +77,8 @@ class History:
 
     times: list[int] = field(default_factory=list)
     pods: list[frozenset[str]] = field(default_factory=list)
+    followed: list[int] = field(default_factory=list)
+    """When the proxy had done what the slices said, once for each time."""
 
     def note(self, at_ns: int, cluster: Cluster) -> None:
         """The API server is told of this now."""
@@ -126,6 +128,7 @@ def roll(
         with Tracing(topology.namespace(NODE), folder, naming, NODE, backend) as tracing:
             history = History()
             history.note(0, topology.cluster)
+            history.followed.append(0)
             client = Child(topology.namespace(CLIENT), _keep_connecting, noted)
             try:
                 for what, change in STEPS:
@@ -133,6 +136,7 @@ def roll(
                     cluster = to_cluster(change(whole))
                     history.note(time.time_ns(), cluster)
                     topology.resync(mode, cluster)
+                    history.followed.append(time.time_ns())
                     say(f"{what}: followed in {(time.time_ns() - history.times[-1]) / 1e9:.1f} s")
                 time.sleep(REST_S)
             finally:
@@ -190,7 +194,7 @@ def _epoch_ns(text: str) -> int:
 
 
 def _served(item: Timed, history: History) -> bool:
-    """Whether somebody was in the slices around that time, so that it must have succeeded."""
+    """Whether somebody was in the slices that rules were made of then, so that it must succeed."""
     window = int(NEWS_S * 1e9)
     return all(
         pods for begin, end, pods in _spans(history) if begin - window <= item.at_ns <= end + window
@@ -198,7 +202,8 @@ def _served(item: Timed, history: History) -> bool:
 
 
 def _spans(history: History) -> Iterator[tuple[int, int, frozenset[str]]]:
-    ends = [*history.times[1:], 1 << 63]
+    """What the proxy may go by, and until when: its rules are those of before for a while."""
+    ends = [*history.followed[1:], 1 << 63]
     yield from zip(history.times, ends, history.pods, strict=True)
 
 

@@ -12,13 +12,23 @@ S = 1_000_000_000
 START = 1_700_000_000 * S
 WHOLE = to_cluster(read("default"))
 LEFT = to_cluster(without_pod("default", "echo-3")(read("default")))
+NOBODY = to_cluster(
+    without_pod("default", "echo-1")(
+        without_pod("default", "echo-2")(without_pod("default", "echo-3")(read("default")))
+    )
+)
 
 
 def history():
+    return noted((0, WHOLE, 0), (10, LEFT, 10), (30, WHOLE, 30))
+
+
+def noted(*changes):
+    """Each with its second, and the second by which the rules had followed."""
     found = History()
-    found.note(0, WHOLE)
-    found.note(START + 10 * S, LEFT)
-    found.note(START + 30 * S, WHOLE)
+    for second, cluster, followed in changes:
+        found.note(START * bool(second) + second * S, cluster)
+        found.followed.append(START + followed * S)
     return found
 
 
@@ -43,9 +53,9 @@ def finding(cause, status="open"):
     return {"type": "finding", "cause": cause, "status": status, "subject": {}}
 
 
-def run(lines, connections, **lost):
+def run(lines, connections, known=None, **lost):
     summary = {"type": "summary", "lost": lost, "lag": [{"service": "default/echo"}]}
-    return judged([*lines, summary], connections, history())
+    return judged([*lines, summary], connections, known or history())
 
 
 def test_for_how_long_a_pod_has_been_away():
@@ -83,6 +93,12 @@ def test_a_port_that_came_again_is_judged_by_its_own_line():
 
 def test_nobody_may_fail_while_somebody_is_in_the_slices():
     assert run([], [made(1, failure="timeout")]).faults == ("1000: timeout",)
+
+
+def test_who_fails_before_the_rules_have_followed_may_fail():
+    slow = noted((0, WHOLE, 0), (10, NOBODY, 12), (30, WHOLE, 60))
+    assert run([], [made(50, failure="refused")], slow).faults == ()
+    assert run([], [made(90, failure="refused")], slow).faults == ("1000: refused",)
 
 
 def test_only_doubts_that_give_way_and_what_is_true_may_be_found():
