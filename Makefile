@@ -20,7 +20,7 @@ DIFFERENTIAL = -m lab.differential --seed $(or $(SEED),1) --first $(or $(FIRST),
 	$(FAMILY:%=--family %)
 
 .PHONY: help install demo test lint format test-package test-image plugin site test-native \
-	test-differential test-kernel test-probes test-newest test-cluster test-cluster-native \
+	test-differential test-kernel test-probes test-newest test-cluster test-cluster-native test-cluster-watch \
 	test-cluster-kernel kernel-matrix test-captures fuzz playground bench bench-smoke image \
 	docs causes lock screenshots clean
 
@@ -72,16 +72,18 @@ test-probes: install ## the probes alone, on another kernel: KERNEL=6.12
 test-newest: install ## the probes on the newest kernel that stays up in emulation
 	@$(PY) -m lab matrix --first --part probes --kernel newest --kernel 6.12 -o build/newest
 
-test-cluster: test-cluster-native test-cluster-kernel ## kube-proxy and kube-apiserver themselves, every mode
+test-cluster: test-cluster-native test-cluster-watch test-cluster-kernel ## kube-proxy and kube-apiserver themselves, every mode
 
 test-cluster-native: install ## the same on this kernel: all but ipvs mode (root, Go)
 	@$(PY) -m lab with-api --skip -- sh -ec ' \
 		$(PY) -m lab kernel-suite --proxy $(KUBE_PROXY) --mode iptables --mode nftables \
 			--backend conntrack --tcp 97 --udp 47 --no-blackhole; \
 		for mode in iptables nftables; do \
-			$(PY) -m lab rollout --proxy $(KUBE_PROXY) --mode $$mode --backend conntrack; done; \
-		$(PY) -m lab watch --proxy $(KUBE_PROXY) --backend conntrack all'
+			$(PY) -m lab rollout --proxy $(KUBE_PROXY) --mode $$mode --backend conntrack; done'
 	@$(PY) -m pytest -m cluster tests/cluster
+
+test-cluster-watch: install ## every scenario under kube-proxy itself, live (root, Go; about 15 minutes)
+	@$(PY) -m lab with-api --skip -- $(PY) -m lab watch --proxy $(KUBE_PROXY) --backend conntrack all
 
 test-cluster-kernel: install ## the same in the VM: ipvs mode and probes (root, Go)
 	@$(PY) -m lab with-api --skip --vm --timeout 3000 -- sh -ec ' \
