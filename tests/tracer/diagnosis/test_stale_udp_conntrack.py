@@ -107,29 +107,18 @@ def test_it_closes_when_the_client_is_answered():
     assert story.closed == [CAUSE]
 
 
+@pytest.mark.parametrize("end_is_told", [True, False])
 @pytest.mark.parametrize("packets_first", [True, False])
-def test_it_closes_with_the_mapping_whichever_source_tells_first(packets_first):
-    """Deleted as the remedy says, and the next request is mapped to an endpoint."""
+def test_it_closes_with_the_mapping_whichever_source_tells_first(packets_first, end_is_told):
+    """Deleted as the remedy says, and the next request is mapped to an endpoint.
+
+    Of an entry made before the trace the kernel tells no end, only the next beginning.
+    """
     story = used(KNOWN, leads_to(f"{GONE}:8053"))
     now, again = story.now, {"flags": Flag.DST_NAT | Flag.REPLIED, **UDP}
+    end = translated(now + 1, *ASK, f"{GONE}:8053", hook=Hook.CT_END, **UDP)
     kernel = (
-        translated(now + 1, *ASK, f"{GONE}:8053", hook=Hook.CT_END, **UDP),
-        translated(now + 1.1, *ASK, f"{POD_THERE}:8053", **UDP),
-        translated(now + 1.2, *ASK, f"{POD_THERE}:8053", hook=Hook.CT_UPDATE, **again),
-    )
-    wire = packet(now + 1.1, *ASK, **UDP), packet(now + 1.2, *ASK[::-1], **UDP)
-    for records in (wire, kernel) if packets_first else (kernel, wire):
-        story.tell(*records, until=now + 2)
-    story.wait(2)
-    assert (story.causes, story.closed) == ([], [CAUSE])
-
-
-@pytest.mark.parametrize("packets_first", [True, False])
-def test_it_closes_with_a_mapping_whose_end_nobody_tells(packets_first):
-    """Of an entry made before the trace the kernel tells no end, only the next beginning."""
-    story = used(KNOWN, leads_to(f"{GONE}:8053"))
-    now, again = story.now, {"flags": Flag.DST_NAT | Flag.REPLIED, **UDP}
-    kernel = (
+        *((end,) if end_is_told else ()),
         translated(now + 1.1, *ASK, f"{POD_THERE}:8053", **UDP),
         translated(now + 1.2, *ASK, f"{POD_THERE}:8053", hook=Hook.CT_UPDATE, **again),
     )
