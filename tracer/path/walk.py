@@ -270,10 +270,7 @@ class Walker:
             yield after
             return
         old, new = before.packet, after.packet
-        moved = _moved_by_ipvs(new) if station.kind == "nat" else (old.mark, old.src) != (
-            new.mark, new.src,
-        )  # fmt: skip
-        if old.dst == new.dst and not moved:
+        if not _routes_anew(station.kind, old, new):
             yield after
             return
         for routed in self._rerouted(replace(after, hook="routing")):
@@ -346,6 +343,13 @@ def _result(ending: Ending) -> tuple[object, ...]:
         return ending.verdict, ending.flight.how
     return (ending.verdict, packet.src, packet.sport, packet.dst, packet.dport, packet.mark,
             packet.outgoing)  # fmt: skip
+
+
+def _routes_anew(kind: str, old: Packet, new: Packet) -> bool:
+    """Whether what a station of OUTPUT did asks for another route."""
+    if old.dst != new.dst:
+        return True
+    return _moved_by_ipvs(new) if kind == "nat" else (old.mark, old.src) != (new.mark, new.src)
 
 
 def _moved_by_ipvs(packet: Packet) -> bool:
