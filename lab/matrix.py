@@ -51,6 +51,8 @@ class KernelFacts:
     failed: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
     cases: tuple[CaseFacts, ...] = field(default=())
+    stopped: tuple[str, ...] = ()
+    """Parts in which the guest did not last; what they had found until then is in the rest."""
 
 
 def write_results(results: Sequence[Result], folder: Path) -> None:
@@ -74,11 +76,13 @@ def _case_facts(case: Case, result: Result) -> CaseFacts:
 
 
 def with_results(facts: KernelFacts, folder: Path) -> KernelFacts:
-    """The facts with what a run left in its folder."""
+    """The facts with what a run of one part left in its folder; other parts' stay."""
     suite, probes = folder / SUITE_FILE, folder / PROBES_FILE
     if suite.exists():
-        cases = tuple(CaseFacts(**each) for each in json.loads(suite.read_text()))
-        facts = replace(facts, cases=cases)
+        found = {(case.mode, case.family): case for case in facts.cases}
+        for each in json.loads(suite.read_text()):
+            found[each["mode"], each["family"]] = CaseFacts(**each)
+        facts = replace(facts, cases=tuple(found[place] for place in sorted(found)))
     if probes.exists():
         facts = _with_probes(facts, ElementTree.parse(probes).getroot())
     return facts
@@ -114,6 +118,16 @@ def _read(plain: Mapping[str, object]) -> KernelFacts:
     cases = made.pop("cases", ())
     facts = KernelFacts(**made)  # type: ignore[arg-type]
     return replace(facts, cases=tuple(CaseFacts(**each) for each in cases))  # type: ignore[attr-defined]
+
+
+def keep(folder: Path, series: str, version: str, part: str, results: Path, lasted: bool) -> None:
+    """Add what one part gave to what is known of this kernel; another version begins anew."""
+    known = {facts.series: facts for facts in load(folder)}
+    facts = known.get(series)
+    if facts is None or facts.version != version:
+        facts = KernelFacts(series, version)
+    stopped = set(facts.stopped) - {part} | (set() if lasted else {part})
+    save(replace(with_results(facts, results), stopped=tuple(sorted(stopped))), folder)
 
 
 def save(facts: KernelFacts, folder: Path) -> None:
@@ -152,6 +166,8 @@ def _case(case: CaseFacts | None) -> str:
 
 def _notes(facts: KernelFacts) -> Iterable[str]:
     """What did not work, in words."""
+    for part in facts.stopped:
+        yield f"- {facts.series}: the guest did not last through `{part}`."
     for name in facts.failed:
         yield f"- {facts.series}: `{name}` failed."
     for name in facts.skipped:

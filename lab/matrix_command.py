@@ -11,20 +11,20 @@ from pathlib import Path
 import click
 
 from lab.kernels import SUITES, KernelImage, ensure_kernel, processors
-from lab.matrix import PROBES_FILE, KernelFacts, load, page, save, with_results
+from lab.matrix import PROBES_FILE, keep, load, page
 from lab.options import say
+from lab.rules.apply import MODES
 from lab.tools import ensure_tools
 from lab.vm import CHECKOUT, VmSettings, run_in_vm
 from tracer.errors import UnableError
 
 DOCS = CHECKOUT / "docs"
 FACTS, PAGE = "kernels", "kernels.md"
-PARTS = {
-    "probes": ("python", "-m", "pytest", "-p", "no:cacheprovider", "-q", "-m", "kernel",
-               "tests/kernel/test_probes.py", "-o", "junit_logging=no"),
-    "suite": ("python", "-m", "lab", "kernel-suite", "--backend", "bpf", "--no-blackhole",
-              "--tcp", "29", "--udp", "13"),
-}  # fmt: skip
+PROBES = ("python", "-m", "pytest", "-p", "no:cacheprovider", "-q", "-m", "kernel",
+          "tests/kernel/test_probes.py", "-o", "junit_logging=no")  # fmt: skip
+SUITE = ("python", "-m", "lab", "kernel-suite", "--backend", "bpf", "--no-blackhole",
+         "--tcp", "29", "--udp", "13", "--mode")  # fmt: skip
+PARTS: dict[str, tuple[str, ...]] = {"probes": PROBES, **{mode: (*SUITE, mode) for mode in MODES}}
 """What is run, each in a boot of its own; fewer connections than in ``make test-kernel``."""
 
 
@@ -39,21 +39,27 @@ def matrix(
 ) -> None:
     """Run a bounded live suite on Debian's kernels; write kernels.md from what came out.
 
-    Without --kernel nothing is run, and the page is made from the facts that are there.
+    What each part gave is kept as soon as it ends. Without --kernel nothing is run, and the page
+    is made from the facts that are there.
     """
     good = True
     for series in kernels:
         ensure_tools()
         image = ensure_kernel(series, say)
-        found = [_run(series, image, part, timeout_s, output / FACTS) for part in parts or PARTS]
+        found = [_run(series, image, part, timeout_s, output) for part in parts or PARTS]
         good = all(found) if first else good and all(found)
         if first and None not in found:
             break
-    (output / PAGE).write_text(page(load(output / FACTS)))
+    _write_page(output)
     sys.exit(0 if good else 1)
 
 
-def _run(series: str, image: KernelImage, part: str, timeout_s: float, folder: Path) -> bool | None:
+def _write_page(output: Path) -> None:
+    output.mkdir(parents=True, exist_ok=True)
+    (output / PAGE).write_text(page(load(output / FACTS)))
+
+
+def _run(series: str, image: KernelImage, part: str, timeout_s: float, output: Path) -> bool | None:
     """One boot; its facts are kept whatever came out. None where the guest did not last."""
     results = Path(tempfile.mkdtemp(prefix=f"viptrace-lab-{series}-"))
     say(f"{part} on {image.version}; results in {results}")
@@ -64,12 +70,10 @@ def _run(series: str, image: KernelImage, part: str, timeout_s: float, folder: P
         status = run_in_vm(image, _command(part, results), results, settings)
     except UnableError as error:
         say(str(error))
+    finally:
+        keep(output / FACTS, series, image.version, part, results, status is not None)
+        _write_page(output)
     say(f"{part} on {image.version}: status {status}, {time.monotonic() - started:.0f} s")
-    known = {facts.series: facts for facts in load(folder)}
-    facts = known.get(series)
-    if facts is None or facts.version != image.version:
-        facts = KernelFacts(series, image.version)
-    save(with_results(facts, results), folder)
     return None if status is None else status == 0
 
 

@@ -9,6 +9,7 @@ from lab.matrix import (
     PROBES_FILE,
     CaseFacts,
     KernelFacts,
+    keep,
     load,
     page,
     save,
@@ -61,6 +62,31 @@ def test_facts_are_kept_by_series(tmp_path):
     for facts in reversed(kept):
         save(facts, tmp_path)
     assert load(tmp_path) == kept
+
+
+def test_parts_add_up_and_repeat_and_say_which_did_not_last(tmp_path):
+    kept = tmp_path / "kept"
+
+    def ran(part, *results, lasted=True, version="6.1.0-9"):
+        folder = tmp_path / f"{part}-{len(list(tmp_path.iterdir()))}"
+        folder.mkdir()
+        if results:
+            write_results(results, folder)
+        keep(kept, "6.1", version, part, folder, lasted)
+        (facts,) = load(kept)
+        return facts
+
+    nft = Result(Case("nftables", 4, "bpf"), EQUAL)
+    broken = Result(Case("ipvs", 4, "bpf"), None, failure="viptrace stopped")
+    ran("nftables", nft, lasted=False)
+    facts = ran("ipvs", broken, lasted=False)
+    assert [(case.mode, case.good) for case in facts.cases] == [("ipvs", False), ("nftables", True)]
+    assert facts.stopped == ("ipvs", "nftables")
+    assert "- 6.1: the guest did not last through `ipvs`." in page([facts])
+    facts = ran("ipvs", Result(Case("ipvs", 4, "bpf"), EQUAL))
+    assert [case.good for case in facts.cases] == [True, True]
+    assert facts.stopped == ("nftables",)
+    assert ran("probes", version="6.1.0-10") == KernelFacts("6.1", "6.1.0-10")
 
 
 @pytest.mark.parametrize(
