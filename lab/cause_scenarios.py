@@ -47,8 +47,8 @@ CAUSE_SCENARIOS: tuple[Scenario, ...] = (
         traffic=(Traffic("shell", Load(VIP, 80, tcp=24), REFUSED),),
         findings=("wrong-target-port",),
         change=WRONG_PORT,
-        fault=synced("iptables", WRONG_PORT),
-        recovery=synced("iptables", lambda objects: objects),
+        fault=synced(WRONG_PORT),
+        recovery=synced(lambda objects: objects),
         healed=FINE,
     ),
     Scenario(
@@ -121,9 +121,8 @@ CAUSE_SCENARIOS: tuple[Scenario, ...] = (
         ),
         findings=("lb-source-ranges-drop",),
         change=RANGES,
-        fault=synced("iptables", RANGES),
+        fault=synced(RANGES),
         recovery=synced(
-            "iptables",
             with_source_ranges(
                 "default", "echo-balancer", "10.0.0.0/8", f"{CLIENT_ADDRESSES[0]}/32"
             ),
@@ -161,10 +160,10 @@ CAUSE_SCENARIOS: tuple[Scenario, ...] = (
         findings=("hairpin-no-masquerade",),
         change=HERE_ONLY,
         fault=both(
-            synced("iptables", HERE_ONLY),
+            synced(HERE_ONLY),
             without_rules("worker-1", "nat", "KUBE-SEP-", "-j KUBE-MARK-MASQ"),
         ),
-        recovery=synced("iptables", HERE_ONLY),
+        recovery=synced(HERE_ONLY),
         healed=(Traffic("echo-1", Load(VIP, 80, tcp=3)),),
     ),
     Scenario(
@@ -177,10 +176,10 @@ CAUSE_SCENARIOS: tuple[Scenario, ...] = (
         findings=("masquerade-missing",),
         change=REMOTE_ONLY,
         fault=both(
-            synced("iptables", REMOTE_ONLY),
+            synced(REMOTE_ONLY),
             without_rules("worker-1", "nat", "KUBE-POSTROUTING", "--random-fully"),
         ),
-        recovery=synced("iptables", REMOTE_ONLY),
+        recovery=synced(REMOTE_ONLY),
         healed=FINE_FROM_OUTSIDE,
     ),
     Scenario(
@@ -208,7 +207,7 @@ CAUSE_SCENARIOS: tuple[Scenario, ...] = (
         findings=("endpoint-unreachable-underlay",),
         change=REMOTE_ONLY,
         fault=both(
-            synced("iptables", REMOTE_ONLY),
+            synced(REMOTE_ONLY),
             commands("worker-2", "ip link set eth0 down"),
             commands("worker-1", "ip neigh flush all"),
         ),
@@ -273,7 +272,7 @@ CAUSE_SCENARIOS: tuple[Scenario, ...] = (
         findings=("snat-port-exhaustion",),
         change=ONE_REMOTE,
         fault=both(
-            synced("iptables", ONE_REMOTE),
+            synced(ONE_REMOTE),
             commands(
                 "worker-1",
                 "iptables -t nat -I KUBE-POSTROUTING -p tcp -m mark --mark 0x4000/0x4000 "
@@ -293,7 +292,7 @@ CAUSE_SCENARIOS: tuple[Scenario, ...] = (
         findings=("ipvs-conntrack-off",),
         change=REMOTE_ONLY,
         fault=both(
-            synced("ipvs", REMOTE_ONLY),
+            synced(REMOTE_ONLY),
             commands("worker-1", "sysctl -q -w net.ipv4.vs.conntrack=0"),
         ),
         recovery=commands("worker-1", "sysctl -q -w net.ipv4.vs.conntrack=1"),

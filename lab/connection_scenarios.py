@@ -50,15 +50,15 @@ CONNECTION_SCENARIOS: tuple[Scenario, ...] = (
         from_packets=("endpoint-removal-lag",),
         change=without_pod("default", "echo-3"),
         fault=both(
-            synced("iptables", HERE_ONLY),
+            synced(HERE_ONLY),
             connected("client", ONCE),
-            synced("iptables", ONE_REMOTE),
+            synced(ONE_REMOTE),
             connected("shell", ONCE),
-            synced("iptables", unchanged),
+            synced(unchanged),
             killed("default/echo-3"),
         ),
         remembered=2,
-        recovery=synced("iptables", without_pod("default", "echo-3")),
+        recovery=synced(without_pod("default", "echo-3")),
         healed=(Traffic("shell", Load(STICKY, 80, tcp=3)),),
     ),
     Scenario(
@@ -72,7 +72,7 @@ CONNECTION_SCENARIOS: tuple[Scenario, ...] = (
         ),
         findings=("conntrack-invalid-rst",),
         change=HERE_ONLY,
-        fault=synced("nftables", HERE_ONLY),
+        fault=synced(HERE_ONLY),
         recovery=commands("worker-1", "sysctl -q -w net.netfilter.nf_conntrack_tcp_be_liberal=1"),
         healed=(
             Traffic(
@@ -134,7 +134,7 @@ CONNECTION_SCENARIOS: tuple[Scenario, ...] = (
         findings=("unanswered-unexplained",),
         change=ONE_REMOTE,
         fault=both(
-            synced("iptables", ONE_REMOTE),
+            synced(ONE_REMOTE),
             commands("worker-2", f"iptables -t raw -I PREROUTING -p tcp -d {ECHO_3} -j DROP"),
         ),
         recovery=commands("worker-2", "iptables -t raw -F PREROUTING"),
@@ -150,7 +150,7 @@ CONNECTION_SCENARIOS: tuple[Scenario, ...] = (
         findings=("dropped-unexplained",),
         change=ONE_REMOTE,
         fault=both(
-            synced("iptables", ONE_REMOTE),
+            synced(ONE_REMOTE),
             commands(
                 "worker-1",
                 "tc qdisc add dev eth0 clsact",
@@ -204,7 +204,7 @@ CONNECTION_SCENARIOS: tuple[Scenario, ...] = (
         change=HERE_ONLY,
         late_state=True,
         fault=both(
-            synced("ipvs", ONE_REMOTE),
+            synced(ONE_REMOTE),
             commands("worker-1", "sysctl -q -w net.ipv4.vs.expire_nodest_conn=0"),
         ),
         kernel_only=True,

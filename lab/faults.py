@@ -94,11 +94,11 @@ def both(*faults: Fault) -> Fault:
     return work
 
 
-def synced(mode: Mode, change: Change, cluster: str = "default") -> Fault:
-    """kube-proxy has followed the change."""
+def synced(change: Change, cluster: str = "default") -> Fault:
+    """kube-proxy has followed the change, in the mode that it runs in."""
 
     def work(topology: Topology) -> None:
-        topology.resync(mode, to_cluster(change(read(cluster))))
+        topology.resync(topology.mode, to_cluster(change(read(cluster))))
 
     return work
 
@@ -166,11 +166,12 @@ def mapped_before_the_rules(source: str, node: str, load: Load) -> Fault:
     return work
 
 
-def named_otherwise(node: str, name: str, mode: Mode, change: Change) -> Fault:
+def named_otherwise(node: str, name: str, change: Change) -> Fault:
     """kube-proxy runs under another name than its node's."""
 
     def work(topology: Topology) -> None:
-        apply(to_cluster(change(read("default"))), name, mode, topology.namespace(node))
+        cluster = to_cluster(change(read("default")))
+        apply(cluster, name, topology.mode, topology.namespace(node))
 
     return work
 

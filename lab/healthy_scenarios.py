@@ -53,7 +53,7 @@ def rolling(mode: Mode) -> Scenario:
             Traffic(
                 "shell",
                 Load(VIP, 80, tcp=40, pause_s=0.2),
-                meanwhile=both(synced(mode, FEWER), later(2), synced(mode, unchanged)),
+                meanwhile=both(synced(FEWER), later(2), synced(unchanged)),
                 after_s=1,
             ),
         ),

@@ -68,7 +68,7 @@ HOST_SCENARIOS: tuple[Scenario, ...] = (
         findings=("over-masquerade-networkpolicy",),
         change=HERE_ONLY,
         fault=both(
-            synced("iptables", HERE_ONLY),
+            synced(HERE_ONLY),
             commands(
                 "worker-1",
                 "iptables -N KUBE-NWPLCY-7EIXXE6JSGR4QQ4F",
@@ -101,7 +101,7 @@ HOST_SCENARIOS: tuple[Scenario, ...] = (
             commands("worker-2", "ip route add blackhole 10.244.2.99"),
             connected("shell", FIXED),
             commands("worker-1", "iptables -t nat -D PREROUTING 1"),
-            synced("iptables", HERE_ONLY),
+            synced(HERE_ONLY),
         ),
         recovery=commands("worker-1", "conntrack -D -p tcp --orig-port-src 45000"),
         healed=(Traffic("shell", Load(VIP, 80, tcp=1, source_port=45000)),),
@@ -116,7 +116,7 @@ HOST_SCENARIOS: tuple[Scenario, ...] = (
         findings=("bridge-nf-call-off",),
         change=HERE_ONLY,
         fault=both(
-            synced("iptables", HERE_ONLY),
+            synced(HERE_ONLY),
             pods_on_a_bridge("worker-1"),
             commands("worker-1", "sysctl -q -w net.bridge.bridge-nf-call-iptables=0"),
         ),
@@ -133,7 +133,7 @@ HOST_SCENARIOS: tuple[Scenario, ...] = (
         findings=("bridge-hairpin-mode-off",),
         change=HERE_ONLY,
         fault=both(
-            synced("iptables", HERE_ONLY),
+            synced(HERE_ONLY),
             pods_on_a_bridge("worker-1"),
         ),
         recovery=commands("worker-1", "bridge link set dev {echo-1} hairpin on"),
@@ -149,7 +149,7 @@ HOST_SCENARIOS: tuple[Scenario, ...] = (
         findings=("mtu-blackhole",),
         change=HERE_ONLY,
         fault=both(
-            synced("iptables", HERE_ONLY),
+            synced(HERE_ONLY),
             commands("worker-1", "ip route change 10.244.1.11/32 dev {echo-1} mtu 1000"),
             commands("shell", "iptables -A INPUT -p icmp -j DROP"),
         ),

@@ -39,11 +39,11 @@ IPVS_SCENARIOS: tuple[Scenario, ...] = (
         from_packets=("vip-port-not-served",),
         change=TAKEN,
         fault=both(
-            synced("ipvs", TAKEN),
+            synced(TAKEN),
             commands("worker-1", f"ip addr replace {GATEWAY}/32 dev kube-ipvs0"),
         ),
         recovery=both(
-            synced("ipvs", lambda objects: objects),
+            synced(lambda objects: objects),
             commands("worker-1", f"ip addr del {GATEWAY}/32 dev kube-ipvs0"),
         ),
         healed=FINE,
@@ -78,7 +78,7 @@ IPVS_SCENARIOS: tuple[Scenario, ...] = (
         findings=("ipvs-filter-rejects-legit",),
         change=HEALTH,
         fault=both(
-            synced("ipvs", HEALTH),
+            synced(HEALTH),
             commands(
                 "worker-1",
                 "iptables -D KUBE-IPVS-FILTER -m set --match-set KUBE-HEALTH-CHECK-NODE-PORT dst "
@@ -103,10 +103,10 @@ IPVS_SCENARIOS: tuple[Scenario, ...] = (
         findings=("vip-chosen-as-node-address",),
         change=REMOTE_ONLY,
         fault=both(
-            synced("ipvs", REMOTE_ONLY),
+            synced(REMOTE_ONLY),
             commands("worker-1", "iptables -t nat -F KUBE-MARK-MASQ"),
         ),
-        recovery=synced("ipvs", REMOTE_ONLY),
+        recovery=synced(REMOTE_ONLY),
         healed=(Traffic("worker-1", Load(VIP, 80, tcp=3)),),
         kernel_only=True,
     ),
@@ -149,7 +149,7 @@ IPVS_SCENARIOS: tuple[Scenario, ...] = (
         findings=("ipvs-reuse-to-draining-server",),
         change=REMOTE_ONLY,
         fault=both(
-            synced("ipvs", HERE_ONLY),
+            synced(HERE_ONLY),
             commands(
                 "worker-1",
                 "sysctl -q -w net.ipv4.vs.conn_reuse_mode=0 net.ipv4.vs.expire_nodest_conn=0",

@@ -51,8 +51,8 @@ POLICY_SCENARIOS: tuple[Scenario, ...] = (
         traffic=(Traffic("shell", Load(PUBLIC, 80, tcp=3)),),
         findings=("external-ip-hijack",),
         change=HIJACK,
-        fault=synced("iptables", HIJACK),
-        recovery=synced("iptables", lambda objects: objects),
+        fault=synced(HIJACK),
+        recovery=synced(lambda objects: objects),
         healed=FINE,
     ),
     Scenario(
@@ -64,9 +64,9 @@ POLICY_SCENARIOS: tuple[Scenario, ...] = (
         traffic=(Traffic("client", Load(NODE, 30081, tcp=2, timeout_s=8), TIMEOUT, False),),
         findings=("etp-local-nodename-mismatch",),
         fault=named_otherwise(
-            "worker-1", "worker-1.example", "iptables", renamed_node("worker-1", "worker-1.example")
+            "worker-1", "worker-1.example", renamed_node("worker-1", "worker-1.example")
         ),
-        recovery=synced("iptables", lambda objects: objects),
+        recovery=synced(lambda objects: objects),
         healed=(Traffic("client", Load(NODE, 30081, tcp=3)),),
     ),
     Scenario(
@@ -78,8 +78,8 @@ POLICY_SCENARIOS: tuple[Scenario, ...] = (
         traffic=(Traffic("client", Load(NODE, 30081, tcp=2, timeout_s=8), TIMEOUT, False),),
         findings=("etp-local-rollout-gap",),
         change=LEAVING,
-        fault=synced("iptables", LEAVING),
-        recovery=synced("iptables", lambda objects: objects),
+        fault=synced(LEAVING),
+        recovery=synced(lambda objects: objects),
         healed=(Traffic("client", Load(NODE, 30081, tcp=3)),),
     ),
     Scenario(
@@ -94,9 +94,8 @@ POLICY_SCENARIOS: tuple[Scenario, ...] = (
         ),
         findings=("lb-source-ranges-node",),
         change=RANGES,
-        fault=synced("iptables", RANGES),
+        fault=synced(RANGES),
         recovery=synced(
-            "iptables",
             with_source_ranges("default", "echo-balancer", "10.0.0.0/8", f"{NODE}/32"),
         ),
         healed=(Traffic("worker-1", Load(BALANCER, 80, tcp=3)),),
@@ -115,13 +114,13 @@ POLICY_SCENARIOS: tuple[Scenario, ...] = (
         findings=("nft-etp-local-pod-drop",),
         change=LOCAL_ELSEWHERE,
         fault=both(
-            synced("nftables", LOCAL_ELSEWHERE),
+            synced(LOCAL_ELSEWHERE),
             commands(
                 "worker-1",
                 f"nft delete element ip kube-proxy service-ips {{ {BALANCER} . tcp . 80 }}",
             ),
         ),
-        recovery=synced("nftables", LOCAL_ELSEWHERE),
+        recovery=synced(LOCAL_ELSEWHERE),
         healed=(Traffic("shell", Load(BALANCER, 80, tcp=3)),),
     ),
     Scenario(
@@ -136,8 +135,8 @@ POLICY_SCENARIOS: tuple[Scenario, ...] = (
         ),
         findings=("ip-family-mismatch",),
         change=ONLY_V4,
-        fault=synced("iptables", ONLY_V4),
-        recovery=synced("iptables", lambda objects: objects),
+        fault=synced(ONLY_V4),
+        recovery=synced(lambda objects: objects),
         healed=(Traffic("shell", Load("fd00:10:96::a", 80, tcp=3)),),
     ),
     Scenario(
@@ -152,7 +151,7 @@ POLICY_SCENARIOS: tuple[Scenario, ...] = (
         ),
         findings=("discovery-not-datapath", "svc-no-endpoints"),
         change=WITH_DNS,
-        fault=synced("iptables", WITH_DNS),
+        fault=synced(WITH_DNS),
     ),
     Scenario(
         name="topology-hints-mismatch",

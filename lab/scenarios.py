@@ -99,7 +99,7 @@ SCENARIOS: tuple[Scenario, ...] = (
         node="control-plane",
         traffic=(Traffic("client", Load("172.18.0.2", 30081, tcp=2), TIMEOUT, translated=False),),
         findings=("no-local-endpoint-drop",),
-        recovery=synced("iptables", with_spec("default", "echo-local", **EVERYWHERE)),
+        recovery=synced(with_spec("default", "echo-local", **EVERYWHERE)),
         healed=(Traffic("client", Load("172.18.0.2", 30081, tcp=3)),),
     ),
     Scenario(

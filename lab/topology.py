@@ -74,6 +74,8 @@ class Topology:
     """Nodes that have a proxy, where the traffic passes no others; empty: all."""
     servers: dict[str, Child] = field(default_factory=dict)
     """Server process by pod key."""
+    mode: Mode = "iptables"
+    """In which kube-proxy's rules are programmed."""
 
     def __post_init__(self) -> None:
         if not self.gateway:
@@ -130,6 +132,7 @@ class Topology:
 
     def program(self, mode: Mode, cluster: Cluster | None = None) -> None:
         """kube-proxy's first sync on every node."""
+        self.mode = mode
         self.proxies.program(self._nodes(), mode, cluster or self.cluster)
 
     def resync(self, mode: Mode, cluster: Cluster) -> None:
