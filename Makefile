@@ -60,9 +60,9 @@ test-differential: install ## explain against the kernel (root): SEED= FIRST= CO
 		$(PY) -m lab vm --timeout 7200 --results $$folder -- python $(DIFFERENTIAL) --observe $$folder; \
 		$(PY) $(DIFFERENTIAL) --compare $$folder,$(PY) $(DIFFERENTIAL))
 
-test-kernel: install ## probes, IPVS and every proxy mode on a Debian kernel in a VM: TCP=997 UDP=499
-	@$(PY) -m lab vm --timeout 1200 -- python -m pytest -p no:cacheprovider -m kernel tests/kernel
-	@$(PY) -m lab vm --timeout 2600 -- python -m lab kernel-suite \
+test-kernel: install ## probes, IPVS and every proxy mode on a Debian kernel in a VM: KERNEL=6.1 TCP=997 UDP=499
+	@$(PY) -m lab vm $(KERNEL:%=--kernel %) --timeout 1200 -- python -m pytest -p no:cacheprovider -m kernel tests/kernel
+	@$(PY) -m lab vm $(KERNEL:%=--kernel %) --timeout 2600 -- python -m lab kernel-suite \
 		--tcp $(or $(TCP),997) --udp $(or $(UDP),499) $(BACKEND:%=--backend %)
 
 test-probes: install ## the probes alone, on another kernel: KERNEL=6.12
@@ -96,8 +96,9 @@ test-cluster-kernel: install ## the same in the VM: ipvs mode and probes (root, 
 fuzz: install ## coverage-guided fuzzing of every reader: TARGET= one of them, SECONDS_EACH=600
 	@$(PY) -m fuzz $(TARGET) --seconds $(or $(SECONDS_EACH),600)
 
-kernel-matrix: install ## a bounded suite on each of KERNELS="5.10 6.1 6.12 newest"; docs/kernels.md
-	@$(PY) -m lab matrix $(KERNELS:%=--kernel %)
+kernel-matrix: install ## a bounded suite on each of KERNELS="5.10 6.1 6.12 newest", PART=; docs/kernels.md
+	@$(PY) -m lab matrix $(foreach kernel,$(or $(KERNELS),5.10 6.1 6.12 newest),--kernel $(kernel)) \
+		$(foreach part,$(PART),--part $(part))
 
 test-captures: install ## captures of other programs' tests: as many packets as capinfos counts
 	@$(PY) -m lab.public
