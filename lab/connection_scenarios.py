@@ -16,13 +16,13 @@ from lab.faults import (
     answered_outside,
     both,
     commands,
-    connected,
     introduce,
     killed,
     pinged,
+    pinned,
     synced,
 )
-from lab.objects import unchanged, without_pod
+from lab.objects import without_pod
 from lab.policy_scenarios import BALANCER
 from lab.scenario import Scenario, Traffic
 from lab.topology import CLIENT_ADDRESSES
@@ -50,15 +50,12 @@ CONNECTION_SCENARIOS: tuple[Scenario, ...] = (
         from_packets=("endpoint-removal-lag",),
         change=without_pod("default", "echo-3"),
         fault=both(
-            synced(HERE_ONLY),
-            connected("client", ONCE),
-            synced(ONE_REMOTE),
-            connected("shell", ONCE),
-            synced(unchanged),
+            pinned("shell", ONCE, "echo-3", "worker-1"),
+            pinned("client", ONCE, "echo-1", "worker-1"),
             killed("default/echo-3"),
         ),
         remembered=2,
-        recovery=synced(without_pod("default", "echo-3")),
+        recovery=synced("iptables", without_pod("default", "echo-3")),
         healed=(Traffic("shell", Load(STICKY, 80, tcp=3)),),
     ),
     Scenario(
@@ -72,7 +69,7 @@ CONNECTION_SCENARIOS: tuple[Scenario, ...] = (
         ),
         findings=("conntrack-invalid-rst",),
         change=HERE_ONLY,
-        fault=synced(HERE_ONLY),
+        fault=synced("nftables", HERE_ONLY),
         recovery=commands("worker-1", "sysctl -q -w net.netfilter.nf_conntrack_tcp_be_liberal=1"),
         healed=(
             Traffic(
@@ -134,7 +131,7 @@ CONNECTION_SCENARIOS: tuple[Scenario, ...] = (
         findings=("unanswered-unexplained",),
         change=ONE_REMOTE,
         fault=both(
-            synced(ONE_REMOTE),
+            synced("iptables", ONE_REMOTE),
             commands("worker-2", f"iptables -t raw -I PREROUTING -p tcp -d {ECHO_3} -j DROP"),
         ),
         recovery=commands("worker-2", "iptables -t raw -F PREROUTING"),
@@ -150,7 +147,7 @@ CONNECTION_SCENARIOS: tuple[Scenario, ...] = (
         findings=("dropped-unexplained",),
         change=ONE_REMOTE,
         fault=both(
-            synced(ONE_REMOTE),
+            synced("iptables", ONE_REMOTE),
             commands(
                 "worker-1",
                 "tc qdisc add dev eth0 clsact",
@@ -204,7 +201,7 @@ CONNECTION_SCENARIOS: tuple[Scenario, ...] = (
         change=HERE_ONLY,
         late_state=True,
         fault=both(
-            synced(ONE_REMOTE),
+            synced("ipvs", ONE_REMOTE),
             commands("worker-1", "sysctl -q -w net.ipv4.vs.expire_nodest_conn=0"),
         ),
         kernel_only=True,

@@ -12,6 +12,10 @@ from lab.shell import run, run_in
 from lab.strays import answer_outside_the_window, ping
 from lab.topology import LAN, ROUTER_ADDRESSES, Topology, texts, veth_name
 from lab.traffic import Load
+from tracer.errors import UnableError
+
+TRIES = 60
+"""Each is given the wanted one of three pods by chance: as good as certain."""
 
 
 def commands(name: str, *lines: str) -> Fault:
@@ -43,6 +47,27 @@ def connected(source: str, load: Load) -> Fault:
 
     def work(topology: Topology) -> None:
         topology.traffic(source, load)
+
+    return work
+
+
+def pinned(source: str, load: Load, pod: str, node: str) -> Fault:
+    """The node's session affinity holds that source to this pod: it asks anew until it does.
+
+    Which pod a source is given is chance; a choice that was not meant is forgotten there.
+    """
+
+    def work(topology: Topology) -> None:
+        for _ in range(TRIES):
+            (exchange,) = topology.traffic(source, load)
+            if exchange.answered_by == pod:
+                return
+            ip = exchange.client_ip
+            topology.run(
+                node, "sh", "-ec", f"for f in /proc/net/xt_recent/*; do echo -{ip} >$f; done"
+            )
+            topology.run(node, "conntrack", "-D", "-s", ip, "-d", load.ip)
+        raise UnableError(f"{source} was never given {pod}", f"{TRIES} connections went elsewhere")
 
     return work
 
@@ -94,11 +119,11 @@ def both(*faults: Fault) -> Fault:
     return work
 
 
-def synced(change: Change, cluster: str = "default") -> Fault:
-    """kube-proxy has followed the change, in the mode that it runs in."""
+def synced(mode: Mode, change: Change, cluster: str = "default") -> Fault:
+    """kube-proxy has followed the change."""
 
     def work(topology: Topology) -> None:
-        topology.resync(topology.mode, to_cluster(change(read(cluster))))
+        topology.resync(mode, to_cluster(change(read(cluster))))
 
     return work
 
@@ -166,12 +191,11 @@ def mapped_before_the_rules(source: str, node: str, load: Load) -> Fault:
     return work
 
 
-def named_otherwise(node: str, name: str, change: Change) -> Fault:
+def named_otherwise(node: str, name: str, mode: Mode, change: Change) -> Fault:
     """kube-proxy runs under another name than its node's."""
 
     def work(topology: Topology) -> None:
-        cluster = to_cluster(change(read("default")))
-        apply(cluster, name, topology.mode, topology.namespace(node))
+        apply(to_cluster(change(read("default"))), name, mode, topology.namespace(node))
 
     return work
 
