@@ -147,7 +147,9 @@ IPVS_SCENARIOS: tuple[Scenario, ...] = (
             Traffic("shell", FIXED_PORT, REFUSED),
         ),
         findings=("ipvs-reuse-to-draining-server",),
+        from_packets=("endpoint-removal-lag",),
         change=REMOTE_ONLY,
+        late_state=True,
         fault=both(
             synced(HERE_ONLY),
             commands(
