@@ -55,7 +55,7 @@ CONNECTION_SCENARIOS: tuple[Scenario, ...] = (
             killed("default/echo-3"),
         ),
         remembered=2,
-        recovery=synced("iptables", without_pod("default", "echo-3")),
+        recovery=synced(without_pod("default", "echo-3")),
         healed=(Traffic("shell", Load(STICKY, 80, tcp=3)),),
     ),
     Scenario(
@@ -69,7 +69,7 @@ CONNECTION_SCENARIOS: tuple[Scenario, ...] = (
         ),
         findings=("conntrack-invalid-rst",),
         change=HERE_ONLY,
-        fault=synced("nftables", HERE_ONLY),
+        fault=synced(HERE_ONLY),
         recovery=commands("worker-1", "sysctl -q -w net.netfilter.nf_conntrack_tcp_be_liberal=1"),
         healed=(
             Traffic(
@@ -131,7 +131,7 @@ CONNECTION_SCENARIOS: tuple[Scenario, ...] = (
         findings=("unanswered-unexplained",),
         change=ONE_REMOTE,
         fault=both(
-            synced("iptables", ONE_REMOTE),
+            synced(ONE_REMOTE),
             commands("worker-2", f"iptables -t raw -I PREROUTING -p tcp -d {ECHO_3} -j DROP"),
         ),
         recovery=commands("worker-2", "iptables -t raw -F PREROUTING"),
@@ -147,7 +147,7 @@ CONNECTION_SCENARIOS: tuple[Scenario, ...] = (
         findings=("dropped-unexplained",),
         change=ONE_REMOTE,
         fault=both(
-            synced("iptables", ONE_REMOTE),
+            synced(ONE_REMOTE),
             commands(
                 "worker-1",
                 "tc qdisc add dev eth0 clsact",
@@ -201,7 +201,7 @@ CONNECTION_SCENARIOS: tuple[Scenario, ...] = (
         change=HERE_ONLY,
         late_state=True,
         fault=both(
-            synced("ipvs", ONE_REMOTE),
+            synced(ONE_REMOTE),
             commands("worker-1", "sysctl -q -w net.ipv4.vs.expire_nodest_conn=0"),
         ),
         kernel_only=True,

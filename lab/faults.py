@@ -119,11 +119,11 @@ def both(*faults: Fault) -> Fault:
     return work
 
 
-def synced(mode: Mode, change: Change, cluster: str = "default") -> Fault:
-    """kube-proxy has followed the change."""
+def synced(change: Change, cluster: str = "default") -> Fault:
+    """kube-proxy has followed the change, in the mode that it runs in."""
 
     def work(topology: Topology) -> None:
-        topology.resync(mode, to_cluster(change(read(cluster))))
+        topology.resync(topology.mode, to_cluster(change(read(cluster))))
 
     return work
 
@@ -138,6 +138,22 @@ def without_rules(node: str, table: str, chain: str, ending: str) -> Fault:
             if not (line.startswith(f"-A {chain}") and line.endswith(ending))
         ]
         restore(topology, node, kept)
+
+    return work
+
+
+def without_nft_rules(node: str, chain: str, words: str) -> Fault:
+    """The same of kube-proxy's table for nftables: rules of these chains that say these words."""
+
+    def work(topology: Topology) -> None:
+        inside, listing = "", "nft -a list table ip kube-proxy"
+        for line in topology.run(node, *listing.split()).splitlines():
+            rule, _, handle = line.strip().partition(" # handle ")
+            if rule.startswith("chain "):
+                inside = rule.split()[1]
+            elif handle and inside.startswith(chain) and words in rule:
+                where = f"ip kube-proxy {inside} handle {handle}"
+                topology.run(node, "nft", "delete", "rule", *where.split())
 
     return work
 
@@ -191,11 +207,12 @@ def mapped_before_the_rules(source: str, node: str, load: Load) -> Fault:
     return work
 
 
-def named_otherwise(node: str, name: str, mode: Mode, change: Change) -> Fault:
+def named_otherwise(node: str, name: str, change: Change) -> Fault:
     """kube-proxy runs under another name than its node's."""
 
     def work(topology: Topology) -> None:
-        apply(to_cluster(change(read("default"))), name, mode, topology.namespace(node))
+        cluster = to_cluster(change(read("default")))
+        apply(cluster, name, topology.mode, topology.namespace(node))
 
     return work
 
