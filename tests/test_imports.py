@@ -60,7 +60,7 @@ LAYERS = (
     ("tracer.node.state_files",),
     ("tracer.node.programmed_rules",),
     ("tracer.node.collect", "tracer.node.ipvs_poll", "tracer.node.health_poll"),
-    ("tracer.node.reader", "tracer.node.verifier"),
+    ("tracer.node.reader", "tracer.node.verifier", "tracer.node.health_file"),
     (
         *("tracer.sources", "tracer.sinks", "tracer.sinks.due", "tracer.cluster.api"),
         "tracer.tempo",

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from tracer import address
 from tracer.cluster.model import Cluster, Service
 from tracer.node.health import HealthAnswer
+from tracer.node.health_answers import FAR, OTHER, REFUSED, SILENT, UNASKED
 
 PATIENCE_S = 0.5
 """For connection and answer together."""
@@ -81,14 +82,14 @@ def ask(service: str, port: int, ips: tuple[bytes, ...]) -> HealthAnswer:
             status, count = _answer(_fetched(address.text(ip), port))
             return HealthAnswer(service, port, ip, status, count)
         except ConnectionRefusedError:
-            failed.append(HealthAnswer(service, port, ip, why="refused"))
+            failed.append(HealthAnswer(service, port, ip, why=REFUSED))
         except TimeoutError:
-            return HealthAnswer(service, port, ip, why="no answer")
+            return HealthAnswer(service, port, ip, why=SILENT)
         except (http.client.HTTPException, ValueError):  # some of them are OSErrors, too
-            return HealthAnswer(service, port, ip, why="not HTTP")
+            return HealthAnswer(service, port, ip, why=OTHER)
         except OSError:
-            failed.append(HealthAnswer(service, port, ip, why="not reached"))
-    return failed[0] if failed else HealthAnswer(service, port, b"", why="not asked")
+            failed.append(HealthAnswer(service, port, ip, why=FAR))
+    return failed[0] if failed else HealthAnswer(service, port, b"", why=UNASKED)
 
 
 def _fetched(host: str, port: int) -> bytes:

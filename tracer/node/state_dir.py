@@ -12,6 +12,7 @@ from tracer.errors import InputError
 from tracer.events import EventBatch, EventRows, Origin, no_records, stacked
 from tracer.node import (
     conntrack,
+    health_answers,
     iproute,
     ipset,
     iptables,
@@ -35,7 +36,7 @@ NAMES = (
     *("iptables-save.txt", "ip6tables-save.txt", "ipset-save.txt", "ipvsadm-save.txt"),
     *("ipvsadm-conn.txt", "nft.json", "nft.txt", "addr.json", "route.json", "rule.json"),
     *("neigh.json", "sysctl.txt", "conntrack.txt", "proxy-mode.txt"),
-    *("cluster.json", "cluster.yaml", "cluster.yml"),
+    *("health.json", "cluster.json", "cluster.yaml", "cluster.yml"),
 )
 """Files of a state directory."""
 
@@ -70,7 +71,7 @@ def _opened(path: Path) -> _Directory:
     if not name:
         raise InputError(
             f"It cannot be told what {path} holds.",
-            "A state is a directory, or one of its files: " + ", ".join(NAMES[:-3]) + ".",
+            "A state is a directory, or one of its files: " + ", ".join(NAMES[:-4]) + ".",
             "Make one with: viptrace state -o DIR",
         )
     return _OneFile(path, name=name, data=data)
@@ -178,6 +179,7 @@ def _state(directory: _Directory, at_ns: int) -> NodeState:
     if found := directory.text("sysctl.txt"):
         sysctls = sysctl.parse(*found)
         known.add("sysctls")
+    health = directory.text("health.json")
     rules = rules_of(directory)
     ways = ways_of(directory)
     known |= rules.known | ways.known
@@ -198,6 +200,7 @@ def _state(directory: _Directory, at_ns: int) -> NodeState:
         routes=ways.routes,
         policy_rules=ways.rules,
         neighbours=ways.neighbours,
+        health_answers=health_answers.parse(*health) if health else (),
         at_ns=at_ns,
         known=frozenset(known),
         unparsed=tuple(line for unread in directory.unread for line in unread.listed()),
