@@ -67,7 +67,7 @@ def record(
 def _recorded(scenario: Scenario, topology: Topology, folder: Path, backend: str) -> Recording:
     namespace = topology.namespace(scenario.node)
     if not scenario.late_state:
-        collect(namespace, scenario.mode, folder / "state")
+        collect(namespace, scenario.mode, folder / "state", topology.cluster)
     events = EventsRecorder(namespace, folder, backend) if backend else None
     with tempfile.TemporaryDirectory(prefix="viptrace-lab-") as scratch:
         capture = Capture(namespace, Path(scratch) / "raw.pcap", topology.proxies.noise)
@@ -79,7 +79,7 @@ def _recorded(scenario: Scenario, topology: Topology, folder: Path, backend: str
     if events:
         events.stop()
     if scenario.late_state:
-        collect(namespace, scenario.mode, folder / "state")
+        collect(namespace, scenario.mode, folder / "state", topology.cluster)
     collect_connections(namespace, scenario.mode, folder / "truth")
     expected = {
         "mode": scenario.mode,

@@ -10,12 +10,14 @@ from lab.faults import synced
 from lab.healthy_scenarios import HEALTHY_SCENARIOS
 from lab.host_scenarios import HOST_SCENARIOS
 from lab.ipvs_scenarios import IPVS_SCENARIOS
+from lab.mode_scenarios import MODE_SCENARIOS
 from lab.objects import with_spec, without_pod
 from lab.policy_scenarios import POLICY_SCENARIOS
 from lab.scenario import Scenario, Traffic
 from lab.service_scenarios import SERVICE_SCENARIOS
 from lab.topology import Topology
 from lab.traffic import Load
+from lab.tutorial_scenarios import TUTORIAL_SCENARIOS
 from tracer.errors import InputError
 
 MASTERS = ("172.18.0.11", "172.18.0.12", "172.18.0.13")
@@ -198,12 +200,14 @@ SCENARIOS: tuple[Scenario, ...] = (
         findings=("refused-by-backend",),
         fault=stop_echo_3,
     ),
+    *TUTORIAL_SCENARIOS,
     *CAUSE_SCENARIOS,
     *POLICY_SCENARIOS,
     *HOST_SCENARIOS,
     *IPVS_SCENARIOS,
     *CONNECTION_SCENARIOS,
     *SERVICE_SCENARIOS,
+    *MODE_SCENARIOS,
     *HEALTHY_SCENARIOS,
 )
 

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from lab.netns import call
 from lab.rules.apply import Mode
 from lab.shell import run_in
+from tracer.cluster.model import Cluster
+from tracer.node import health_answers
+from tracer.node.collect import Collector
+from tracer.node.health_file import NAME, asked
 
 SYSCTLS = (
     r"^net\.(ipv4\.(ip_forward|vs\.|conf\.[^.]+\.(rp_filter|route_localnet|arp_|forwarding))"
@@ -41,10 +46,21 @@ BY_MODE: dict[Mode, dict[str, tuple[tuple[str, ...], ...]]] = {
 CONNECTIONS = ("conntrack.txt", "ipvsadm-conn.txt")
 
 
-def collect(namespace: str, mode: Mode, folder: Path) -> None:
+def collect(namespace: str, mode: Mode, folder: Path, cluster: Cluster) -> None:
     """Write every file of the state directory for this mode."""
     _write(namespace, {**COMMANDS, **BY_MODE[mode]}, folder)
     (folder / "proxy-mode.txt").write_text(f"{mode}\n")
+    if answers := call(namespace, _health, cluster):
+        (folder / NAME).write_text(answers)
+
+
+def _health(cluster: Cluster) -> str:
+    """What load balancers are told here; empty where nobody runs who would answer."""
+    if not any(service.health_check_node_port for service in cluster.services):
+        return ""
+    answers = asked(cluster, Collector().own_addresses(cluster))
+    told = [answer for answer in answers if answer.status]
+    return health_answers.dump(told) if told else ""
 
 
 def collect_connections(namespace: str, mode: Mode, folder: Path) -> None:
