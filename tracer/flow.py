@@ -166,6 +166,7 @@ FLOW = np.dtype(
         ("backend_name", "<i4"),
         ("upstream", "<i8"),  # id of the flow whose translation is this flow's client tuple, 0 none
         ("downstream", "<i8"),
+        ("former", "<i4"),  # 1 + row of the mapping that was on these ports before, 0 none known
         ("generation", "<u4"),  # cluster generation the names are from
         ("judged", "<u8"),  # evidence that diagnosis judged last, 0 never; see diagnosis/signs.py
         ("explained", "<u4"),  # finding that explains the row, 0 none; see diagnosis/engine.py

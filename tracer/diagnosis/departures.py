@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from tracer.address import endpoint, packed_at
 from tracer.diagnosis import signs
@@ -11,7 +10,7 @@ from tracer.diagnosis.finding import Finding
 from tracer.diagnosis.rule import Scene
 from tracer.diagnosis.subjects import Group
 from tracer.diagnosis.wording import plain
-from tracer.flow import Rows, Seen
+from tracer.flow import Seen
 
 
 def departed(scene: Scene, group: Group) -> str:
@@ -64,11 +63,7 @@ def outlived(scene: Scene, group: Group) -> str:
 
 
 def forgotten(scene: Scene, finding: Finding) -> bool:
-    """Whether conntrack has dropped every mapping of the finding's destination and backend.
-
-    A client port that has been mapped anew proves it, too: the kernel keeps one mapping for a
-    tuple, and does not tell the end of one that was made while nobody listened.
-    """
+    """Whether conntrack has dropped every mapping of the finding's destination and backend."""
     flow, backend, flows = finding.subject.flow, finding.subject.address, scene.table.flows
     if flow is None or backend is None:
         return False
@@ -76,19 +71,5 @@ def forgotten(scene: Scene, finding: Finding) -> bool:
     rows = np.flatnonzero(mine & (flows["virtual_port"] == flow.dst_port))
     rows = rows[signs.among(flows["virtual"][rows], frozenset({flow.dst}))]
     rows = rows[signs.has(flows, rows, Seen.MAPPED)]
-    over = signs.has(flows, rows, Seen.ENDED) | _followed(scene, rows)
-    to_backend = signs.among(flows["backend"][rows], frozenset({backend}))
-    return bool(to_backend.any() and over[to_backend].all())
-
-
-def _followed(scene: Scene, rows: Rows) -> npt.NDArray[np.bool_]:
-    """Mappings of one destination after which its client got another one on the same port."""
-    flows = scene.table.flows
-    client = flows["client"][rows]
-    ports, scopes = flows["client_port"][rows], flows["netns"][rows]
-    order = np.lexsort((flows["first_ns"][rows], scopes, ports, client[:, 1], client[:, 0]))
-    same = (client[order[1:]] == client[order[:-1]]).all(axis=1)
-    same &= (ports[order[1:]] == ports[order[:-1]]) & (scopes[order[1:]] == scopes[order[:-1]])
-    followed = np.zeros(len(rows), dtype=np.bool_)
-    followed[order[:-1]] = same
-    return followed
+    rows = rows[signs.among(flows["backend"][rows], frozenset({backend}))]
+    return bool(rows.size and signs.has(flows, rows, Seen.ENDED).all())

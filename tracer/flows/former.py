@@ -6,9 +6,9 @@ import numpy as np
 import numpy.typing as npt
 
 from tracer.events import Hook, Records, membership, picked
-from tracer.flow import Leg, Rows, Seen
+from tracer.flow import Flows, Rows, Seen
 from tracer.flows.rows import Scopes
-from tracer.flows.store import FlowStore
+from tracer.flows.store import MAPPED, FlowStore
 from tracer.tuples import Sides, sides
 
 BEGINS = membership(Hook.CT_NEW, Hook.IPVS_NEW)
@@ -16,7 +16,6 @@ ENDS = membership(Hook.CT_END, Hook.IPVS_END)
 _LISTED = membership(Hook.IPVS_NEW, Hook.IPVS_END)
 NOBODYS = -2
 """Instead of a row: the end of a connection that is not known."""
-MAPPED = np.uint32(Seen.MAPPED | Seen.IPVS_NEW)
 _TOO_SOON_NS = 5_000_000_000
 """Conntrack keeps even a reset connection for 10 s (``nf_conntrack_tcp_timeout_close``)."""
 
@@ -32,6 +31,33 @@ def after(records: Records, scopes: Scopes) -> Sides:
         records["nat_dst_port"].astype(np.uint16),
         records["protocol"],
         scopes,
+    )
+
+
+def formers(store: FlowStore, rows: Rows) -> Rows:
+    """The mapping on each row's ports before it that nobody told the end of; -1 where none."""
+    flows = store.flows
+    former = flows["former"][rows].astype(np.intp) - 1
+    at = np.flatnonzero(former >= 0)
+    before, now = former[at], rows[at]
+    # A row that was given up to make room may be another connection's by now.
+    same = flows["alive"][before] & (before != now) & (flows["ended_ns"][before] == 0)
+    same &= flows["seen"][before] & MAPPED != 0
+    for name in ("client_port", "virtual_port", "netns", "protocol"):
+        same &= flows[name][before] == flows[name][now]
+    for name in ("client", "virtual"):
+        same &= (flows[name][before] == flows[name][now]).all(axis=1)
+    former[at[~same]] = -1
+    return former
+
+
+def after_differs(flows: Flows, rows: Rows, records: Records) -> Mask:
+    """Whether records tell other tuples after translation than their rows have."""
+    return (
+        (flows["source"][rows] != records["nat_src"]).any(axis=1)
+        | (flows["backend"][rows] != records["nat_dst"]).any(axis=1)
+        | (flows["source_port"][rows] != records["nat_src_port"])
+        | (flows["backend_port"][rows] != records["nat_dst_port"])
     )
 
 
@@ -56,7 +82,7 @@ def belongs_to_earlier_life(store: FlowStore, records: Records, rows: Rows, anew
     return earlier
 
 
-def owners(store: FlowStore, records: Records, scopes: Scopes, rows: Rows) -> Rows:
+def owners(store: FlowStore, records: Records, rows: Rows) -> Rows:
     """The rows, but of the former connection where a record tells of that one.
 
     The kernel keeps a closed connection for minutes and drops it when a request comes on
@@ -66,16 +92,10 @@ def owners(store: FlowStore, records: Records, scopes: Scopes, rows: Rows) -> Ro
     at = np.flatnonzero(_not_begun(store, records, rows))
     if not at.size:
         return rows
-    records, scopes, rows = picked(records, at), scopes[at], rows.copy()
-    former, legs = store.find(after(records, scopes))
+    records, rows = picked(records, at), rows.copy()
     flows, next_one = store.flows, rows[at]
-    same = legs == Leg.BACKEND_OUT
-    for name in ("client_port", "virtual_port", "netns"):
-        same &= flows[name][former] == flows[name][next_one]
-    for name in ("client", "virtual"):
-        same &= (flows[name][former] == flows[name][next_one]).all(axis=1)
-    same &= (former >= 0) & (former != next_one) & (flows["ended_ns"][former] == 0)
-    same &= (flows["seen"][former] & MAPPED) != 0
+    former = formers(store, next_one)
+    same = (former >= 0) & ~after_differs(flows, former, records)
     soon = records["time_ns"] < flows["first_ns"][next_one] + _TOO_SOON_NS
     unknown = np.where(ENDS[records["hook"]] & soon, NOBODYS, next_one)
     rows[at] = np.where(same, former, unknown)

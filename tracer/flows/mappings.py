@@ -8,9 +8,17 @@ import numpy.typing as npt
 from tracer.events import Flag, Hook, Records, membership, picked
 from tracer.fields import Fields
 from tracer.flow import FLOW, Engine, Flows, Leg, Rows, Seen
-from tracer.flows.former import ENDS, MAPPED, NOBODYS, belongs_to_earlier_life, own_ends, owners
+from tracer.flows.former import (
+    ENDS,
+    NOBODYS,
+    after_differs,
+    belongs_to_earlier_life,
+    formers,
+    own_ends,
+    owners,
+)
 from tracer.flows.lives import cuts, lives
-from tracer.flows.store import FlowStore
+from tracer.flows.store import MAPPED, FlowStore
 from tracer.index import ascending, distinct
 from tracer.tuples import Sides, sides
 
@@ -84,16 +92,14 @@ def _apply_life(
     """
     rows, legs = store.find(before(records, scopes))
     drop_misoriented(store, rows[(rows >= 0) & (legs == Leg.CLIENT_IN)])
-    rows = owners(store, records, scopes, np.where(legs == Leg.CLIENT_OUT, rows, -1))
+    rows = owners(store, records, np.where(legs == Leg.CLIENT_OUT, rows, -1))
     kept = rows != NOBODYS
     if not kept.all():
         rows, legs, anew, scopes = rows[kept], legs[kept], anew[kept], scopes[kept]
         records = picked(records, kept)
     ending = ENDS[records["hook"]]
     stale = belongs_to_earlier_life(store, records, rows, anew) & ~ending
-    over = rows[:0]
     if stale.any():
-        over = _displaced(store, records, rows, stale)
         # What follows the beginning, in this life, is not the former connection's either.
         rows[np.isin(rows, rows[stale]) & ~own_ends(store, records, rows, stale)] = -1
     missing = (rows < 0) & ~ending
@@ -106,20 +112,18 @@ def _apply_life(
         rows, records = rows[known], picked(records, known)
     complete(store, records, rows)
     _witness(store, records, rows, source)
-    return np.concatenate([rows, over])
+    return np.concatenate([rows, _displaced(store, records, rows)])
 
 
-def _displaced(
-    store: FlowStore, records: Records, rows: Rows, stale: npt.NDArray[np.bool_]
-) -> Rows:
+def _displaced(store: FlowStore, records: Records, rows: Rows) -> Rows:
     """End the former mappings whose end nobody told, since the kernel keeps one for a tuple.
 
     It does not tell the end of an entry that was made while nobody listened
     (``nf_conntrack_events`` = 2).
     """
-    flows, at = store.flows, np.flatnonzero(stale & (records["hook"] == Hook.CT_NEW))
-    over = rows[at]
-    untold = (flows["ended_ns"][over] == 0) & (flows["seen"][over] & np.uint32(Seen.MAPPED) != 0)
+    flows, at = store.flows, np.flatnonzero(records["hook"] == Hook.CT_NEW)
+    over = formers(store, rows[at])
+    untold = (over >= 0) & (flows["seen"][over] & np.uint32(Seen.MAPPED) != 0)
     over, at = over[untold], at[untold]
     flows["ended_ns"][over] = records["time_ns"][at]
     flows["seen"][over] |= np.uint32(Seen.ENDED)
@@ -145,10 +149,7 @@ def _create(store: FlowStore, records: Records, scopes: npt.NDArray[np.uint32]) 
     rows["source_port"], rows["backend_port"] = chosen["src_port"], chosen["dst_port"]
     rows["netns"], rows["family"], rows["protocol"] = scope, chosen["family"], chosen["protocol"]
     rows["service"] = -1
-    store.make_room(len(rows))
-    where = store.add(rows)
-    store.bind_client(where)
-    return where[inverse]
+    return store.begin(rows)[inverse]
 
 
 def complete(store: FlowStore, records: Records, rows: Rows) -> None:
@@ -160,7 +161,7 @@ def complete(store: FlowStore, records: Records, rows: Rows) -> None:
     from_ipvs = _FROM_IPVS[records["hook"]]
     final = (flows["seen"][rows] & np.uint32(Seen.MAPPED)) != 0
     told = (records["flags"] & Flag.AFTER) != 0
-    use = told & ~(from_ipvs & final) & _after_differs(flows, rows, records)
+    use = told & ~(from_ipvs & final) & after_differs(flows, rows, records)
     order = np.flatnonzero(use)
     if not order.size:
         return
@@ -176,15 +177,6 @@ def complete(store: FlowStore, records: Records, rows: Rows) -> None:
     where = where[translated]
     _fold_provisional(store, where)
     store.bind_backend(where)
-
-
-def _after_differs(flows: Flows, rows: Rows, records: Records) -> npt.NDArray[np.bool_]:
-    return (
-        (flows["source"][rows] != records["nat_src"]).any(axis=1)
-        | (flows["backend"][rows] != records["nat_dst"]).any(axis=1)
-        | (flows["source_port"][rows] != records["nat_src_port"])
-        | (flows["backend_port"][rows] != records["nat_dst_port"])
-    )
 
 
 def _translated(flows: Flows, rows: Rows) -> npt.NDArray[np.bool_]:

@@ -8,9 +8,9 @@ import numpy.typing as npt
 from tracer.events import Hook, Records, picked
 from tracer.flow import Leg, Rows, Seen
 from tracer.flows import mappings
-from tracer.flows.former import MAPPED, after
+from tracer.flows.former import after
 from tracer.flows.rows import Scopes, create
-from tracer.flows.store import FlowStore
+from tracer.flows.store import MAPPED, FlowStore
 from tracer.tuples import Sides
 
 HOOKS = (Hook.PAIRED,)

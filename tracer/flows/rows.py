@@ -35,7 +35,4 @@ def create(
     rows["family"] = np.where(mapped, 2, 10)
     rows["first_ns"] = rows["last_ns"] = times[first]
     rows["service"] = -1
-    store.make_room(len(rows))
-    where = store.add(rows)
-    store.bind_client(where)
-    return where[inverse]
+    return store.begin(rows)[inverse]

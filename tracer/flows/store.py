@@ -6,12 +6,15 @@ import numpy as np
 import numpy.typing as npt
 
 from tracer.fields import Fields
-from tracer.flow import FLOW, Leg, Rows
+from tracer.flow import FLOW, Leg, Rows, Seen
 from tracer.flows.tunnels import Tunnels
 from tracer.index import HashIndex, Keys
 from tracer.tuples import Sides, TupleHash, mirrored, sides
 
 Legs = npt.NDArray[np.int64]
+
+MAPPED = np.uint32(Seen.MAPPED | Seen.IPVS_NEW)
+"""The kernel itself has told of the connection."""
 
 
 class FlowStore:
@@ -56,6 +59,21 @@ class FlowStore:
         """As ``find``, for tuples that are hashed already."""
         bound = self._index.lookup(keys)
         return np.where(bound >= 0, bound >> 2, -1), bound & 3
+
+    def begin(self, rows: Fields) -> Rows:
+        """Rows for new connections, each led to by its client's tuple; where they are."""
+        self.make_room(len(rows))
+        where = self.add(rows)
+        self.flows["former"][where] = self._former(where)
+        self.bind_client(where)
+        return where
+
+    def _former(self, rows: Rows) -> npt.NDArray[np.int32]:
+        """1 + row of the mapping that the client tuples led to until now; 0 where to none."""
+        found, legs = self.find(self.client_tuples(rows))
+        mapped = self.flows["seen"][found] & MAPPED != 0
+        before = np.where(mapped, found + 1, self.flows["former"][found])
+        return np.where((found >= 0) & (legs == Leg.CLIENT_OUT), before, 0).astype(np.int32)
 
     def add(self, rows: Fields) -> Rows:
         """Store complete rows, give them ids, and return where they are."""

@@ -134,6 +134,30 @@ def test_the_end_of_a_connection_is_its_own(batches):
     assert Seen(int(second["seen"])) & Seen.TRANSLATED
 
 
+@pytest.mark.parametrize(
+    "batches",
+    [
+        ("2.new.B", "2.ask.B", "2.asked.B"),
+        ("2.ask.B", "2.new.B", "2.asked.B"),
+        ("2.ask.B 2.asked.B", "2.new.B"),
+        # The mapping in between was never told of, only its request was seen.
+        ("2.ask.A", "3.ask.B", "3.new.B"),
+    ],
+)
+def test_a_mapping_whose_end_nobody_tells_ends_when_its_ports_are_mapped_anew(batches):
+    table = told(["1.new.A", "1.ask.A", *batches])
+    rows = table.flows[table.alive()]
+    first, last = rows[0], rows[-1]
+    assert (ends(first)[3], ends(last)[3]) == (BACKENDS["A"], BACKENDS["B"])
+    assert first["ended_ns"] == made(f"{2 + ('3.new.B' in batches)}.new.B")["time_ns"][0]
+    assert last["ended_ns"] == 0
+
+
+def test_a_request_on_the_same_ports_ends_no_mapping():
+    table = told(["1.new.A", "1.ask.A", "2.ask.A"])
+    assert not table.flows["ended_ns"][table.alive()].any()
+
+
 def test_the_end_of_a_connection_that_is_not_known_ends_no_other():
     table = told(["2.ask.B", "1.killed.A"])
     (row,) = table.flows[table.alive()]
