@@ -5,6 +5,7 @@ Text and pictures come from replaying the recording; only the story is written b
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from lab.scenarios import BY_NAME
 PCAPS = CLUSTERS.parent.parent / "pcaps"
 _MADE = "<!-- Made by `make docs`; the story is in lab/incidents.py. -->"
 _LINES = 26
+_ANSWER_LINES = 48
 _WIDTH = 150
 
 
@@ -33,6 +35,8 @@ class Incident:
     """What is pressed for the picture."""
     findings: bool = False
     """Show what was found rather than the flows."""
+    asked: tuple[str, ...] = ()
+    """A command that answers from the node's state alone."""
 
     @property
     def picture(self) -> str:
@@ -52,6 +56,7 @@ INCIDENTS = (
         " *Backend* is another master as often as not, and then *SNAT* shows that the API server"
         " sees this node instead of the client.",
         ("down", "down"),
+        asked=("explain", "172.18.0.100", "172.18.0.11:6444", "--from", "iface:eth0"),
     ),
     Incident(
         "ipvs-external-ip-is-node-ip",
@@ -77,6 +82,7 @@ INCIDENTS = (
         " packet, and `--guard` prints a policy against them.",
         ("2",),
         findings=True,
+        asked=("audit",),
     ),
     Incident(
         "endpoint-removal-lag",
@@ -84,7 +90,7 @@ INCIDENTS = (
         "A Deployment of three is scaled down. The pod leaves its EndpointSlice, but the node's"
         " rules follow later (or never, if kube-proxy hangs). One connection in three still goes to"
         " an address that nobody has any more. Clients see it as sporadic refusals.",
-        "The backends page holds what the slices say beside what the kernel does: the departed"
+        "The Services page holds what the slices say beside what the kernel does: the departed"
         " address still gets new connections, and the page counts for how long.",
         ("3", "down"),
         findings=True,
@@ -98,6 +104,32 @@ INCIDENTS = (
         "The *SNAT* column is empty. The way of the flow has one rewriting step out, and its"
         " mirror on the way back.",
         ("down", "enter"),
+    ),
+    Incident(
+        "dns-lookup",
+        "A lookup is a translated datagram",
+        "A pod asks the cluster's DNS, which its `resolv.conf` calls 10.96.0.10. No machine has"
+        " that address: each datagram is sent on to one of the pods behind `kube-system/kube-dns`,"
+        " and the answer comes back as if 10.96.0.10 had given it. Long answers are fetched over"
+        " TCP, by a second port of the same Service. A name that resolves slowly *now and then* is"
+        " often one of these pods, or the way to it.",
+        "Every lookup is a flow of its own, with the pod that answered it and the port's name:"
+        " `dns` over UDP, `dns-tcp` over TCP. `new` in the *State* column is a question that nobody"
+        " has answered; here all are answered. The way of a flow, opened, shows both tuples and"
+        " the rules that chose the pod.",
+        (*("down",) * 5, "enter"),
+        asked=("explain", "10.244.1.8", "10.96.0.10:53/udp", "--from", "pod:default/curl"),
+    ),
+    Incident(
+        "service-two-ports",
+        "Which port is it? A Service of two",
+        "`my-nginx` serves http on 8080 and https on 443, as NodePort 31704 and 32453 as well."
+        " Behind both stand the same pods, on ports 80 and 443. Whoever reads addresses alone has"
+        " to look up four numbers to see which of the two a client has used.",
+        "The *Service* column ends in the port's name, whichever way the client came. The head of"
+        " a flow's details tells the way: ClusterIP, or NodePort, whose clients come rewritten"
+        " (*Backend sees*).",
+        ("down",) * 9,
     ),
     Incident(
         "node-port-rewrites-source",
@@ -121,6 +153,35 @@ INCIDENTS = (
         findings=True,
     ),
     Incident(
+        "load-balancer-local",
+        "A load balancer that keeps the client's address",
+        "`externalTrafficPolicy: Local` at a Service of type LoadBalancer. The balancer is to send"
+        " only to nodes that run a pod of it; it asks each node's `healthCheckNodePort`, here"
+        " 32122, and kube-proxy answers 200 where there is one and 503 where there is none. A"
+        " cloud's balancer takes some ten seconds to notice a change: in between, connections to a"
+        " node that has just lost its last pod are dropped. A balancer that ends connections itself"
+        " instead of passing packets on shows its own address whatever the policy.",
+        "*Health check port* on the Services page is what this node answers to the balancer: here"
+        " 200, for one endpoint; a node without a pod says 503. Where that differs from what the"
+        " slices say, it is told. On the translations page *SNAT* is empty: the pod sees the"
+        " client.",
+        ("3", "down"),
+        asked=("explain", "172.18.0.100", "203.0.113.140:80", "--from", "iface:eth0"),
+    ),
+    Incident(
+        "session-affinity-dead-pod",
+        "One client stays on its pod, even when it is dead",
+        "A Service with `sessionAffinity: ClientIP`. Every client keeps the pod that it was given"
+        " first, which is what was asked for. Then one pod dies without leaving its endpoints'"
+        " rules. All clients but those of this pod are fine; for them, every new attempt goes to"
+        " where the pod was, for up to three hours.",
+        "On the translations page all connections of a client have the same *Backend*. The finding"
+        " names the client that sticks to a pod that is gone, while another client of the same"
+        " Service is answered.",
+        ("2",),
+        findings=True,
+    ),
+    Incident(
         "node-port-chain-walk",
         "Which chains a NodePort walks in iptables mode",
         "Nothing listens on port 31500, and yet three pods answer there in turn. kube-proxy's rules"
@@ -129,6 +190,7 @@ INCIDENTS = (
         "Open a flow: its way lists the chains it has passed. `viptrace explain` walks them rule by"
         " rule for a packet that was never sent, with the chance of each backend.",
         ("down", "enter"),
+        asked=("explain", "172.18.0.100", "172.18.0.5:31500", "--from", "iface:eth0"),
     ),
     Incident(
         "external-ip-iptables",
@@ -138,6 +200,7 @@ INCIDENTS = (
         "The kind of address is ExternalIP, the engine iptables; the node page shows that no device"
         " holds the address.",
         ("down", "down"),
+        asked=("audit",),
     ),
     Incident(
         "kube-ipvs0",
@@ -148,15 +211,17 @@ INCIDENTS = (
         "The node page names the Service behind each of its addresses, and warns where one belongs"
         " to somebody else.",
         ("6",),
+        asked=("explain", "172.18.0.100", "192.168.10.101:9000", "--from", "iface:eth0"),
     ),
     Incident(
         "ipvs-round-robin",
         "How evenly does IPVS spread connections?",
         "Three pods behind one virtual server, scheduler rr. `ipvsadm -Ln --stats` counts, but"
         " knows addresses only.",
-        "The backends page has `ipvsadm`'s figures with names: weight, active and inactive"
+        "The Services page has `ipvsadm`'s figures with names: weight, active and inactive"
         " connections, and the share that each pod really got.",
         ("3", "down"),
+        asked=("audit",),
     ),
     Incident(
         "svc-no-endpoints-iptables",
@@ -210,6 +275,11 @@ def _page(item: Incident) -> Iterator[str]:
         "",
     )
     yield from (item.look, "", "The same as text:", "", "```text", *_told(item), "```", "")
+    if item.asked:
+        words = shlex.join(item.asked)
+        yield from ("## Without a packet", "", "The same node's state answers, too:", "")
+        yield from ("```console", f"viptrace {words} --state DIR --cluster FILE", "```", "")
+        yield from ("```text", *_answered(item), "```", "")
     yield from ("## What to do", "")
     for cause in scenario.findings:
         yield f"- [`{cause}`](../causes/{cause}.md): mechanism, evidence, and the remedy's steps."
@@ -222,15 +292,29 @@ def _page(item: Incident) -> Iterator[str]:
 
 
 def _told(item: Incident) -> Iterator[str]:
-    """The beginning of what a replay prints, lines cut at the width of a page."""
-    command = (sys.executable, "-m", "tracer", "replay", str(PCAPS / item.scenario), "--text")
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    lines = done.stdout.splitlines()
+    """The beginning of what a replay prints."""
+    lines = _printed("replay", str(PCAPS / item.scenario), "--text")
     if item.findings:
         severities = ("CRITICAL ", "WARNING ", "INFO ")
         first = next(n for n, line in enumerate(lines) if line.startswith(severities))
         lines = lines[first:]
-    for line in lines[:_LINES]:
+    yield from _fitting(lines, _LINES)
+
+
+def _answered(item: Incident) -> Iterator[str]:
+    folder = PCAPS / item.scenario
+    files = ("--state", str(folder / "state"), "--cluster", str(folder / "cluster.yaml"))
+    yield from _fitting(_printed(*item.asked, *files), _ANSWER_LINES)
+
+
+def _printed(*words: str) -> list[str]:
+    command = (sys.executable, "-m", "tracer", *words)
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+
+
+def _fitting(lines: list[str], count: int) -> Iterator[str]:
+    """At most so many of them, cut at the width of a page."""
+    for line in lines[:count]:
         yield line if len(line) <= _WIDTH else f"{line[: _WIDTH - 1]}…"
-    if len(lines) > _LINES:
+    if len(lines) > count:
         yield "…"

@@ -9,6 +9,7 @@ import pytest
 from lab import error_pages, incidents
 from lab.docs import pages as cause_pages
 from lab.error_pages import ROOT, Message, messages
+from tests.test_scenarios import SEEDS
 from tracer.errors import InputError
 from tracer.metrics import place_of
 
@@ -42,6 +43,11 @@ def test_every_incident_has_a_recording_a_page_and_a_picture():
         page = (DOCS / "incidents" / f"{item.scenario}.md").read_text()
         assert item.story in page
         assert item.look in page
+        assert not item.asked or f"viptrace {item.asked[0]} " in page
+
+
+def test_every_recording_that_the_documents_ask_for_is_walked_through():
+    assert {item.scenario for item in incidents.INCIDENTS} >= SEEDS
 
 
 def test_incidents_lead_to_pages_of_causes_that_there_are():
