@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, BinaryIO
 
-from lab.kernels import KernelImage
+from lab.kernels import KernelImage, cache_root
 from tracer.errors import UnableError
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -78,6 +78,7 @@ def guest_script(
     lines = [
         "export HOME=/tmp PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 LAB_VM=1",
         f"export LAB_RESULTS={shlex.quote(str(results))}",
+        f"export XDG_CACHE_HOME={shlex.quote(str(cache_root().parent))}",
         f"export PATH={Path(sys.executable).parent}:/usr/sbin:/usr/bin:/sbin:/bin",
         "mount -t debugfs none /sys/kernel/debug 2>/dev/null",
         "mount -t tracefs none /sys/kernel/tracing 2>/dev/null",

@@ -16,6 +16,11 @@ def test_the_command_keeps_its_words_and_its_status_comes_back():
     assert "echo $? > /shared/.status" in script
 
 
+def test_the_guest_finds_what_the_lab_keeps_on_its_host(monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", "/kept")
+    assert "export XDG_CACHE_HOME=/kept\n" in guest_script(["true"], Path("/shared"))
+
+
 def test_hidden_folders_are_covered_before_the_command():
     script = guest_script(["true"], Path("/shared"), ["/usr/src"])
     assert script.index("mount -t tmpfs none /usr/src") < script.index("true </dev/null")
