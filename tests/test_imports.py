@@ -41,7 +41,8 @@ LAYERS = (
     ("tracer.columns", "tracer.filters", "tracer.lag"),
     ("tracer.detail", "tracer.diagnosis.rule", "tracer.diagnosis.causes"),
     ("tracer.diagnosis.signs", "tracer.diagnosis.wording", "tracer.diagnosis.ledger"),
-    ("tracer.diagnosis.drops", "tracer.diagnosis.places", "tracer.diagnosis.subjects"),
+    ("tracer.diagnosis.drops",),
+    ("tracer.diagnosis.places", "tracer.diagnosis.subjects"),
     (
         *("tracer.diagnosis.local_policy", "tracer.diagnosis.departures"),
         *("tracer.diagnosis.outside_clients", "tracer.diagnosis.service_addresses"),

@@ -291,6 +291,19 @@ class Cluster:
         return left
 
     @cached_property
+    def arrivals(self) -> Mapping[EndpointKey, int]:
+        """When each endpoint came that has not left since, wall clock in nanoseconds."""
+        came: dict[EndpointKey, int] = {}
+        for change in self.changes:
+            if change.endpoint is not None:
+                key = endpoint_key(change.endpoint)
+                if change.turn is Turn.JOINED:
+                    came[key] = change.at_ns
+                else:
+                    came.pop(key, None)
+        return came
+
+    @cached_property
     def absences(self) -> Mapping[EndpointKey, tuple[tuple[int, int], ...]]:
         """From when to when endpoints were away that had left, wall clock in nanoseconds.
 
@@ -345,6 +358,7 @@ _DERIVED = {
     "pod_by_address": ("pods", "pods_of", "endpoints", "nodes"),
     "read_pod_by_address": ("pods",),
     "departures": ("changes",),
+    "arrivals": ("changes",),
     "absences": ("changes",),
 }
 """The parts of a ``Cluster`` that each cached property is made from."""

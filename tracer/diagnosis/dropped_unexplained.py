@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from tracer.diagnosis import signs
+from tracer.diagnosis import drops, signs
 from tracer.diagnosis.causes.fallbacks import DROPPED_UNEXPLAINED as CAUSE
 from tracer.diagnosis.finding import Evidence, Finding
 from tracer.diagnosis.rule import Scene
@@ -30,33 +30,6 @@ from tracer.events import Protocol
 from tracer.flow import Rows, Seen
 
 QUIET_NS = 10_000_000_000
-
-_HOUSEKEEPING = frozenset(
-    {
-        "ip_rt_send_redirect",
-        "skb_queue_purge",
-        "skb_queue_purge_reason",
-        "sk_stream_kill_queues",
-        "inet_sock_destruct",
-        "packet_rcv",
-        "tpacket_rcv",
-        "raw_rcv",
-    }
-)
-"""Places where sockets are torn down, redirects are cut or copies for listeners end."""
-_STATE_MACHINE = frozenset({"tcp_v4_rcv", "tcp_v6_rcv"})
-"""With NOT_SPECIFIED: TCP discards a segment it has no use for."""
-_BOOKKEEPING = frozenset(
-    {
-        *("SKB_CONSUMED", "SKB_NOT_DROPPED_YET", "QUEUE_PURGE", "SOCKET_CLOSE", "OTHERHOST"),
-        *("TCP_OFOMERGE", "TCP_OFO_DROP", "TCP_OFO_QUEUE_PRUNE", "TCP_OLD_DATA", "TCP_OLD_ACK"),
-        *("TCP_OLD_SEQUENCE", "TCP_INVALID_SEQUENCE", "TCP_INVALID_ACK_SEQUENCE", "TCP_CLOSE"),
-        *("TCP_INVALID_END_SEQUENCE", "TCP_TOO_OLD_ACK", "TCP_ACK_UNSENT_DATA", "TCP_RESET"),
-        *("TCP_OVERWINDOW", "TCP_ZEROWINDOW", "TCP_FASTOPEN", "TCP_RFC7323_PAWS"),
-        *("TCP_RFC7323_PAWS_ACK", "TCP_RFC7323_TW_PAWS", "TCP_RFC7323_TSECR"),
-    }
-)
-"""Reasons (``enum skb_drop_reason``, Linux 6.18) that go with connections that work."""
 
 
 class DroppedUnexplained:
@@ -110,28 +83,12 @@ def _dropped(scene: Scene, rows: Rows) -> signs.Mask:
 
 
 def _matters(scene: Scene, rows: Rows) -> signs.Mask:
-    """Drops that are neither housekeeping nor a closed port nobody promised to serve."""
+    """Drops that are neither everyday ones nor a closed port nobody promised to serve."""
     flows = scene.table.flows
-    pairs = np.column_stack((flows["drop_reason"][rows], flows["drop_location"][rows]))
-    unique, inverse = np.unique(pairs, axis=0, return_inverse=True)
-    reasons = [scene.text(int(reason)) for reason, _ in unique]
-    places = [scene.text(int(place)).partition("+")[0] for _, place in unique]
-    benign = np.array(
-        [_benign(reason, place) for reason, place in zip(reasons, places, strict=True)],
-        dtype=np.bool_,
-    )
-    closed = np.array([reason == "NO_SOCKET" for reason in reasons], dtype=np.bool_)
-    which = inverse.reshape(-1)
     asked = (flows["service"][rows] >= 0) | signs.has(flows, rows, Seen.TRANSLATED)
-    return signs.has(flows, rows, Seen.DROPPED) & ~benign[which] & (~closed[which] | asked)
-
-
-def _benign(reason: str, place: str) -> bool:
-    if place in _HOUSEKEEPING:
-        return True
-    if reason in ("", "NOT_SPECIFIED"):
-        return place in _STATE_MACHINE
-    return reason in _BOOKKEEPING
+    closed = drops.with_reason(scene, rows, "NO_SOCKET")
+    dropped = signs.has(flows, rows, Seen.DROPPED) & ~drops.everyday(scene, rows)
+    return dropped & (~closed | asked)
 
 
 def _by_drop(scene: Scene, group: Group) -> Iterator[Group]:

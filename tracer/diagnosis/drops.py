@@ -12,6 +12,32 @@ from tracer.flow import Rows, Seen
 
 _VERDICT_PLACES = frozenset({"nf_hook_slow", "nft_do_chain"})
 """Where netfilter frees what it drops; kernels before 5.17 give no reason but the place."""
+_HOUSEKEEPING = frozenset(
+    {
+        "ip_rt_send_redirect",
+        "skb_queue_purge",
+        "skb_queue_purge_reason",
+        "sk_stream_kill_queues",
+        "inet_sock_destruct",
+        "packet_rcv",
+        "tpacket_rcv",
+        "raw_rcv",
+    }
+)
+"""Places where sockets are torn down, redirects are cut or copies for listeners end."""
+_STATE_MACHINE = frozenset({"tcp_v4_rcv", "tcp_v6_rcv", "tcp_v4_do_rcv", "tcp_v6_do_rcv"})
+"""With NOT_SPECIFIED: TCP discards a segment it has no use for."""
+_BOOKKEEPING = frozenset(
+    {
+        *("SKB_CONSUMED", "SKB_NOT_DROPPED_YET", "QUEUE_PURGE", "SOCKET_CLOSE", "OTHERHOST"),
+        *("TCP_OFOMERGE", "TCP_OFO_DROP", "TCP_OFO_QUEUE_PRUNE", "TCP_OLD_DATA", "TCP_OLD_ACK"),
+        *("TCP_OLD_SEQUENCE", "TCP_INVALID_SEQUENCE", "TCP_INVALID_ACK_SEQUENCE", "TCP_CLOSE"),
+        *("TCP_INVALID_END_SEQUENCE", "TCP_TOO_OLD_ACK", "TCP_ACK_UNSENT_DATA", "TCP_RESET"),
+        *("TCP_OVERWINDOW", "TCP_ZEROWINDOW", "TCP_FASTOPEN", "TCP_RFC7323_PAWS"),
+        *("TCP_RFC7323_PAWS_ACK", "TCP_RFC7323_TW_PAWS", "TCP_RFC7323_TSECR"),
+    }
+)
+"""Reasons (``enum skb_drop_reason``, Linux 6.18) that go with connections that work."""
 _AF_INET = 2
 
 
@@ -41,10 +67,43 @@ def too_old(scene: Scene, rows: Rows) -> signs.Mask:
     )
 
 
+def everyday(scene: Scene, rows: Rows) -> signs.Mask:
+    """Dropped, the last time, as it happens to connections that work, too."""
+    flows = scene.table.flows
+    found = signs.has(flows, rows, Seen.DROPPED)
+    if not found.any():
+        return found
+    where = rows[found]
+    pairs = np.column_stack((flows["drop_reason"][where], flows["drop_location"][where]))
+    unique, inverse = np.unique(pairs, axis=0, return_inverse=True)
+    told = [(scene.text(int(reason)), scene.text(int(place))) for reason, place in unique]
+    benign = np.array([_benign(reason, _function(place)) for reason, place in told], dtype=np.bool_)
+    found[found] = benign[inverse.reshape(-1)]
+    return found
+
+
+def failed(scene: Scene, rows: Rows) -> signs.Mask:
+    """A kernel says that it lost them: everyday drops do not say so.
+
+    Probes tell of a drop before packets tell of the answer that came all the same.
+    """
+    told = signs.has(scene.table.flows, rows, signs.HURT)
+    hurt = signs.has(scene.table.flows, rows, signs.HURT & ~Seen.DROPPED)
+    return told & (hurt | ~everyday(scene, rows))
+
+
 def on_this_node(scene: Scene, rows: Rows) -> signs.Mask:
     """Whether the last drop was in the node's own namespace, not in a pod's."""
     where = scene.table.flows["drop_netns"][rows]
     return np.asarray((where == 0) | (where == scene.table.home_netns))
+
+
+def _benign(reason: str, function: str) -> bool:
+    if function in _HOUSEKEEPING:
+        return True
+    if reason in ("", "NOT_SPECIFIED"):
+        return function in _STATE_MACHINE
+    return reason in _BOOKKEEPING
 
 
 def _function(place: str) -> str:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from tracer.address import packed_at, text
-from tracer.diagnosis import signs
+from tracer.diagnosis import drops, signs
 from tracer.diagnosis.causes.endpoints import ENDPOINT_REMOVAL_LAG as CAUSE
 from tracer.diagnosis.departures import departed
 from tracer.diagnosis.finding import Evidence, Finding, Subject
@@ -36,7 +36,7 @@ class EndpointRemovalLag:
             return
         flows = scene.table.flows
         fresh = signs.has(flows, rows, Seen.TRANSLATED) & signs.witnessed(flows, rows)
-        told = signs.has(flows, rows, signs.REFUSED | signs.HURT)
+        told = signs.has(flows, rows, signs.REFUSED) | drops.failed(scene, rows)
         failed = ~signs.answered(flows, rows) & (told | signs.silent(scene, rows))
         for group in by_destination(scene, rows[fresh & failed]):
             for part in by_backend(scene, _judged_now(scene, group)):

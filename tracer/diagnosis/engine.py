@@ -20,7 +20,7 @@ from tracer.diagnosis.catalogue import RULES
 from tracer.diagnosis.causes import CAUSES_BY_ID
 from tracer.diagnosis.finding import Finding
 from tracer.diagnosis.ledger import Changes, Ledger
-from tracer.diagnosis.rule import Destination, FlowRule, Rules, Scene
+from tracer.diagnosis.rule import FOLLOWS_NS, Destination, FlowRule, Rules, Scene
 from tracer.flow import Flows, Rows, Seen
 from tracer.index import ascending
 
@@ -51,11 +51,11 @@ class Diagnosis:
         self._heard_replies = False
         self._cluster_known = False
         self._due_ns = self._cured_ns = -CURE_EVERY_NS
+        self._followed_ns = 0
 
     def on_state(self, scene: Scene) -> Changes:
         """The cluster or the node changed: judge the state, and open questions anew."""
-        found = [finding for rule in self.rules.state for finding in rule.check(scene)]
-        self.ledger.absorb_state(found, scene.now_ns)
+        self._judge_state(scene)
         self._reopen(scene)
         self._judge_pending(scene, _unjudged(scene))
         self._cure(scene)
@@ -65,6 +65,8 @@ class Diagnosis:
         """Judge rows that changed or are due, each once per state of evidence."""
         self._judge_pending(scene, ascending(np.concatenate([rows, self.due(scene)])))
         if not 0 <= scene.now_ns - self._cured_ns < CURE_EVERY_NS:
+            if 0 < self._followed_ns <= scene.now_ns:
+                self._judge_state(scene)
             self._cure(scene)
         return self.ledger.drain()
 
@@ -82,6 +84,14 @@ class Diagnosis:
         if 0 <= scene.now_ns - self._due_ns < DUE_EVERY_NS:
             return _NONE
         return self._overdue(scene)
+
+    def _judge_state(self, scene: Scene) -> None:
+        """Ask every rule of the state, and again when the cluster's latest change is no news."""
+        found = [finding for rule in self.rules.state for finding in rule.check(scene)]
+        self.ledger.absorb_state(found, scene.now_ns)
+        changes = scene.cluster.changes
+        followed_ns = changes[-1].at_ns + FOLLOWS_NS if changes else 0
+        self._followed_ns = followed_ns if followed_ns > scene.now_ns else 0
 
     def _overdue(self, scene: Scene) -> Rows:
         """Unanswered rows that were not judged as they are now."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from tracer.address import endpoint, packed_at
-from tracer.diagnosis import signs
+from tracer.diagnosis import drops, signs
 from tracer.diagnosis.causes.servers import REUSE_TO_DRAINING as CAUSE
 from tracer.diagnosis.finding import Evidence, Finding, Subject
 from tracer.diagnosis.rule import Scene
@@ -42,7 +42,8 @@ class ReuseToDraining:
         if scene.node.sysctls.get(SETTING) != "0":
             return
         flows = scene.table.flows
-        failed = signs.has(flows, rows, signs.REFUSED | signs.HURT) | signs.silent(scene, rows)
+        failed = signs.has(flows, rows, signs.REFUSED) | drops.failed(scene, rows)
+        failed |= signs.silent(scene, rows)
         failed &= signs.has(flows, rows, Seen.TRANSLATED) & ~signs.answered(flows, rows)
         for group in by_destination(scene, rows[failed]):
             for part in by_backend(scene, group):

@@ -2,8 +2,8 @@
 
 Claims: no new connection is sent to that endpoint.
 Evidence: the virtual server's list against the EndpointSlices.
-Cannot know: whether the endpoint became ready a moment ago; a finding that stays is
-this cause.
+Cannot know: from a state alone, whether the endpoint became ready a moment ago. Where that
+was watched kube-proxy has its time to follow first.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from tracer.address import endpoint
+from tracer.cluster.model import Endpoint, endpoint_key
 from tracer.diagnosis.causes.servers import WEIGHT_ZERO as CAUSE
 from tracer.diagnosis.finding import Evidence, Finding, Subject
-from tracer.diagnosis.rule import Scene
+from tracer.diagnosis.rule import FOLLOWS_NS, Scene
 from tracer.diagnosis.state_findings import state_finding
 from tracer.diagnosis.virtual_servers import option, served
 from tracer.diagnosis.wording import plain
@@ -39,12 +40,18 @@ class WeightZero:
             ready = {
                 (e.ip, e.port)
                 for e in scene.cluster.endpoints_by_service.get(key, ())
-                if e.port_name == port_name and e.ready
+                if e.port_name == port_name and e.ready and not _new(scene, e)
             }
             for ip, port in _without_weight(server):
                 if (ip, port) in ready and (key, ip) not in told:
                     told.add((key, ip))
                     yield _finding(scene, server, key, ip, port)
+
+
+def _new(scene: Scene, found: Endpoint) -> bool:
+    """Whether it came so lately that kube-proxy may still be about to follow."""
+    came_ns = scene.cluster.arrivals.get(endpoint_key(found))
+    return came_ns is not None and scene.now_ns - came_ns < FOLLOWS_NS
 
 
 def _without_weight(server: VirtualServer) -> Iterator[tuple[bytes, int]]:

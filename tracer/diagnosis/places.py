@@ -9,7 +9,7 @@ import numpy as np
 
 from tracer.address import packed_at, text
 from tracer.cluster.model import Cluster
-from tracer.diagnosis import signs
+from tracer.diagnosis import drops, signs
 from tracer.diagnosis.rule import Scene
 from tracer.flow import Rows, Seen
 
@@ -40,7 +40,8 @@ def lost_to_itself(scene: Scene, rows: Rows) -> signs.Mask:
     flows = scene.table.flows
     lost = signs.same(flows["backend"][rows], flows["client"][rows])
     lost &= ~signs.answered(flows, rows) & ~signs.has(flows, rows, signs.REFUSED)
-    lost &= signs.has(flows, rows, Seen.DROPPED) | signs.silent(scene, rows)
+    dropped = signs.has(flows, rows, Seen.DROPPED) & ~drops.everyday(scene, rows)
+    lost &= dropped | signs.silent(scene, rows)
     if not lost.any():
         return lost
     nodes = scene.cluster.node_by_address.keys() | own(scene)

@@ -17,6 +17,9 @@ from tracer.node.model import NodeState
 Destination = tuple[int, bytes, int]
 """Protocol, address and port that clients ask for."""
 
+FOLLOWS_NS = 30_000_000_000
+"""kube-proxy has followed a change by then: it repairs everything at least so often."""
+
 
 @dataclass(frozen=True, slots=True)
 class Scene:

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from tracer.address import endpoint, packed_at, text
-from tracer.diagnosis import signs
+from tracer.diagnosis import drops, signs
 from tracer.diagnosis.causes.tracking import STALE_TCP_SCTP as CAUSE
 from tracer.diagnosis.departures import forgotten, outlived
 from tracer.diagnosis.finding import Evidence, Finding, Subject
@@ -45,7 +45,7 @@ class StaleTcpSctp:
         flows = scene.table.flows
         used = signs.has(flows, rows, Seen.MAPPED) & signs.has(flows, rows, Seen.TRANSLATED)
         used &= np.isin(flows["protocol"][rows], (Protocol.TCP, Protocol.SCTP))
-        failed = signs.has(flows, rows, signs.REFUSED | signs.HURT)
+        failed = signs.has(flows, rows, signs.REFUSED) | drops.failed(scene, rows)
         used &= ~signs.answered(flows, rows) & (failed | signs.silent(scene, rows))
         used &= signs.has(flows, rows, Seen.PACKETS | Seen.SYN)
         for group in by_destination(scene, rows[used]):

@@ -51,3 +51,4 @@ def test_an_endpoint_that_came_back_has_not_left():
     changes = [(1, Turn.LEFT, one), (2, Turn.LEFT, other), (3, Turn.JOINED, one)]
     cluster = Cluster(changes=tuple(ClusterChange(at, t, "shop/web", e) for at, t, e in changes))
     assert cluster.departures == {("shop/web", 6, parse("10.244.1.2"), 8080): 2}
+    assert cluster.arrivals == {("shop/web", 6, parse("10.244.1.1"), 8080): 3}

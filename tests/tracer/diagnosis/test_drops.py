@@ -1,11 +1,15 @@
 import numpy as np
 import pytest
 
+from tests.builders import record
 from tests.tracer.diagnosis.story import (
     CLIENT_POD,
     IN_HOOK,
     IN_NFT,
+    IN_PURGE,
     IN_RCV,
+    IN_TCP,
+    MERGED,
     NETFILTER,
     RPFILTER,
     UNSPECIFIED,
@@ -14,6 +18,7 @@ from tests.tracer.diagnosis.story import (
     dropped,
 )
 from tracer.diagnosis import drops
+from tracer.events import Hook
 
 ENDS = f"{CLIENT_POD}:40000", f"{VIP}:80"
 EVERY = np.array([0])
@@ -44,6 +49,28 @@ def test_reasons_and_places_are_told_apart():
 )
 def test_netfilter_is_known_by_reason_or_by_place(reason, place, by_netfilter):
     assert drops.by_netfilter(scene_after(reason, place), EVERY).tolist() == [by_netfilter]
+
+
+@pytest.mark.parametrize(
+    ("reason", "place", "everyday"),
+    [
+        (MERGED, IN_TCP, True),
+        (UNSPECIFIED, IN_TCP, True),
+        (NETFILTER, IN_PURGE, True),
+        (UNSPECIFIED, IN_NFT, False),
+        (NETFILTER, IN_TCP, False),
+    ],
+)
+def test_drops_that_go_with_connections_that_work(reason, place, everyday):
+    scene = scene_after(reason, place)
+    assert drops.everyday(scene, EVERY).tolist() == [everyday]
+    assert drops.failed(scene, EVERY).tolist() == [not everyday]
+
+
+def test_what_was_not_taken_up_failed_whatever_was_dropped():
+    story = Story()
+    story.tell(dropped(1, ENDS, MERGED, IN_TCP), record(Hook.CT_FAILED, 1, *ENDS))
+    assert drops.failed(story.pipeline._scene(), EVERY).tolist() == [True]
 
 
 def test_a_pods_namespace_is_not_the_nodes():

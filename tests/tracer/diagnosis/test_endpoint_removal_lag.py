@@ -7,13 +7,16 @@ from tests.tracer.diagnosis.story import (
     CLIENT_POD,
     HERE,
     IN_TCP,
+    MERGED,
     NO_SOCKET,
     POD_THERE,
     THERE,
     VIP,
     Story,
     cluster,
+    dropped,
     endpoint,
+    handshake,
     node_state,
     pod,
     service,
@@ -74,6 +77,18 @@ def test_no_route_and_drops_count_as_well():
     )
     assert story.only.cause == CAUSE
     assert "no route to the backend" in words(story.only)
+
+
+def test_an_everyday_drop_of_a_connection_that_works_is_no_failure():
+    story = Story(GONE, node_state(mode="ipvs"))
+    ends = CLIENT, f"{VIP}:80"
+    story.tell(
+        record(Hook.IPVS_NEW, 1, *ends, nat=(CLIENT, f"{POD_THERE}:8080"), flags=Flag.IPVS),
+        dropped(1, ends, MERGED, IN_TCP),
+    )
+    assert story.found == []
+    story.tell(*handshake(1, CLIENT, f"{VIP}:80"), until=10)
+    assert story.found == []
 
 
 def test_silence_counts_after_three_seconds_and_less_when_records_were_lost():

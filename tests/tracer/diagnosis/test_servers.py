@@ -22,6 +22,7 @@ from tests.tracer.diagnosis.story import (
     words,
 )
 from tracer.address import parse
+from tracer.cluster.model import ClusterChange, Turn
 from tracer.diagnosis.finding import Severity
 from tracer.events import Flag, Hook
 from tracer.node.model import VirtualServer
@@ -48,6 +49,17 @@ def test_a_ready_endpoint_without_weight_is_named_with_the_command():
     assert f"ipvsadm -e -t {VIP}:80 -r {BACKEND} -m -w 1" in story.only.remedy
     story.node(node(server(1, 1)))
     assert story.causes == []
+
+
+def test_a_new_endpoint_is_named_when_kube_proxy_has_had_its_time():
+    story = Story(KNOWN, node(server(0, 1)))
+    came = ClusterChange(at(0), Turn.JOINED, HERE.service, HERE)
+    story.cluster(replace(KNOWN, changes=(came,), generation=2))
+    assert story.causes == []
+    story.wait(29)
+    assert story.causes == []
+    story.wait(1)
+    assert story.causes == ["ipvs-weight-zero-after-restart"]
 
 
 def test_an_endpoint_that_is_not_ready_may_have_none():
