@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from lab.objects import Change, read, to_cluster, unchanged
 from lab.rules.apply import Mode
@@ -77,6 +78,16 @@ class Scenario:
         """How many are translated, those from before included."""
         made = (item.load.tcp + item.load.udp for item in self.traffic if item.translated)
         return self.remembered + sum(made)
+
+    def in_mode(self, mode: Mode, **differences: Any) -> Scenario:
+        """The same incident with another mode's rules; ``differences``: fields that change."""
+        changed = {
+            "name": f"{self.name}-{mode}",
+            "title": f"{self.title} ({mode} mode)",
+            "kernel_only": self.kernel_only or mode == "ipvs",
+            **differences,
+        }
+        return replace(self, mode=mode, **changed)
 
     def programmed(self) -> Cluster:
         """What kube-proxy saw when it last wrote rules."""

@@ -34,6 +34,7 @@ BY_MODE: dict[Mode, dict[str, tuple[tuple[str, ...], ...]]] = {
     "iptables": {
         "iptables-save.txt": (("iptables-save", "-c"), ("iptables-legacy-save", "-c")),
         "ip6tables-save.txt": (("ip6tables-save", "-c"),),
+        "nft.json": (("nft", "-j", "list", "table", "ip", "kube-proxy"),),
     },
     "nftables": {
         "nft.json": (("nft", "-j", "list", "ruleset"),),
@@ -42,13 +43,16 @@ BY_MODE: dict[Mode, dict[str, tuple[tuple[str, ...], ...]]] = {
     },
 }
 
-
+LEFT_OVER = "nft.json"
+"""In iptables mode it holds what another mode left, and is there only where that is something."""
 CONNECTIONS = ("conntrack.txt", "ipvsadm-conn.txt")
 
 
 def collect(namespace: str, mode: Mode, folder: Path, cluster: Cluster) -> None:
     """Write every file of the state directory for this mode."""
     _write(namespace, {**COMMANDS, **BY_MODE[mode]}, folder)
+    if mode == "iptables" and not (folder / LEFT_OVER).stat().st_size:
+        (folder / LEFT_OVER).unlink()
     (folder / "proxy-mode.txt").write_text(f"{mode}\n")
     if answers := call(namespace, _health, cluster):
         (folder / NAME).write_text(answers)
