@@ -175,10 +175,14 @@ def _accounting_macros(types: Types) -> list[str]:
     offsets = types.field("nf_ct_ext", "offset")
     if "NF_CT_EXT_ACCT" not in numbers or not numbers.get("NF_CT_EXT_NUM") or offsets is None:
         return []
-    return [
+    lines = [
         f"#define EXT_ACCT {numbers['NF_CT_EXT_ACCT']}",
         f"#define EXT_OFFSET_BYTES {offsets.size // numbers['NF_CT_EXT_NUM']}",
     ]
+    if types.size("nf_conn_acct") is None:
+        # A module's type, and modules describe theirs since 5.11; before, this was its only member.
+        lines += ["#define OFF_nf_conn_acct_counter 0", "#define SIZE_nf_conn_acct_counter 32"]
+    return lines
 
 
 def _group_macros(group: Group, types: Types) -> tuple[list[str], str]:

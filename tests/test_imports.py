@@ -73,6 +73,8 @@ LAYERS = (
     ("tracer.inbox",),
     ("tracer.session",),
     ("tracer.tui",),
+    ("tracer.commands.fact",),
+    ("tracer.commands.probe_facts",),
     ("tracer.commands.facts", "tracer.commands.output", "tracer.commands.reel"),
     ("tracer.commands.screen",),
     ("tracer.commands.clock_option",),

@@ -61,7 +61,12 @@ def make_root(
 
 
 def kernel_types(
-    tables_first: bool = False, without: str = "", tuple_bytes: int = 40, family_bytes: int = 2
+    tables_first: bool = False,
+    without: str = "",
+    tuple_bytes: int = 40,
+    family_bytes: int = 2,
+    reasons: bool = True,
+    undescribed: str = "",
 ) -> bytes:
     """BTF that knows every field the probes want, in made-up places."""
     from probes.fields import GROUPS  # the list under test says what there is
@@ -76,6 +81,8 @@ def kernel_types(
                 size = family_bytes if want.path in ("af", "daf") else want.size or 1
                 fields.setdefault(want.structure, []).append((want.path, size))
     for structure, members in fields.items():
+        if structure == undescribed:
+            continue
         made.structure(structure, 256, *_members(made, members, sized))
     table = ("skb", "state", "table") if tables_first else ("priv", "skb", "state")
     made.function("ipt_do_table", *table)
@@ -83,7 +90,14 @@ def kernel_types(
     made.function("__nf_conntrack_confirm", "skb")
     pairs = [("NETFILTER_DROP", 7), ("SKB_DROP_REASON_NO_SOCKET", 3)]
     tail = [part for name, value in pairs for part in (made.text(name), value)]
-    made.add("skb_drop_reason", blob.ENUM, 4, len(pairs), *tail)
+    if reasons:
+        made.add("skb_drop_reason", blob.ENUM, 4, len(pairs), *tail)
+    extensions = [
+        part
+        for name, at in (("ACCT", 0), ("NUM", 1))
+        for part in (made.text(f"NF_CT_EXT_{name}"), at)
+    ]
+    made.add("nf_ct_ext_id", blob.ENUM, 4, 2, *extensions)
     proto = made.add("", blob.PROTO, 0, 4, *([0, 0] * 4))
     made.add("btf_trace_kfree_skb", TYPEDEF, made.add("", PTR, proto, 0), 0)
     return made.bytes()

@@ -116,6 +116,15 @@ def test_an_integer_that_has_grown_is_not_cut(tmp_path):
     assert rows["ipvs-new"].problem == "ip_vs_conn.af has 4 bytes, not 2"
 
 
+@pytest.mark.parametrize("undescribed", ["", "nf_conn_acct"])
+def test_counters_are_read_also_where_their_module_does_not_describe_them(tmp_path, undescribed):
+    types = kernel_types(undescribed=undescribed)
+    _, text = planned(make_root(tmp_path, "5.10", types))
+    assert macro(text, "OFF_nf_conn_acct_counter") == "0"
+    assert macro(text, "SIZE_nf_conn_acct_counter") == "32"
+    assert macro(text, "EXT_OFFSET_BYTES") == "1"
+
+
 def test_without_btf_offsets_are_left_to_the_headers(tmp_path):
     rows, text = planned(make_root(tmp_path, "6.1"))
     assert macro(text, "OFF_sk_buff_head") == "__builtin_offsetof(struct"

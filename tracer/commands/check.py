@@ -12,7 +12,7 @@ import click
 from tracer.plain import harmless
 
 if TYPE_CHECKING:
-    from tracer.commands.facts import Fact
+    from tracer.commands.fact import Fact
 
 _MARKS = {"yes": "ok", "partly": "!!", "no": "--"}
 _UNABLE = 3

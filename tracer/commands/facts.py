@@ -9,17 +9,15 @@ import re
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
-from probes.hooks import HOOKS, Cost, Kind
 from probes.kernel import Kernel
 from tracer.cluster.api.connection import Connection
 from tracer.cluster.api.credentials import candidates
 from tracer.cluster.api.rights import LACKS, refusals
+from tracer.commands.fact import NO, PARTLY, YES, Fact
+from tracer.commands.probe_facts import probe_facts
 from tracer.errors import InputError
-
-YES, PARTLY, NO = "yes", "partly", "no"
 
 PROXY_MODE_URL = "http://127.0.0.1:10249/proxyMode"
 _CAPABILITIES = {"CAP_NET_ADMIN": 12, "CAP_NET_RAW": 13}
@@ -34,19 +32,6 @@ _PROBES_SINCE = (4, 18)
 _BCC_PATHS = ("usr/lib/python3/dist-packages/bcc", "usr/lib/python3/site-packages/bcc")
 
 
-@dataclass(frozen=True, slots=True)
-class Fact:
-    """One thing viptrace can make use of."""
-
-    name: str
-    works: str
-    """``yes``, ``partly`` or ``no``."""
-    found: str
-    degrades: str = ""
-    """What does not work, or works less well; empty if nothing is missing."""
-    remedy: str = ""
-
-
 def facts(root: Path) -> list[Fact]:
     """All of them, for a file system with this root."""
     release = platform.release()
@@ -56,7 +41,7 @@ def facts(root: Path) -> list[Fact]:
         headers(root, release),
         bcc(root),
         kprobes(root),
-        probe_points(root, release),
+        *probe_facts(root, release),
         ipvs(root),
         conntrack(root),
         accounting(root),
@@ -147,26 +132,6 @@ def kprobes(root: Path) -> Fact:
         "no kernel probes",
         "boot a kernel built with CONFIG_KPROBE_EVENTS=y, or use --backend conntrack",
     )
-
-
-def probe_points(root: Path, release: str) -> Fact:
-    """The kernel functions that decisions are read from, as far as they are there."""
-    seen = Kernel(root, release)
-    wanted = [h for h in HOOKS if h.cost is Cost.DECISION and not h.id.startswith("engine:")]
-    wanted = [hook for hook in wanted if hook.kind is not Kind.RAW_TRACEPOINT]
-    present = seen.symbols | seen.clones.keys()
-    missing: dict[str, list[str]] = {}
-    for hook in wanted:
-        if present.isdisjoint(hook.symbols):
-            missing.setdefault(hook.module or "the kernel", []).append(hook.id)
-    absent = sum(map(len, missing.values()))
-    found = f"{len(wanted) - absent} of {len(wanted)} kernel functions"
-    if not absent:
-        return Fact("probe points", YES, found)
-    lost = "; ".join(f"{', '.join(ids)} (in {module})" for module, ids in missing.items())
-    remedy = "modprobe those modules if kube-proxy uses them here; viptrace attaches by itself then"
-    works = PARTLY if absent < len(wanted) else NO
-    return Fact("probe points", works, found, f"not seen: {lost}", remedy)
 
 
 def ipvs(root: Path) -> Fact:

@@ -7,7 +7,8 @@ import threading
 from pathlib import Path
 from typing import Protocol
 
-from tracer.commands.facts import NO, PARTLY, YES, facts
+from tracer.commands.fact import NO, PARTLY, YES
+from tracer.commands.facts import facts
 from tracer.commands.reel import Reel
 from tracer.plain import harmless
 from tracer.session import Session

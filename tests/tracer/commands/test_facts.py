@@ -21,7 +21,6 @@ from tracer.commands.facts import (
     kernel,
     kprobes,
     privileges,
-    probe_points,
     proxy_mode,
     types,
 )
@@ -73,17 +72,6 @@ def test_kprobes_and_what_forbids_them(tmp_path: Path):
     assert kprobes(tmp_path).works == YES
     put(tmp_path, sys__kernel__security__lockdown="none integrity [confidentiality]")
     assert "lockdown" in kprobes(tmp_path).found
-
-
-def test_probe_points_that_are_missing_are_named_with_their_module(tmp_path: Path):
-    assert probe_points(tmp_path, "6.1").works == NO
-    symbols = {symbol for hook in HOOKS for symbol in hook.symbols if hook.module != "ip_vs"}
-    put(tmp_path, proc__kallsyms="".join(f"{0:016x} T {symbol}\n" for symbol in sorted(symbols)))
-    fact = probe_points(tmp_path, "6.1")
-    assert fact.works == PARTLY
-    assert "ipvs-new" in fact.degrades
-    assert "(in ip_vs)" in fact.degrades
-    assert "conntrack" not in fact.degrades
 
 
 def test_tables_of_connections(tmp_path: Path):
