@@ -218,6 +218,7 @@ IPVS_SCENARIOS: tuple[Scenario, ...] = (
         node="worker-1",
         traffic=(Traffic("shell", Load("10.96.0.20", 80, tcp=3)),),
         findings=("hostport-intercepts-service",),
+        translator="iptables",
         fault=commands(
             "worker-1",
             "iptables -t nat -I PREROUTING -m addrtype --dst-type LOCAL -p tcp --dport 80 "

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from typing import Any
+
 from lab.cause_scenarios import (
     ASK_VIP,
-    CAUSE_SCENARIOS,
     FIXED_PORT,
     HERE_ONLY,
+    ONE_REMOTE,
     REFUSED,
     REMOTE_ONLY,
     TIMEOUT,
     VIP,
 )
-from lab.connection_scenarios import CONNECTION_SCENARIOS, ECHO_3, ONCE
+from lab.connection_scenarios import ECHO_3, ONCE, STICKY
 from lab.faults import (
     also_in_mode,
     both,
@@ -23,126 +26,175 @@ from lab.faults import (
     without_nft_rules,
     without_rules,
 )
-from lab.host_scenarios import FIXED, HOST_SCENARIOS
+from lab.host_scenarios import FIXED
 from lab.objects import unchanged
-from lab.policy_scenarios import POLICY_SCENARIOS
+from lab.rules.apply import Mode
 from lab.scenario import Scenario, Traffic
-from lab.topology import KEEP_ENTRIES, LAN
+from lab.topology import CLIENT_ADDRESSES, KEEP_ENTRIES, LAN
 from lab.traffic import Load
 from tracer.node.chain_names import nft_endpoint
 
-_BASES = {
-    scenario.name: scenario
-    for scenario in (
-        *CAUSE_SCENARIOS,
-        *POLICY_SCENARIOS,
-        *HOST_SCENARIOS,
-        *CONNECTION_SCENARIOS,
-    )
-}
-_AS_IT_IS = (
-    *("wrong-target-port", "ip-family-mismatch", "etp-local-nodename-mismatch"),
-    *("etp-local-rollout-gap", "foreign-firewall-order", "endpoint-unreachable-underlay"),
-    *("over-masquerade-networkpolicy", "external-ip-hijack", "no-default-route"),
-    *("cidr-overlap", "lb-ip-short-circuit", "bridge-nf-call-off", "ping-vip"),
-)
-"""In nftables mode nothing of them is different but the rules."""
-_KEEP = commands("worker-1", "sysctl -q -w " + " ".join(KEEP_ENTRIES))
-_STICKY = ("default", "echo-sticky", "tcp", "web")
+Differences = Mapping[str, Any]
+"""Fields of a scenario that another mode changes."""
+NONE: Differences = {}
+SHELL, ECHO_1, GONE = "10.244.1.100", "10.244.1.11", "10.244.2.99"
+NOBODY_AT_GONE = commands("worker-2", f"ip route add blackhole {GONE}")
+STALE_DATAGRAM = Load(VIP, 53, udp=1, repeats=2, timeout_s=4, source_port=5353)
 
 
-def _sticks(source: str, pod_ip: str) -> str:
-    """The command by which a client's address is one that was given this pod."""
-    name = nft_endpoint(*_STICKY, pod_ip, 8080)
-    return f"nft add element ip kube-proxy affinity-{name} {{ {source} }}"
+def _affine(client: str, pod: str) -> str:
+    """The command after which nftables mode keeps the client on that pod."""
+    name = nft_endpoint("default", "echo-sticky", "tcp", "web", pod, 8080)
+    return f"nft add element ip kube-proxy affinity-{name} {{ {client} }}"
 
 
-NFTABLES: tuple[Scenario, ...] = (
-    *(_BASES[name].in_mode("nftables") for name in _AS_IT_IS),
-    _BASES["forward-policy-drop"].in_mode(
-        "nftables", traffic=(Traffic("shell", ASK_VIP, TIMEOUT, translated=False),)
+def _leads_to_gone(match: str, port: int) -> str:
+    """The command after which nftables mode sends such packets to a pod that is gone."""
+    rule = f"ip daddr {VIP} {match} dnat to {GONE}:{port}"
+    return f"nft insert rule ip kube-proxy nat-prerouting {rule}"
+
+
+def _weight(pod: str, weight: int) -> str:
+    return f"ipvsadm -e -t {STICKY}:80 -r {pod}:8080 -m -w {weight}"
+
+
+NFTABLES: Mapping[str, Differences] = {
+    **dict.fromkeys(
+        (
+            *("wrong-target-port", "endpoint-removal-lag", "ip-family-mismatch"),
+            *("etp-local-nodename-mismatch", "etp-local-rollout-gap", "foreign-firewall-order"),
+            *("endpoint-unreachable-underlay", "over-masquerade-networkpolicy"),
+            *("external-ip-hijack", "no-default-route", "cidr-overlap", "lb-ip-short-circuit"),
+            *("bridge-nf-call-off", "ping-vip"),
+        ),
+        NONE,
     ),
-    _BASES["masquerade-missing"].in_mode(
-        "nftables",
-        title="The table without its masquerade: remote pods answer clients directly",
-        fault=both(
+    "forward-policy-drop": {
+        "traffic": (Traffic("shell", ASK_VIP, TIMEOUT, translated=False),),
+    },
+    "masquerade-missing": {
+        "title": "The table without its masquerade: remote pods answer clients directly",
+        "fault": both(
             synced(REMOTE_ONLY), without_nft_rules("worker-1", "masquerading", "fully-random")
         ),
-    ),
-    _BASES["hairpin-no-masquerade"].in_mode(
-        "nftables",
-        fault=both(
+    },
+    "hairpin-no-masquerade": {
+        "fault": both(
             synced(HERE_ONLY), without_nft_rules("worker-1", "endpoint-", "mark-for-masquerade")
         ),
-    ),
-    _BASES["session-affinity-dead-pod"].in_mode(
-        "nftables",
-        fault=both(
-            commands("worker-1", _sticks("10.244.1.100", ECHO_3)),
-            commands("worker-1", _sticks("172.18.0.100", "10.244.1.11")),
+    },
+    "session-affinity-dead-pod": {
+        "fault": both(
+            commands("worker-1", _affine(SHELL, ECHO_3), _affine(CLIENT_ADDRESSES[0], ECHO_1)),
             connected("client", ONCE),
             connected("shell", ONCE),
             killed("default/echo-3"),
         ),
-    ),
-    _BASES["stale-udp-conntrack"].in_mode(
-        "nftables",
-        fault=both(
-            _KEEP,
-            commands("worker-1", "nft flush chain ip kube-proxy nat-prerouting"),
+    },
+    "stale-udp-conntrack": {
+        "title": "A UDP client whose mapping leads to a pod that is gone",
+        "traffic": (
+            Traffic("shell", Load(VIP, 53, udp=3)),
+            Traffic("shell", STALE_DATAGRAM, TIMEOUT),
+        ),
+        "from_packets": ("endpoint-removal-lag",),
+        "fault": both(
+            commands("worker-1", "sysctl -q -w " + " ".join(KEEP_ENTRIES)),
+            NOBODY_AT_GONE,
+            commands("worker-1", _leads_to_gone("udp sport 5353", 8053)),
             connected("shell", FIXED_PORT),
             synced(unchanged),
         ),
-    ),
-    _BASES["stale-tcp-sctp-conntrack"].in_mode(
-        "nftables",
-        fault=both(
-            commands(
-                "worker-1",
-                f"nft insert rule ip kube-proxy nat-prerouting ip daddr {VIP} tcp sport 45000 "
-                "dnat to 10.244.2.99:8080",
-            ),
-            commands("worker-2", "ip route add blackhole 10.244.2.99"),
+    },
+    "stale-tcp-sctp-conntrack": {
+        "fault": both(
+            NOBODY_AT_GONE,
+            commands("worker-1", _leads_to_gone("tcp sport 45000", 8080)),
             connected("shell", FIXED),
             synced(HERE_ONLY),
         ),
-    ),
-    _BASES["unserved-vip-routing-loop"].in_mode(
-        "nftables",
-        title="A port that an external address does not serve, and a router that sends it back",
-        cluster="external-ip",
-        node="kind-worker",
-        traffic=(
+    },
+    "unserved-vip-routing-loop": {
+        "title": "A port that an external address does not serve, and a router that sends it back",
+        "cluster": "external-ip",
+        "node": "kind-worker",
+        "traffic": (
             Traffic("client", Load("192.168.10.101", 8443, tcp=1, timeout_s=5), TIMEOUT, False),
         ),
-        fault=commands(
+        "fault": commands(
             LAN,
             "sysctl -q -w net.ipv4.ip_forward=1 net.ipv4.conf.all.send_redirects=0",
             "ip route add 192.168.10.0/24 via 172.18.0.5",
         ),
-    ),
-)
-IPTABLES: tuple[Scenario, ...] = (
-    _BASES["conntrack-invalid-rst"].in_mode(
-        "iptables",
-        title="The same with kube-proxy's rules of before 1.15, which drop nothing as invalid",
-        fault=both(
+    },
+}
+IPTABLES: Mapping[str, Differences] = {
+    "conntrack-invalid-rst": {
+        "title": "The same with kube-proxy's rules of before 1.15, which drop nothing as invalid",
+        "fault": both(
             synced(HERE_ONLY), without_rules("worker-1", "filter", "KUBE-FORWARD", "-j DROP")
         ),
-    ),
-    _BASES["nodeport-localhost"].in_mode(
-        "iptables",
-        title="A node port on ::1: no mode serves it there",
-        traffic=(Traffic("worker-1", Load("::1", 30080, tcp=2), REFUSED, False),),
-    ),
-    _BASES["stale-rules-mode-switch"].in_mode(
-        "iptables",
-        title="iptables mode, and the table of nftables mode is still there",
-        fault=also_in_mode("worker-1", "nftables", unchanged),
-        recovery=commands(
+    },
+    "nodeport-localhost": {
+        "title": "A node port on ::1: no mode serves it there",
+        "traffic": (Traffic("worker-1", Load("::1", 30080, tcp=2), REFUSED, False),),
+    },
+    "stale-rules-mode-switch": {
+        "title": "iptables mode, and the table of nftables mode is still there",
+        "fault": also_in_mode("worker-1", "nftables", unchanged),
+        "recovery": commands(
             "worker-1", "nft delete table ip kube-proxy", "nft delete table ip6 kube-proxy"
         ),
+    },
+}
+IPVS: Mapping[str, Differences] = {
+    **dict.fromkeys(
+        (
+            *("endpoint-removal-lag", "masquerade-missing", "wrong-target-port"),
+            *("lb-source-ranges-node", "endpoint-unreachable-underlay", "vip-port-not-served"),
+            *("ping-vip", "nodeport-localhost", "ip-family-mismatch", "mtu-blackhole"),
+            *("conntrack-invalid-rst", "lb-ip-short-circuit", "cidr-overlap"),
+            "iptables-backend-mix",
+        ),
+        NONE,
     ),
-)
+    "hairpin-no-masquerade": {
+        "fault": both(synced(HERE_ONLY), commands("worker-1", "ipset flush KUBE-LOOP-BACK")),
+    },
+    "session-affinity-dead-pod": {
+        "fault": both(
+            synced(ONE_REMOTE),
+            connected("shell", ONCE),
+            synced(unchanged),
+            commands("worker-1", _weight(ECHO_3, 0)),
+            connected("client", ONCE),
+            commands("worker-1", _weight(ECHO_3, 1)),
+            killed("default/echo-3"),
+        ),
+    },
+    "foreign-firewall-order": {
+        "fault": commands(
+            "worker-1", "iptables -I INPUT -j REJECT --reject-with icmp-host-prohibited"
+        ),
+        "recovery": commands(
+            "worker-1", "iptables -D INPUT -j REJECT --reject-with icmp-host-prohibited"
+        ),
+    },
+    "stale-rules-mode-switch": {
+        "title": "ipvs mode, and the rules of iptables mode still come first",
+        "translator": "iptables",
+    },
+}
+_BY_MODE: Mapping[Mode, Mapping[str, Differences]] = {
+    "nftables": NFTABLES,
+    "iptables": IPTABLES,
+    "ipvs": IPVS,
+}
 
-MODE_SCENARIOS: tuple[Scenario, ...] = (*NFTABLES, *IPTABLES)
+
+def in_other_modes(scenarios: Iterable[Scenario]) -> Iterable[Scenario]:
+    """These in the modes that they were not made for."""
+    by_name = {scenario.name: scenario for scenario in scenarios}
+    for mode, differing in _BY_MODE.items():
+        for name, differences in differing.items():
+            yield by_name[name].in_mode(mode, **differences)

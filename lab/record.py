@@ -94,6 +94,7 @@ def _recorded(scenario: Scenario, topology: Topology, folder: Path, backend: str
         - _taken_in(scenario, topology, exchanges),
         "findings": list(scenario.findings),
         **({"from_packets": list(scenario.from_packets)} if scenario.from_packets else {}),
+        **({"translator": scenario.translator} if scenario.translator else {}),
     }
     (folder / "expected.json").write_text(json.dumps(expected, indent=2) + "\n")
     lines = [json.dumps(exchange.to_json()) for exchange in exchanges]

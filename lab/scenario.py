@@ -71,6 +71,8 @@ class Scenario:
     """The node's state is read after the traffic, during which it changes."""
     kernel_only: bool = False
     """Needs IPVS: the VM."""
+    translator: str = ""
+    """Who translates where somebody is before the mode's own rules; empty: the mode."""
     gateway: str = ""
 
     @property

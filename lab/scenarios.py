@@ -10,7 +10,7 @@ from lab.faults import synced
 from lab.healthy_scenarios import HEALTHY_SCENARIOS
 from lab.host_scenarios import HOST_SCENARIOS
 from lab.ipvs_scenarios import IPVS_SCENARIOS
-from lab.mode_scenarios import MODE_SCENARIOS
+from lab.mode_scenarios import in_other_modes
 from lab.objects import with_spec, without_pod
 from lab.policy_scenarios import POLICY_SCENARIOS
 from lab.scenario import Scenario, Traffic
@@ -49,7 +49,7 @@ def stop_echo_3(topology: Topology) -> None:
     topology.stop_server("default/echo-3")
 
 
-SCENARIOS: tuple[Scenario, ...] = (
+_OF_ONE_MODE: tuple[Scenario, ...] = (
     Scenario(
         name="external-ip-hidden-port",
         title="Node addresses as externalIPs in iptables mode: port 6444 served, nobody listens",
@@ -207,9 +207,9 @@ SCENARIOS: tuple[Scenario, ...] = (
     *IPVS_SCENARIOS,
     *CONNECTION_SCENARIOS,
     *SERVICE_SCENARIOS,
-    *MODE_SCENARIOS,
     *HEALTHY_SCENARIOS,
 )
+SCENARIOS: tuple[Scenario, ...] = (*_OF_ONE_MODE, *in_other_modes(_OF_ONE_MODE))
 
 BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
 

@@ -25,7 +25,7 @@ COMMANDS: dict[str, tuple[tuple[str, ...], ...]] = {
 }
 BY_MODE: dict[Mode, dict[str, tuple[tuple[str, ...], ...]]] = {
     "ipvs": {
-        "iptables-save.txt": (("iptables-save", "-c"),),
+        "iptables-save.txt": (("iptables-save", "-c"), ("iptables-legacy-save", "-c")),
         "ip6tables-save.txt": (("ip6tables-save", "-c"),),
         "ipset-save.txt": (("ipset", "save"),),
         "ipvsadm-save.txt": (("ipvsadm", "-Sn"),),

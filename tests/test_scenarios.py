@@ -69,7 +69,8 @@ def test_a_recorded_scenario_is_understood(folder):
     assert superseded <= FALLBACKS
     translations = [line for line in lines if line["type"] == "translation"]
     assert len(translations) == expected["translations"]
-    assert all(line["engine"] == expected["mode"] for line in translations)
+    translator = expected.get("translator", expected["mode"])
+    assert all(line["engine"] == translator for line in translations)
     summary = lines[-1]
     assert summary["type"] == "summary"
     assert (summary["damaged"], summary["unparsed"]) == (0, 0)
