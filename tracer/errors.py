@@ -14,6 +14,10 @@ class TracerError(Exception):
         self.why = why
         self.remedy = remedy
 
+    def __reduce__(self) -> tuple[type[TracerError], tuple[str, str, str]]:
+        """As it goes from one process to another: whole."""
+        return type(self), (self.what, self.why, self.remedy)
+
     def __str__(self) -> str:
         return "\n".join(line for line in (self.what, self.why, self.remedy) if line)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 
@@ -48,6 +49,16 @@ class Update:
     """What this step was given; None at the end of the input."""
 
 
+class Pairs(Protocol):
+    """Finds translations in packets alone."""
+
+    def feed(self, records: Records, until_ns: int = 0) -> Records:
+        """Take packets in about their order of time; the translations known by now."""
+
+    def finish(self) -> Records:
+        """End of input: the translations that waited for more packets."""
+
+
 class Pipeline:
     """Correlate, name, diagnose: owned by one thread."""
 
@@ -57,9 +68,11 @@ class Pipeline:
         home_netns: int = 0,
         max_flows: int = 1 << 20,
         pair: bool = False,
+        pairer: Pairs | None = None,
         several_clocks: bool = False,
     ) -> None:
-        """``pair``: find translations in packets alone, where no kernel tells of them.
+        """``pair``: find translations in packets alone, where no kernel tells of them; ``pairer``
+        does that instead of one of its own.
 
         ``several_clocks``: each origin comes at its own pace, and time is as late as the
         latest of them; without, batches come in order of time already.
@@ -85,7 +98,7 @@ class Pipeline:
         self._clocks: dict[Origin | None, int] = {}
         self._recent_losses: deque[tuple[int, int]] = deque()
         self._diagnosis = Diagnosis()
-        self._pairer = Pairer() if pair else None
+        self._pairer: Pairs | None = (pairer or Pairer()) if pair else None
 
     @property
     def pairs(self) -> bool:

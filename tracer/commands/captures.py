@@ -8,6 +8,7 @@ from itertools import groupby
 from pathlib import Path
 
 from tracer.capture_file import CaptureStream
+from tracer.commands.ahead import Ahead
 from tracer.commands.clock_option import ClockChoice
 from tracer.commands.clocks import Clock, clocks_of
 from tracer.recording import Header, is_recording
@@ -46,13 +47,17 @@ def open_captures(
     keep_cluster: bool = True,
     keep_bytes: bool = True,
     choice: ClockChoice | None = None,
+    ahead: Ahead | None = None,
 ) -> Captures:
     """Open the files; those of one rotated recording follow each other.
 
     ``keep_node`` and ``keep_cluster``: whether the states in recordings are wanted;
     ``keep_bytes``: whether the packets of plain captures are, beside what is read from them;
-    ``choice``: how their clocks are compared.
+    ``choice``: how their clocks are compared; ``ahead``: the only file, being read already.
     """
+    if ahead is not None:
+        clocks = clocks_of([list(paths)], ClockChoice(estimate=False), paths[0])
+        return Captures((ahead.stream,), (), (ahead.source,), tuple(clocks))
     streams: list[CaptureStream] = []
     try:
         streams.extend(map(CaptureStream, paths))

@@ -80,9 +80,15 @@ def replay(
         )
     clocks = clock_choice(clock_offsets)
     # NumPy and all sources hang on this: help and mistakes in options must not wait for them.
+    from tracer.commands.ahead import read_ahead
+
+    plain = len(paths) == 1 and output.form != "screen" and not (pace or report or clock_offsets)
+    ahead = read_ahead(paths[0]) if plain else None
     from tracer.commands.replay_run import Replay, replay_files
 
-    return replay_files(Replay(paths, cluster, no_cluster, state, pace, report, clocks), output)
+    return replay_files(
+        Replay(paths, cluster, no_cluster, state, pace, report, clocks, ahead), output
+    )
 
 
 def _split(files: tuple[str, ...]) -> tuple[tuple[Path, ...], str]:

@@ -12,6 +12,7 @@ import numpy as np
 
 from tracer.cluster.file import load as load_cluster
 from tracer.cluster.model import Cluster
+from tracer.commands.ahead import Ahead
 from tracer.commands.captures import Captures, open_captures
 from tracer.commands.clock_option import ClockChoice
 from tracer.commands.output import Output
@@ -58,6 +59,8 @@ class Replay:
     report: Path | None = None
     clocks: ClockChoice = field(default_factory=ClockChoice)
     """How clocks of several files are compared."""
+    ahead: Ahead | None = None
+    """The only capture, where it is being read already."""
     privacy: Privacy = field(default_factory=Privacy)
     """What is concluded and shown only from inputs as they may be seen."""
 
@@ -112,6 +115,7 @@ def prepared(
         keep_cluster=request.cluster is None and not request.no_cluster,
         keep_bytes=keep_bytes,
         choice=request.clocks,
+        ahead=request.ahead,
     )
     beside = [] if captures.recordings else sets
     cluster_file = (
@@ -123,7 +127,7 @@ def prepared(
     privacy = request.privacy
     start = _Primed(ChangedSource(_source(captures, sets, tempo), fit_for_strangers(privacy)))
     cluster = load_cluster(cluster_file) if cluster_file else Cluster()
-    pipeline = _pipeline(captures.header, sets)
+    pipeline = _pipeline(captures.header, sets, request.ahead)
 
     def begin(session: Session) -> None:
         if state is not None or not captures.recordings:
@@ -151,11 +155,12 @@ def prepared(
     return replace(run, names=lambda: names, progress=captures.progress)
 
 
-def _pipeline(header: Header | None, sets: list[_FileSet]) -> Pipeline:
+def _pipeline(header: Header | None, sets: list[_FileSet], ahead: Ahead | None) -> Pipeline:
     """As the live one was, as far as that was recorded."""
     if header is None:
         told = any(files.events for files in sets)
-        return Pipeline(home_netns=_home(sets), pair=not told)
+        pairer = ahead.source if ahead else None
+        return Pipeline(home_netns=_home(sets), pair=not told, pairer=pairer)
     pipeline = Pipeline(
         home_netns=header.home_netns,
         pair=header.pairs,

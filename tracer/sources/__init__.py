@@ -10,10 +10,13 @@ sink or another source.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from tracer.events import EventBatch
-from tracer.recording import StateAt
+
+if TYPE_CHECKING:
+    # The form of recordings takes longer to load than all that a plain capture needs.
+    from tracer.recording import StateAt
 
 
 @dataclass(frozen=True, slots=True)
