@@ -103,6 +103,7 @@ def live(
     text: bool,
     updates: bool,
     all_flows: bool,
+    summary: bool,
     fail_on: str | None,
     record: Path | None,
     **options: Any,
@@ -112,7 +113,7 @@ def live(
     The screen on a terminal, else text. FILTER chooses flows.
     """
     settings = live_settings(**options)
-    output = chosen_output(json_lines, text, updates, all_flows, fail_on, settings.filter)
+    output = chosen_output(json_lines, text, updates, all_flows, summary, fail_on, settings.filter)
     recording = RecordSettings(record) if record else None
     if recording and str(recording.target) == "-":
         raise InputError(

@@ -144,14 +144,14 @@ def filter_of(output: Output) -> Filter | None:
 
 
 def _sinks(output: Output) -> list[Sink]:
-    chosen = filter_of(output)
+    options = output.all_flows, output.updates, filter_of(output), output.summary
     if output.form == "json":
-        return [JsonLines(sys.stdout.buffer, output.all_flows, output.updates, chosen)]
+        return [JsonLines(sys.stdout.buffer, *options)]
     if output.form == "text":
         if isinstance(sys.stdout, TextIOWrapper):
             sys.stdout.reconfigure(errors="backslashreplace")
         colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-        return [TextLines(sys.stdout, colour, output.all_flows, output.updates, chosen)]
+        return [TextLines(sys.stdout, colour, *options)]
     return []
 
 

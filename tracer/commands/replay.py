@@ -50,6 +50,7 @@ def replay(
     text: bool,
     updates: bool,
     all_flows: bool,
+    summary: bool,
     fail_on: str | None,
     cluster: Path | None,
     no_cluster: bool,
@@ -66,7 +67,7 @@ def replay(
     they share. A last argument that is no file is the FILTER.
     """
     paths, chosen = _split(files)
-    output = chosen_output(json_lines, text, updates, all_flows, fail_on, chosen)
+    output = chosen_output(json_lines, text, updates, all_flows, summary, fail_on, chosen)
     if cluster and no_cluster:
         raise InputError(
             "--cluster and --no-cluster exclude each other.", "", "Leave one of them out."

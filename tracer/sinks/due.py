@@ -29,8 +29,15 @@ class DueFlows:
     """Decides which rows to print; remembers by row and id, never an object per flow."""
 
     def __init__(
-        self, all_flows: bool = False, updates: bool = False, chosen: Filter | None = None
+        self,
+        all_flows: bool = False,
+        updates: bool = False,
+        chosen: Filter | None = None,
+        *,
+        none: bool = False,
     ) -> None:
+        """``none``: no flow is ever due."""
+        self._none = none
         self._all_flows = all_flows
         self._updates = updates
         self._chosen = chosen
@@ -47,6 +54,8 @@ class DueFlows:
 
         With updates every change of a flow is due.
         """
+        if self._none:
+            return changed[:0]
         self._reserve(len(flows))
         if self._updates:
             return self._mark(flows, self._wanted(flows, changed, naming))
@@ -62,6 +71,8 @@ class DueFlows:
 
     def rest(self, flows: Table, alive: Rows, naming: Naming) -> Rows:
         """Rows to print at the end: those still unprinted, and with updates every living one."""
+        if self._none:
+            return alive[:0]
         self._reserve(len(flows))
         wanted = self._wanted(flows, alive, naming)
         self._waiting = self._waiting[:0]

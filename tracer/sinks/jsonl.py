@@ -50,10 +50,12 @@ class JsonLines:
         all_flows: bool = False,
         updates: bool = False,
         chosen: Filter | None = None,
+        summary: bool = False,
     ) -> None:
+        """``summary``: findings and totals, but no flows."""
         self._file = file
         self._updates = updates
-        self._flows = DueFlows(all_flows, updates, chosen)
+        self._flows = DueFlows(all_flows, updates, chosen, none=summary)
         self._findings = DueFindings()
 
     def write(self, pipeline: Pipeline, update: Update) -> None:

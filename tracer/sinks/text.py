@@ -32,10 +32,12 @@ class TextLines:
         all_flows: bool = False,
         updates: bool = False,
         chosen: Filter | None = None,
+        summary: bool = False,
     ) -> None:
+        """``summary``: findings and totals, but no flows."""
         self._file = file
         self._colour = colour
-        self._flows = DueFlows(all_flows, updates, chosen)
+        self._flows = DueFlows(all_flows, updates, chosen, none=summary)
         self._findings = DueFindings()
         self._titled = False
         self._told: dict[tuple[str, ...], None] = {}

@@ -150,6 +150,24 @@ def test_the_blackhole_is_found_before_any_flow_and_fails_the_run(blackhole: Pat
     assert lines[-1]["findings"] == {"ipvs-external-ip-is-node-ip": 1}
 
 
+@pytest.mark.parametrize("form", ["--json", "--text"])
+def test_findings_and_totals_alone(blackhole: Path, capsys, form: str):
+    assert run(["replay", form, str(blackhole)]) == 0
+    every = capsys.readouterr().out.splitlines()
+    assert run(["replay", form, "--summary", str(blackhole)]) == 0
+    told = capsys.readouterr().out.splitlines()
+    flows = [line for line in every if line not in told]
+    assert len(flows) >= 13
+    assert told == [line for line in every if line not in flows]
+    assert "ipvs-external-ip-is-node-ip" in "".join(told)
+
+
+@pytest.mark.parametrize("other", ["--updates", "--all-flows"])
+def test_totals_alone_exclude_what_asks_for_more_flows(blackhole: Path, capsys, other: str):
+    assert run(["replay", "--json", "--summary", other, str(blackhole)]) == 2
+    assert f"--summary and {other} exclude each other." in capsys.readouterr().err
+
+
 def test_what_does_not_reach_the_severity_passes(recording: Path, capsys):
     assert replay(capsys, "--fail-on", "info", str(recording))[0] == 0
 

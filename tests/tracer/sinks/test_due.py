@@ -95,6 +95,13 @@ def test_untranslated_flows_are_due_only_if_all_are_wanted():
         assert bool(ids(due, pipeline, untranslated(pipeline, 1.0))) is wanted
 
 
+def test_no_flow_is_due_where_none_is_wanted():
+    due, pipeline = DueFlows(none=True), traced()
+    assert ids(due, pipeline, connect(pipeline, 1.0)) == []
+    assert ids(due, pipeline, answer(pipeline, 1.1)) == []
+    assert left(due, pipeline) == []
+
+
 def test_a_filter_chooses():
     pipeline = traced()
     due = DueFlows(chosen=parse("port=40001"))
