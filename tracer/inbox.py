@@ -32,6 +32,7 @@ class Inbox(Generic[Item]):
         self._records = 0
         self._overflow = Loss()
         self._changed = threading.Condition()
+        self._woken = False
 
     def put(self, item: EventBatch | Item) -> None:
         """Add an item; waits for room only where the input can wait."""
@@ -51,9 +52,16 @@ class Inbox(Generic[Item]):
             self._changed.notify_all()
         return taken
 
-    def wake(self) -> None:
-        """Let who waits in ``take`` go on, with nothing if there is nothing."""
+    def gather(self, records: int, timeout: float) -> None:
+        """Wait until so many records are there or somebody calls ``wake``, at most so long."""
         with self._changed:
+            self._changed.wait_for(lambda: self._woken or self._records >= records, timeout)
+            self._woken = False
+
+    def wake(self) -> None:
+        """Let who waits in ``take`` or ``gather`` go on, with nothing if there is nothing."""
+        with self._changed:
+            self._woken = True
             self._changed.notify_all()
 
     def _make_room(self, coming: int) -> None:

@@ -21,8 +21,11 @@ from tracer.view import Snapshot, Standing, View, ViewQuery
 
 READ_TIMEOUT_S = 0.1
 SMALL_BATCH = 1024
-GATHER_S = 0.02
-"""A live reader with little to tell waits this long for more: each batch has a price."""
+GATHER_S, MOST_GATHERED_S = 0.02, 0.2
+"""A live reader with little to tell waits for more: each batch has a price."""
+REST = 8.0
+"""It waits this many times as long as its last batch has cost it of a processor, and so does who
+handles them: with little traffic a run takes a ninth of one, on slow machines too."""
 LAST_READS = 100
 """Batches taken from a source after the stop, as far as it has any."""
 SUSPECT_AFTER_NS = 1_500_000_000
@@ -188,13 +191,14 @@ class Session:
         """A reader thread: whatever goes wrong in it is handed to the pipeline's thread."""
         try:
             while not self._stopping.is_set():
+                begun = time.thread_time()
                 batch = source.read(READ_TIMEOUT_S)
                 if batch is None:
                     break
                 self._inbox.put(self._prepared(batch))
                 few = isinstance(batch, EventBatch) and len(batch.records) < SMALL_BATCH
                 if self._live and few:
-                    self._stopping.wait(GATHER_S)
+                    self._stopping.wait(max(GATHER_S, _rest(begun)))
             self._read_rest(source)
         except BaseException as error:
             self._inbox.put(error)
@@ -229,9 +233,13 @@ class Session:
     def _pump(self) -> None:
         ends_at = time.monotonic() + self._duration_s if self._duration_s else float("inf")
         while self._readers_left and not self._stopping.is_set():
+            begun = time.thread_time()
             self._take(READ_TIMEOUT_S)
             self._answer()
             self._verify()
+            if self._live:
+                self._inbox.gather(SMALL_BATCH, _rest(begun))
+                self._answer()
             if time.monotonic() >= ends_at:
                 self.stop()
 
@@ -280,3 +288,8 @@ class Session:
         summary = self._summary()
         for sink in self._sinks:
             sink.close(self.pipeline, summary)
+
+
+def _rest(begun: float) -> float:
+    """Seconds to wait after what this thread has done since then."""
+    return min(MOST_GATHERED_S, REST * (time.thread_time() - begun))

@@ -74,3 +74,24 @@ def test_a_file_waits_for_room_and_its_batches_stay_as_they_are():
     assert all(isinstance(item, EventBatch) and len(item.records) == 1 for item in seen)
     assert [int(item.records["src_port"][0]) for item in seen] == list(range(1, 51))
     assert not any(item.lost for item in seen)
+
+
+def test_gathering_ends_when_enough_is_there_or_when_woken():
+    inbox = Inbox(live=True)
+    inbox.put(told(0))
+    inbox.put(told(1))
+    inbox.gather(2, timeout=600)
+    (both,) = inbox.take(0)
+    assert len(both.records) == 2
+    inbox.wake()
+    inbox.gather(2, timeout=600)
+
+
+def test_a_waiter_goes_on_with_the_record_it_waits_for():
+    inbox = Inbox(live=True)
+    waiter = threading.Thread(target=inbox.gather, args=(2, 600))
+    waiter.start()
+    inbox.put(told(0))
+    inbox.put(told(1))
+    waiter.join(60)
+    assert not waiter.is_alive()
