@@ -6,6 +6,9 @@ are available the programs' own time and number of runs are told too: an establi
 must cause none. Run as root: ``python -m bench.overhead [--connections N] [--trips N]``; in
 the lab's VM for kernel probes: ``python -m lab vm -- python -m bench.overhead``. Other tracers on
 the search path are measured beside it.
+
+Times by the clock are worth something on a quiet machine only; what the tracers' own processes
+took of a processor is told beside them, and is worth something on any.
 """
 
 from __future__ import annotations
@@ -31,6 +34,8 @@ from lab.tracing import Tracing
 
 CLIENT_IP = "10.9.1.2"
 CLIENT, NODE, BACKEND = (f"vto-{name}-{os.getpid()}" for name in ("c", "n", "b"))
+SETTLE_S = 1.0
+"""A tracer has still to handle the last connections when they are made."""
 VIRTUAL, SERVED = ("10.96.0.10", 80), ("10.9.2.2", 8080)
 STATISTICS = Path("/proc/sys/kernel/bpf_stats_enabled")
 CLUSTER = """
@@ -56,6 +61,8 @@ class Phase(NamedTuple):
     connection_ns: int
     trip_runs: int
     trip_ns: int
+    tracer_s: float
+    """What the tracer's process took of a processor for the connections."""
 
 
 class Variant(NamedTuple):
@@ -148,12 +155,22 @@ def programs() -> tuple[int, int]:
     return sum(p.get("run_cnt", 0) for p in ours), sum(p.get("run_time_ns", 0) for p in ours)
 
 
-def phase(connections: int, trips: int) -> Phase:
-    """Time both kinds of traffic once."""
+def processor_s(pid: int) -> float:
+    """Seconds that a process has taken of a processor so far, in user and kernel mode."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def phase(connections: int, trips: int, pid: int = 0) -> Phase:
+    """Time both kinds of traffic once; ``pid``: the tracer, if there is one."""
     call(CLIENT, connect, 20)
     first = programs()
+    before_s = processor_s(pid) if pid else 0.0
     connections_s = call(CLIENT, connect, connections)
     second = programs()
+    if pid:
+        time.sleep(SETTLE_S)
+    tracer_s = processor_s(pid) - before_s if pid else 0.0
     trips_s = call(CLIENT, exchange, trips)
     third = programs()
     return Phase(
@@ -163,15 +180,16 @@ def phase(connections: int, trips: int) -> Phase:
         second[1] - first[1],
         third[0] - second[0],
         third[1] - second[1],
+        tracer_s,
     )
 
 
 def measured(variant: Variant, options: argparse.Namespace, folder: Path) -> Phase:
     """One phase of a variant, viptrace running in the node's namespace if it wants that."""
     if variant.peer is not None:
-        with running(variant.peer, NODE, CLIENT_IP, folder) as ready_s:
-            print(f"  {variant.name}: ready after {ready_s:.1f} s", flush=True)
-            return phase(options.connections, options.trips)
+        with running(variant.peer, NODE, CLIENT_IP, folder) as peer:
+            print(f"  {variant.name}: ready after {peer.ready_s:.1f} s", flush=True)
+            return phase(options.connections, options.trips, peer.pid)
     if variant.options is None:
         return phase(options.connections, options.trips)
     cluster = folder / "cluster.json"
@@ -180,7 +198,7 @@ def measured(variant: Variant, options: argparse.Namespace, folder: Path) -> Pha
         NODE, folder, ("--cluster", str(cluster)), "node", options.backend, options=variant.options
     )
     with tracing:
-        found = phase(options.connections, options.trips)
+        found = phase(options.connections, options.trips, tracing.pid)
         tracing.stop()
     summary = list(tracing.lines())[-1]
     print(
@@ -199,11 +217,13 @@ def tell(results: dict[str, list[Phase]], options: argparse.Namespace) -> None:
         if not phases:
             continue
         connection = statistics.median(p.connections_s for p in phases)
+        own = statistics.median(p.tracer_s for p in phases) / options.connections
         trip = statistics.median(p.trips_s for p in phases)
         print(
             f"{name:<20} {connection / options.connections * 1e6:9.1f} us/connection"
             f" ({connection / plain[0]:5.3f}) {trip / options.trips * 1e6:9.1f} us/round trip"
             f" ({trip / plain[1]:5.3f})"
+            f" {own * 1e6:9.1f} us of a processor/connection"
         )
         if any(p.connection_runs for p in phases):
             runs = statistics.median(p.connection_runs for p in phases) / options.connections

@@ -41,9 +41,17 @@ def found() -> tuple[Peer, ...]:
     return tuple(peer for peer in PEERS if shutil.which(peer.name))
 
 
+class Running(NamedTuple):
+    """A peer at work."""
+
+    ready_s: float
+    """From its start."""
+    pid: int
+
+
 @contextmanager
-def running(peer: Peer, namespace: str, client: str, folder: Path) -> Iterator[float]:
-    """The peer at work; yields its seconds from start to ready. TimeoutError if it never is."""
+def running(peer: Peer, namespace: str, client: str, folder: Path) -> Iterator[Running]:
+    """The peer at work; TimeoutError if it never is."""
     arguments = [argument.format(client=client) for argument in peer.arguments]
     said = folder / f"{peer.name}.err"
     # Of the namespace the network alone: ip netns exec brings a /sys without tracefs.
@@ -53,7 +61,7 @@ def running(peer: Peer, namespace: str, client: str, folder: Path) -> Iterator[f
         process = subprocess.Popen(command, stdout=output, stderr=errors)
         try:
             _wait(process, said, peer, started + START_S)
-            yield time.perf_counter() - started
+            yield Running(time.perf_counter() - started, process.pid)
         finally:
             _stop(process)
 
