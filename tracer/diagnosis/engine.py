@@ -241,14 +241,14 @@ def _destination(flows: Flows, row: int) -> Destination:
 
 def _latest_by_destination(flows: Flows, rows: Rows) -> Rows:
     """Of the rows with one destination, the one that began last."""
-    rows = rows[np.argsort(signs.started(flows, rows), kind="stable")][::-1]
-    if not rows.size:
-        return rows
-    ports = flows["virtual_port"][rows].astype(np.uint64)
-    protocols = flows["protocol"][rows].astype(np.uint64)
-    key = np.column_stack((flows["virtual"][rows], protocols << np.uint64(16) | ports))
-    _, first = np.unique(key, axis=0, return_index=True)
-    return rows[first]
+    ports = flows["virtual_port"][rows].astype(np.uint32)
+    served = flows["protocol"][rows].astype(np.uint32) << np.uint32(16) | ports
+    high, low = flows["virtual"][rows].T
+    order = np.lexsort((signs.started(flows, rows), served, high, low))
+    rows, served, high, low = rows[order], served[order], high[order], low[order]
+    last = np.ones(len(rows), dtype=np.bool_)
+    last[:-1] = (low[1:] != low[:-1]) | (high[1:] != high[:-1]) | (served[1:] != served[:-1])
+    return rows[last]
 
 
 def _unjudged(scene: Scene) -> Rows:

@@ -53,9 +53,13 @@ class UnansweredUnexplained:
         for group in by_destination(scene, rows[tcp]):
             severity = CAUSE.severity if _insists(scene, group) else Severity.INFO
             yield _finding(scene, group, _tcp_confidence(scene, group), severity), group.rows
-        for group in by_destination(scene, rows[datagrams & repeated]):
+        asking = rows[datagrams & repeated]
+        senders = _senders(scene) if asking.size else asking
+        virtual = flows["virtual"][senders]
+        for group in by_destination(scene, asking):
+            same = senders[signs.among(virtual, frozenset({group.virtual}))]
             for part in by_backend(scene, group):
-                if _stands_out(scene, part):
+                if _stands_out(scene, part, same):
                     confidence = scene.absence_confidence(0.3)
                     yield _finding(scene, part, confidence, Severity.INFO), part.rows
 
@@ -64,16 +68,23 @@ class UnansweredUnexplained:
         return not answered_since(scene, finding, QUIET_NS)
 
 
-def _stands_out(scene: Scene, group: Group) -> bool:
+def _senders(scene: Scene) -> Rows:
+    """All flows of datagrams."""
+    flows = scene.table.flows
+    udp, sctp = (flows["protocol"] == np.uint8(each) for each in (Protocol.UDP, Protocol.SCTP))
+    return np.flatnonzero(flows["alive"] & (udp | sctp))
+
+
+def _stands_out(scene: Scene, group: Group, same: Rows) -> bool:
     """Whether the Service answers datagrams, but this backend none any more.
 
-    Many senders want no answer at all, also at ports where others get theirs.
+    ``same`` are all flows to the address. Many senders want no answer at all, also at ports
+    where others get theirs.
     """
     flows, rows = scene.table.flows, group.rows
     first = int(rows[0])
-    same = flows["alive"] & (flows["protocol"] == flows["protocol"][first])
-    every = np.flatnonzero(same & (flows["virtual_port"] == flows["virtual_port"][first]))
-    every = every[signs.among(flows["virtual"][every], frozenset({group.virtual}))]
+    alike = flows["protocol"][same] == flows["protocol"][first]
+    every = same[alike & (flows["virtual_port"][same] == flows["virtual_port"][first])]
     answered = signs.answered(flows, every)
     here = (flows["backend"][every] == flows["backend"][first]).all(axis=1)
     asked = here & (signs.requests(flows, every) >= _ASKED_TWICE) & ~answered
