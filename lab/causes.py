@@ -31,6 +31,14 @@ _NOT_MADE = {
     "ipvs-conn-reuse-delay": "needs a kernel before 5.9",
     "vxlan-checksum-offload": "needs a card or kernel that computes checksums wrongly",
 }
+_NOT_BOUND = "no Service's address is bound to a node in this mode"
+_NOT_IN_MODE = {
+    ("local-vip-is-packet-source", "iptables"): _NOT_BOUND,
+    ("local-vip-is-packet-source", "nftables"): _NOT_BOUND,
+    ("etp-local-nodename-mismatch", "ipvs"): "shows as etp-local-ipvs-wrong-source in this mode",
+    ("forward-policy-drop", "ipvs"): "kube-proxy's own rule accepts the answers in this mode",
+}
+"""Where what happens depends on the mode, and no scenario of that mode shows it."""
 _NEED_IPVS = "needs IPVS: the virtual machine"
 _SAME = "not reproduced: the evidence does not depend on the mode"
 
@@ -76,6 +84,8 @@ def _not_reproduced(cause: Cause, mode: str) -> str:
     made = [scenario for scenario in SCENARIOS if cause.id in scenario.findings]
     if any(scenario.mode == mode for scenario in made):
         return "made by the lab, no recording kept"
+    if why := _NOT_IN_MODE.get((cause.id, mode)):
+        return f"not reproduced: {why}"
     if made:
         return _SAME
     why = _NOT_MADE.get(cause.id, _NEED_IPVS if mode == "ipvs" else "no scenario of the lab yet")

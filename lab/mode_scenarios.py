@@ -65,7 +65,7 @@ NFTABLES: Mapping[str, Differences] = {
             *("etp-local-nodename-mismatch", "etp-local-rollout-gap", "foreign-firewall-order"),
             *("endpoint-unreachable-underlay", "over-masquerade-networkpolicy"),
             *("external-ip-hijack", "no-default-route", "cidr-overlap", "lb-ip-short-circuit"),
-            *("bridge-nf-call-off", "ping-vip"),
+            *("bridge-nf-call-off", "ping-vip", "lb-source-ranges-node"),
         ),
         NONE,
     ),
