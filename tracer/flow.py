@@ -167,6 +167,7 @@ FLOW = np.dtype(
         ("upstream", "<i8"),  # id of the flow whose translation is this flow's client tuple, 0 none
         ("downstream", "<i8"),
         ("former", "<i4"),  # 1 + row of the mapping that was on these ports before, 0 none known
+        ("taken_by", "<i8"),  # id of the older flow whose tuple its mapping was to get, 0 none
         ("generation", "<u4"),  # cluster generation the names are from
         ("judged", "<u8"),  # evidence that diagnosis judged last, 0 never; see diagnosis/signs.py
         ("explained", "<u4"),  # finding that explains the row, 0 none; see diagnosis/engine.py

@@ -5,14 +5,19 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from tracer.events import Flag, Hook, Protocol, Records, TcpFlag, picked
+from tracer.events import Flag, Hook, Protocol, Records, TcpFlag, picked, stacked
 from tracer.flow import Flows, Leg, Rows, Seen
-from tracer.flows.mappings import before
+from tracer.flows.mappings import after, before
 from tracer.flows.rows import Scopes, create
 from tracer.flows.sizes import note_too_big, too_big
-from tracer.flows.store import FlowStore, Legs
+from tracer.flows.store import MAPPED, FlowStore, Legs
 from tracer.tuples import Sides
 
+EARLY_NS = 1_000_000_000
+"""So long a drop waits for the packet that it hit: batches of two sources are not in step."""
+MOST_EARLY = 1024
+OLDER_NS = 100_000_000
+"""A tuple that was taken for so long was known to be when another flow chose it."""
 Mask = npt.NDArray[np.bool_]
 
 _BITS = {
@@ -62,7 +67,47 @@ def apply(store: FlowStore, records: Records, scopes: Scopes) -> Rows:
     note_too_big(store.flows, rows[narrow], records["time_ns"][narrow])
     plain = known & ~narrow
     _witness(store, picked(records, plain), rows[plain], legs[plain])
+    _note_clashes(store, records, rows, scopes)
+    _keep_early(store, records, known, scopes)
     return rows[known]
+
+
+def again(store: FlowStore, now_ns: int) -> Rows:
+    """The rows of drops that probes told of before a packet made the row: now it may be there."""
+    records, scopes = store.early
+    store.forget_early()
+    recent = records["time_ns"] > now_ns - EARLY_NS
+    rows, legs = store.find(before(picked(records, recent), scopes[recent]))
+    known = rows >= 0
+    _witness(store, picked(picked(records, recent), known), rows[known], legs[known])
+    found: Rows = rows[known]
+    return found
+
+
+def _keep_early(store: FlowStore, records: Records, known: Mask, scopes: Scopes) -> None:
+    """Drops of answers make no row of their own: their packets do, if they are seen."""
+    early = ~known & (records["hook"] == Hook.DROP)
+    if early.any():
+        kept, where = store.early
+        kept, where = stacked([kept, picked(records, early)]), np.append(where, scopes[early])
+        last = np.arange(len(where))[-MOST_EARLY:]
+        store.early = picked(kept, last), where[last]
+
+
+def _note_clashes(store: FlowStore, records: Records, rows: Rows, scopes: Scopes) -> None:
+    """Which older flow has the very tuple that a mapping could not be inserted with.
+
+    The kernel chooses such a one only when it finds no other.
+    """
+    failed = np.flatnonzero((records["hook"] == Hook.CT_FAILED) & (rows >= 0))
+    if not failed.size:
+        return
+    flows = store.flows
+    holders, _ = store.find(after(picked(records, failed), scopes[failed]))
+    older = flows["first_ns"][holders] < records["time_ns"][failed] - OLDER_NS
+    mapped = flows["seen"][holders] & MAPPED != 0
+    held = (holders >= 0) & (holders != rows[failed]) & older & mapped
+    flows["taken_by"][rows[failed[held]]] = flows["id"][holders[held]]
 
 
 def _pick(tuples: Sides, mask: Mask) -> Sides:

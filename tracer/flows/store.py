@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from tracer.events import Records, stacked
 from tracer.fields import Fields
 from tracer.flow import FLOW, Leg, Rows, Seen
 from tracer.flows.tunnels import Tunnels
@@ -28,12 +29,17 @@ class FlowStore:
         self.counts_packets = True
         """Whether every packet is seen, so that counting them means something."""
         self.tunnels = Tunnels()
+        self.forget_early()
         self._hash = TupleHash(seed)
         self._index = HashIndex(1 << 16)
         self._free = np.arange(len(self.flows) - 1, -1, -1)
         self._free_count = len(self.flows)
         self._next_id = 1
         self._scopes: set[int] = set()
+
+    def forget_early(self) -> None:
+        """Drops that were told before any packet of their flow, with their scopes: none."""
+        self.early: tuple[Records, npt.NDArray[np.uint32]] = (stacked([]), np.zeros(0, np.uint32))
 
     def __len__(self) -> int:
         return len(self.flows) - self._free_count

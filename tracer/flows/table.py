@@ -95,6 +95,8 @@ class FlowTable:
                 touched.append(apply(self._store, records, scopes))
             elif not alike and (mine := member[hooks]).any():
                 touched.append(apply(self._store, picked(records, mine), scopes[mine]))
+        if len(self._store.early[0]) and origin == Origin.PACKETS:
+            touched.append(evidence.again(self._store, int(times.max())))
         if not touched:
             return np.zeros(0, dtype=np.intp)
         changed = ascending(np.concatenate(touched))
