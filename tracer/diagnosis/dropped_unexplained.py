@@ -30,6 +30,8 @@ from tracer.events import Protocol
 from tracer.flow import Rows, Seen
 
 QUIET_NS = 10_000_000_000
+_DECISIONS = ("TC_INGRESS", "TC_EGRESS", "XDP")
+"""Reasons of programs that somebody put there to drop such packets."""
 
 
 class DroppedUnexplained:
@@ -71,15 +73,18 @@ def _dropped(scene: Scene, rows: Rows) -> signs.Mask:
     """Dropped, the retries too: still without answer when one would have come and been seen.
 
     A request dropped before conntrack took it up needs no more proof; of one that was
-    passed on, only its absent answer says that the drop hit the request.
+    passed on, only its absent answer says that the drop hit the request. Or that a program
+    of this node decided so: it will decide so again.
     """
     flows = scene.table.flows
     late = signs.overdue(flows, rows, scene.now_ns)
     hurt = signs.has(flows, rows, Seen.NO_ROUTE | Seen.CT_FAILED) | _matters(scene, rows)
     passed_on = signs.has(flows, rows, Seen.MAPPED | Seen.IPVS_NEW)
+    decided = drops.with_reason(scene, rows, *_DECISIONS) & drops.on_this_node(scene, rows)
+    decided &= ~signs.has(flows, rows, Seen.SYN_TRANSLATED)
     if not (late & hurt).any():
-        return np.zeros(len(rows), dtype=np.bool_)
-    return late & hurt & (~passed_on | signs.silent(scene, rows))
+        return decided
+    return decided | (late & hurt & (~passed_on | signs.silent(scene, rows)))
 
 
 def _matters(scene: Scene, rows: Rows) -> signs.Mask:

@@ -1,23 +1,23 @@
 """No free source port is left for another masqueraded connection.
 
-Claims: conntrack cannot insert the mapping, at the repetition of the request neither.
-Evidence: a failed insertion of a request that was asked more than once and not
-answered within 3 s.
-Cannot know: how many ports are taken. A single failed insertion is a race, which the
-next repetition survives: ``conntrack-insert-race``.
+Claims: conntrack cannot insert the mapping, and will not at a repetition either.
+Evidence: a failed insertion of a mapping whose very tuple an older connection has; or
+one of a request that was asked more than once and not answered within 3 s.
+Cannot know: how many ports are taken. A single failed insertion of another tuple is a
+race, which the next repetition survives: ``conntrack-insert-race``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from tracer.address import packed_at, text
+from tracer.address import endpoint, packed_at, text
 from tracer.diagnosis import signs
 from tracer.diagnosis.causes.nat import SNAT_PORT_EXHAUSTION as CAUSE
-from tracer.diagnosis.finding import Finding
+from tracer.diagnosis.finding import Evidence, Finding
 from tracer.diagnosis.rule import Scene
 from tracer.diagnosis.subjects import Group, answered_since, by_destination, flow_finding
-from tracer.diagnosis.wording import flow_lines
+from tracer.diagnosis.wording import flow_lines, flow_text
 from tracer.flow import Rows, Seen
 
 QUIET_NS = 10_000_000_000
@@ -25,7 +25,7 @@ _ASKED_TWICE = 2
 
 
 class SnatPortExhaustion:
-    """Explains mappings that cannot be inserted, again and again."""
+    """Explains mappings that cannot be inserted, the repeated ones neither."""
 
     name = CAUSE.id
 
@@ -36,6 +36,7 @@ class SnatPortExhaustion:
         failed &= ~signs.has(flows, rows, Seen.CT_FULL | Seen.IPVS_FAILED | Seen.MAPPED)
         again = signs.requests(flows, rows) >= _ASKED_TWICE
         lost = failed & again & signs.overdue(flows, rows, scene.now_ns)
+        lost |= failed & (flows["taken_by"][rows] > 0)
         for group in by_destination(scene, rows[lost]):
             yield _finding(scene, group), group.rows
 
@@ -46,7 +47,14 @@ class SnatPortExhaustion:
 
 def _finding(scene: Scene, group: Group) -> Finding:
     flows, first = scene.table.flows, int(group.rows[0])
-    told = "its mapping could not be inserted, at the repetition neither"
+    told = "its mapping could not be inserted"
+    holder = scene.table.row(int(flows["taken_by"][first])) if flows["taken_by"][first] else -1
+    which = f"-d {text(group.virtual)}"
+    taken: tuple[Evidence, ...] = ()
+    if holder >= 0:
+        port = endpoint(packed_at(flows["source"], holder), int(flows["source_port"][holder]))
+        which = f"--reply-src {text(packed_at(flows['backend'], holder))}"
+        taken = (Evidence("conntrack", f"{port}, its source, is {flow_text(scene, holder)}'s"),)
     return flow_finding(
         scene,
         CAUSE,
@@ -57,6 +65,6 @@ def _finding(scene: Scene, group: Group) -> Finding:
             f"connections to {group.name} cannot be mapped: every source port that "
             "masquerading may use is taken"
         ),
-        evidence=flow_lines(scene, group.rows, "conntrack", told),
-        remedy=CAUSE.steps(backend=text(packed_at(flows["backend"], first))),
+        evidence=(*flow_lines(scene, group.rows, "conntrack", told), *taken),
+        remedy=CAUSE.steps(which=which),
     )

@@ -1,12 +1,14 @@
 import pytest
 
-from tests.builders import record
+from tests.builders import packet, record
 from tests.tracer.diagnosis.story import (
     CHECKSUM,
     CLIENT,
     CLIENT_POD,
+    EGRESS,
     IN_NFT,
     IN_PURGE,
+    IN_QUEUE,
     IN_RCV,
     IN_TCP,
     MASTER_1,
@@ -51,6 +53,19 @@ def test_reason_place_and_namespace_are_given():
     assert (finding.cause, finding.severity) == (CAUSE, Severity.WARNING)
     assert "NETFILTER_DROP at nft_do_chain+0x1c2, netns 4026531999" in words(finding)
     assert finding.subject.service == "default/web"
+
+
+def test_a_program_that_drops_what_is_translated_is_told_at_once():
+    story = told(translated(1, ASK[0]), drop(1, reason=EGRESS, place=IN_QUEUE), wait=0)
+    assert (story.only.cause, story.only.count) == (CAUSE, 1)
+    assert "TC_EGRESS at __dev_queue_xmit" in words(story.only)
+
+
+def test_a_copy_that_a_program_drops_is_no_loss():
+    sent = packet(1, ASK[0], f"{POD_THERE}:8080", "S", ifindex=3)
+    asked = packet(1, *ASK, "S")
+    story = told(translated(1, ASK[0]), asked, sent, drop(1, reason=EGRESS, place=IN_QUEUE), wait=0)
+    assert story.found == []
 
 
 def test_a_drop_waits_for_the_retry():

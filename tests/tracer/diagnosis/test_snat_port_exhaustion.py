@@ -1,7 +1,8 @@
-from tests.builders import packet, record
+from tests.builders import mapping, packet, record
 from tests.tracer.diagnosis.story import (
     CLIENT,
     MASTER_1,
+    POD_THERE,
     THERE,
     Story,
     asked_in_vain,
@@ -10,6 +11,7 @@ from tests.tracer.diagnosis.story import (
     node_state,
     service,
     translated,
+    words,
 )
 from tracer.events import Hook, TcpFlag
 
@@ -60,3 +62,25 @@ def test_it_closes_when_connections_get_through_again():
     story.tell(translated(20, other, ASK[1]), *handshake(20, other, ASK[1]))
     story.wait(1)
     assert story.closed == [CAUSE]
+
+
+def holding(seconds):
+    """An older connection whose source port is the only one."""
+    taken = f"{MASTER_1}:40000"
+    return mapping(seconds, f"{CLIENT}:39999", ASK[1], f"{POD_THERE}:8080", source=taken)
+
+
+def refused_mapping(seconds):
+    return record(Hook.CT_FAILED, seconds, *ASK, nat=(f"{MASTER_1}:40000", f"{POD_THERE}:8080"))
+
+
+def test_a_port_that_an_older_connection_has_says_it_at_once():
+    story = story_of(holding(1), *asked_in_vain(5, *ASK, times=1), refused_mapping(5))
+    assert story.only.cause == CAUSE
+    assert f"{MASTER_1}:40000, its source" in words(story.only)
+    assert "conntrack -L --reply-src" in words(story.only)
+
+
+def test_a_port_that_another_took_at_the_same_moment_is_a_race():
+    story = story_of(holding(4.95), *asked_in_vain(5, *ASK, times=1), refused_mapping(5))
+    assert story.found == []
