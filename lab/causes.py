@@ -39,6 +39,12 @@ _NOT_IN_MODE = {
     ("forward-policy-drop", "ipvs"): "kube-proxy's own rule accepts the answers in this mode",
 }
 """Where what happens depends on the mode, and no scenario of that mode shows it."""
+_LATE = {
+    "endpoint-unreachable-underlay": (
+        "; the kernel asks for a neighbour three seconds long before it says that there is none"
+    ),
+}
+"""Why nobody tells of a loss at once."""
 _NEED_IPVS = "needs IPVS: the virtual machine"
 _SAME = "not reproduced: the evidence does not depend on the mode"
 
@@ -128,17 +134,28 @@ def times(verdicts: Sequence[Verdict]) -> Iterator[str]:
     """From the first lost packet to the finding."""
     told: list[tuple[float, str]] = []
     silent: list[tuple[float, str]] = []
+    late: list[tuple[float, str]] = []
     for verdict in verdicts:
         for cause, seconds in verdict.after_s.items():
-            home = told if cause in verdict.told else silent
-            home.append((seconds, f"{cause} ({verdict.scenario})"))
-    for title, found in (("where somebody told of the loss", told), ("from silence", silent)):
+            name = f"{cause} ({verdict.scenario})"
+            if cause not in verdict.told:
+                silent.append((seconds, name))
+                continue
+            after_word = verdict.after_word_s.get(cause, seconds)
+            told.append((after_word, name))
+            late.append((seconds - after_word, name))
+    for title, found in (
+        ("from somebody's word of the loss", told),
+        ("from the first lost packet to that word", late),
+        ("from silence", silent),
+    ):
         if found:
             slowest, name = max(found)
             middle = sorted(seconds for seconds, _ in found)[len(found) // 2]
+            why = _LATE.get(name.partition(" ")[0], "") if found is late else ""
             yield (
                 f"- {title}: {len(found)} findings, median {middle:.1f} s, "
-                f"slowest {slowest:.1f} s: {name}"
+                f"slowest {slowest:.1f} s: {name}{why}"
             )
 
 

@@ -9,13 +9,25 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from tracer.cluster.file import load as load_cluster
 from tracer.cluster.model import Cluster
 from tracer.diagnosis.audit import audit
 from tracer.diagnosis.causes import CAUSES_BY_ID
-from tracer.diagnosis.finding import Finding, Severity
-from tracer.events import EventBatch, Hook, Loss, Origin, Records, membership, picked, stacked
+from tracer.diagnosis.finding import Finding, FlowSubject, Severity
+from tracer.events import (
+    EventBatch,
+    Flag,
+    Hook,
+    Loss,
+    Origin,
+    Records,
+    TcpFlag,
+    membership,
+    picked,
+    stacked,
+)
 from tracer.node.identity import node_of
 from tracer.node.model import NodeState
 from tracer.node.state_dir import load as load_state
@@ -29,6 +41,11 @@ CONNTRACK_TELLS = membership(
     *(Hook.CT_NEW, Hook.CT_UPDATE, Hook.CT_END, Hook.IPVS_NEW, Hook.IPVS_END, Hook.TABLE)
 )
 """What is left of probes' events where only conntrack and IPVS's table are followed."""
+_WORDS = membership(
+    *(Hook.DROP, Hook.CT_FAILED, Hook.CT_FULL, Hook.ICMP_SENT, Hook.RST_SENT),
+    *(Hook.IPVS_NO_DEST, Hook.IPVS_NO_ROUTE, Hook.IPVS_FAILED),
+)
+"""Events that tell of a loss."""
 _MAPPED = membership(Hook.CT_NEW, Hook.IPVS_NEW, Hook.CT_END, Hook.IPVS_NO_DEST)
 _EXPLICIT = ("dropped (", "refused with", "no usable real server", "no entry", "could not be")
 
@@ -43,6 +60,8 @@ class Judged:
     """Causes that were said for a while and gave way."""
     after_s: Mapping[str, float] = field(default_factory=dict)
     """Record time from a cause's first lost packet to its finding, where a flow showed it."""
+    after_word_s: Mapping[str, float] = field(default_factory=dict)
+    """The same from when a kernel or a packet first told of the loss."""
 
     @property
     def roots(self) -> set[str]:
@@ -131,7 +150,8 @@ def live(recorded: Recorded, *, probes: bool, keep: float = 1.0, seed: int = 0) 
     watch.take(pipeline.set_cluster(recorded.cluster, _first_ns(packets, events)))
     watch.take(pipeline.feed(existing))
     steps = _steps({Origin.KERNEL: events, Origin.PACKETS: packets}, texts)
-    return watch.judged(_lossy(steps, keep, seed) if keep < 1 else steps)
+    judged = watch.judged(_lossy(steps, keep, seed) if keep < 1 else steps)
+    return replace(judged, after_word_s=dict(watch.since_word(events, packets)))
 
 
 def packets_alone(recorded: Recorded, *, state: bool = False) -> Judged:
@@ -167,6 +187,8 @@ class _Watch:
 
     pipeline: Pipeline
     _opened: dict[str, float] = field(default_factory=dict)
+    _first: dict[str, tuple[int, Finding]] = field(default_factory=dict)
+    """When a cause was first said of a flow, and how."""
     _said: set[str] = field(default_factory=set)
 
     def take(self, update: Update) -> None:
@@ -176,6 +198,16 @@ class _Watch:
             if finding.count and finding.cause not in self._opened:
                 waited = (self.pipeline.now_ns - finding.since_ns) / 1e9
                 self._opened[finding.cause] = max(0.0, waited)
+                self._first[finding.cause] = self.pipeline.now_ns, finding
+
+    def since_word(self, events: Records, packets: Records) -> Iterator[tuple[str, float]]:
+        """Seconds from the first word about a cause's flow to its finding."""
+        for cause, (said_ns, finding) in self._first.items():
+            if finding.subject.flow is not None:
+                words = _words(events, packets, finding.subject.flow)
+                words = words[(words >= finding.since_ns) & (words <= said_ns)]
+                if words.size:
+                    yield cause, (said_ns - int(words.min())) / 1e9
 
     def judged(self, batches: Iterator[EventBatch]) -> Judged:
         """Feed everything; the findings at the end."""
@@ -185,6 +217,16 @@ class _Watch:
         found = _surest(self.pipeline.findings.open())
         gone = frozenset(self._said - found.keys())
         return Judged(found, gone, {name: self._opened[name] for name in self._opened})
+
+
+def _words(events: Records, packets: Records, flow: FlowSubject) -> npt.NDArray[np.int64]:
+    """When the kernel, a reset or an ICMP error told of this flow."""
+    mine = (events["src_port"] == flow.src_port) & (events["dst_port"] == flow.dst_port)
+    told = events["time_ns"][_WORDS[events["hook"]] & mine]
+    back = (packets["src_port"] == flow.dst_port) & (packets["dst_port"] == flow.src_port)
+    reset = back & (packets["tcp_flags"] & np.uint8(TcpFlag.RST) != 0)
+    quoted = packets["flags"] & np.uint16(Flag.QUOTED) != 0
+    return np.concatenate([told, packets["time_ns"][reset | quoted]])
 
 
 def _surest(findings: list[Finding]) -> dict[str, Finding]:

@@ -40,6 +40,8 @@ class Verdict:
     told: tuple[str, ...]
     """Causes that somebody's word showed, not silence."""
     confidence: Mapping[str, float]
+    after_word_s: Mapping[str, float] = field(default_factory=dict)
+    """From the first word of a kernel or a packet about the loss to the finding, by cause."""
     audited: tuple[str, ...] = ()
     """What only an audit of the state says, and does: no traffic shows it."""
     lossy: tuple[Mapping[str, float], ...] = field(default=())
@@ -83,6 +85,7 @@ def judged(folder: Path) -> Verdict:
         after_s={name: round(s, 1) for name, s in full.after_s.items() if name in wanted},
         told=tuple(sorted(name for name, one in full.found.items() if explicit(one))),
         confidence=_confidence(full),
+        after_word_s={n: round(s, 1) for n, s in full.after_word_s.items() if n in wanted},
         audited=tuple(sorted(audited.keys() & AUDIT_ONLY)),
         lossy=lossy,
     )

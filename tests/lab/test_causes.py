@@ -19,13 +19,6 @@ VERDICTS = read(PCAPS / "verdicts.ndjson")
 BY_NAME = {verdict.scenario: verdict for verdict in VERDICTS}
 HEALTHY = [v.scenario for v in VERDICTS if not v.expected]
 SILENCE_S, WORD_S = 4.0, 1.0
-NEEDS_MORE = {
-    "snat-port-exhaustion",  # a single failed insertion is a race that the next one survives
-    "conntrack-invalid-drop",  # an answer alone makes no flow before it is seen on an interface
-    "dropped-unexplained",  # of what was translated only silence says that the drop hit it
-    "endpoint-unreachable-underlay",  # the kernel asks for a neighbour three seconds long
-}
-"""Somebody's word tells them, but it comes late, or is not enough."""
 
 
 def test_every_recording_was_judged_for_what_it_should_show():
@@ -59,9 +52,8 @@ def test_every_cause_of_every_recording_is_named_live_and_nothing_beside_it():
 def test_findings_come_in_time():
     for verdict in VERDICTS:
         for cause, seconds in verdict.after_s.items():
-            word = cause in verdict.told and cause not in NEEDS_MORE
-            if word and verdict.probes:
-                assert seconds < WORD_S, verdict
+            if cause in verdict.told and verdict.probes:
+                assert verdict.after_word_s.get(cause, seconds) < WORD_S, verdict
             assert seconds < SILENCE_S, verdict
 
 
