@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import signal
 import socket
 import subprocess
@@ -24,6 +25,12 @@ from tracer.sources.kernel import KernelSource
 pytestmark = [pytest.mark.kernel, pytest.mark.timeout(900)]
 
 TEXTS = Names()
+RELEASE = tuple(int(part) for part in platform.release().split(".")[:2])
+TYPES_OF_MODULES = RELEASE >= (5, 11)
+REASONS = RELEASE >= (5, 17)
+of_a_module = pytest.mark.skipif(
+    not TYPES_OF_MODULES, reason="modules describe their types since Linux 5.11"
+)
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +117,10 @@ ENGINES = {
 
 
 @pytest.mark.parametrize("family", [4, 6])
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(
+    "engine",
+    [pytest.param(name, marks=of_a_module) if name == "nftables" else name for name in ENGINES],
+)
 def test_each_engine_tells_its_translation(seen, engine, family):
     with field.connect(field.VIPS[engine][family], 80) as peer:
         port = peer.getsockname()[1]
@@ -124,6 +134,7 @@ def test_each_engine_tells_its_translation(seen, engine, family):
     assert row.netns == field.inode(field.NODE)
 
 
+@of_a_module
 @pytest.mark.parametrize("family", [4, 6])
 def test_ipvs_tells_its_own_connection(seen, family):
     with field.connect(field.VIPS["ipvs"][family], 80) as peer:
@@ -143,6 +154,7 @@ def test_nat_decisions_name_the_kind(seen):
     ]
 
 
+@of_a_module
 @pytest.mark.parametrize("family", [4, 6])
 def test_a_virtual_server_without_destination(seen, family):
     with pytest.raises(OSError, match="refused"):
@@ -170,7 +182,7 @@ def test_a_closed_port_is_reset_in_the_backends_namespace(seen, family):
     assert reset.before[2:] == (field.BACKENDS[family], 81)
     assert reset.netns == field.inode(field.BACKEND)
     drop = seen.until(Hook.DROP)[0]
-    assert TEXTS.text(drop.reason) == "NO_SOCKET"
+    assert TEXTS.text(drop.reason) == ("NO_SOCKET" if REASONS else "")
 
 
 def test_a_reject_rule_resets(seen):
@@ -186,7 +198,7 @@ def test_a_drop_names_reason_and_place(seen):
         field.connect(field.BACKENDS[4], 9999, timeout=0.5)
     row = seen.until(Hook.DROP)[0]
     assert row.before[2:] == (field.BACKENDS[4], 9999)
-    assert TEXTS.text(row.reason) == "NETFILTER_DROP"
+    assert TEXTS.text(row.reason) == ("NETFILTER_DROP" if REASONS else "")
     assert TEXTS.text(row.detail) in ("nft_do_chain", "nf_hook_slow")
     assert row.netns == field.inode(field.NODE)
 
@@ -234,6 +246,7 @@ def test_an_end_carries_the_counters_of_the_connection(seen):
     assert row.flags & Flag.ASSURED
 
 
+@of_a_module
 def test_ipvs_connections_end(seen):
     field.on_node("ipvsadm --set 1 1 1")
     try:
@@ -252,6 +265,7 @@ def runs():
 
 
 def test_no_probe_runs_for_packets_of_established_connections(seen):
+    field.on_node("conntrack -F")  # or the end of an earlier connection would be counted
     peers = [field.connect(vips[family], 80) for vips in field.VIPS.values() for family in (4, 6)]
     for peer in peers:
         field.exchange(peer, times=10)
@@ -305,12 +319,14 @@ def test_deep_hooks_tell_the_way_of_each_packet(source, seen):
         with field.connect(field.VIPS["ipvs"][4], 80) as peer:
             port = peer.getsockname()[1]
             field.exchange(peer)
-        for hook in (Hook.IPVS_SENT, Hook.IPVS_REPLY, Hook.LOCAL_IN, Hook.VERDICT, Hook.TABLE):
+        ipvs = (Hook.IPVS_SENT, Hook.IPVS_REPLY) if TYPES_OF_MODULES else ()
+        for hook in (*ipvs, Hook.LOCAL_IN, Hook.VERDICT, Hook.TABLE):
             assert seen.until(hook), hook.name
         with field.connect(field.VIPS["nftables"][6], 80) as peer:
             field.exchange(peer)
         assert seen.until(Hook.FORWARD)
-        assert seen.rows(Hook.IPVS_SENT)[0].before[1] == port
+        if ipvs:
+            assert seen.rows(Hook.IPVS_SENT)[0].before[1] == port
         tables = {TEXTS.text(row.detail) for row in seen.rows(Hook.TABLE)}
         assert {"pre", "nat"} & tables
         assert {row.reason for row in seen.rows(Hook.VERDICT)} <= {0, 1, 2}
@@ -320,8 +336,11 @@ def test_deep_hooks_tell_the_way_of_each_packet(source, seen):
 
 def test_every_decision_hook_of_this_kernel_is_attached(source):
     missing = {s.id: s.problem for s in source.report().hooks if s.problem}
+    reasons = ["module", "no function", "compiler"]
+    if not TYPES_OF_MODULES:
+        reasons += ["BTF does not describe ip_vs_conn", "BTF does not describe nft_pktinfo"]
     for hook, problem in missing.items():
-        assert "module" in problem or "no function" in problem or "compiler" in problem, hook
+        assert any(reason in problem for reason in reasons), hook
     assert source.report().way == "types from BTF, no kernel headers"
 
 
