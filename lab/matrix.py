@@ -11,6 +11,8 @@ from xml.etree import ElementTree
 from lab.kernels import SUITES
 from lab.suite import Case, Result
 
+UNSUPPORTED = {("5.10", "nftables"): "kube-proxy's nftables mode needs Linux 5.13"}
+"""What no kube-proxy does, by kernel series and mode."""
 SUITE_FILE, PROBES_FILE = "suite.json", "probes.xml"
 HEAD = """# Kernels
 
@@ -25,6 +27,10 @@ What was run on Debian's kernels in the lab's VM, made from those runs by `make 
 Guests are emulated, with two processors; the newest kernel has one, with two it does not stay up.
 
 """
+
+
+Place = tuple[str, int]
+"""Mode and address family."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +55,8 @@ class KernelFacts:
     version: str
     passed: int = 0
     failed: tuple[str, ...] = ()
-    skipped: tuple[str, ...] = ()
+    skipped: Mapping[str, str] = field(default_factory=dict)
+    """Why, by name."""
     cases: tuple[CaseFacts, ...] = field(default=())
     stopped: tuple[str, ...] = ()
     """Parts in which the guest did not last; what they had found until then is in the rest."""
@@ -90,17 +97,16 @@ def with_results(facts: KernelFacts, folder: Path) -> KernelFacts:
 
 def _with_probes(facts: KernelFacts, tests: ElementTree.Element) -> KernelFacts:
     """pytest's report; a test that could not be set up failed."""
-    names: dict[str, list[str]] = {"passed": [], "failed": [], "skipped": []}
+    failed, skipped, passed = [], {}, 0
     for test in tests.iter("testcase"):
-        tags = {child.tag for child in test}
-        state = "failed" if tags & {"failure", "error"} else "passed"
-        names["skipped" if "skipped" in tags else state].append(test.get("name", ""))
-    return replace(
-        facts,
-        passed=len(names["passed"]),
-        failed=tuple(names["failed"]),
-        skipped=tuple(names["skipped"]),
-    )
+        name, children = test.get("name", ""), {child.tag: child for child in test}
+        if "skipped" in children:
+            skipped[name] = children["skipped"].get("message", "").rstrip(".")
+        elif children.keys() & {"failure", "error"}:
+            failed.append(name)
+        else:
+            passed += 1
+    return replace(facts, passed=passed, failed=tuple(failed), skipped=skipped)
 
 
 def load(folder: Path) -> list[KernelFacts]:
@@ -146,7 +152,7 @@ def page(every: Iterable[KernelFacts]) -> str:
     for facts in every:
         cells = [facts.series, facts.version, _probes(facts)]
         cases = {(case.mode, case.family): case for case in facts.cases}
-        cells += [_case(cases.get(place)) for place in places]
+        cells += [_cell(facts.series, place, cases) for place in places]
         lines.append(f"| {' | '.join(cells)} |")
     notes = [note for facts in every for note in _notes(facts)]
     return HEAD + "\n".join([*lines, "", *notes]).rstrip() + "\n"
@@ -157,21 +163,26 @@ def _probes(facts: KernelFacts) -> str:
     return f"{facts.passed} of {count}" if count else "not run"
 
 
-def _case(case: CaseFacts | None) -> str:
+def _cell(series: str, place: Place, cases: Mapping[Place, CaseFacts]) -> str:
+    case = cases.get(place)
     if case is None:
-        return "not run"
+        return "none" if (series, place[0]) in UNSUPPORTED else "not run"
     mark = "" if case.good else " (see below)"
     return f"{case.equal} of {case.expected}{mark}"
 
 
 def _notes(facts: KernelFacts) -> Iterable[str]:
-    """What did not work, in words."""
+    """What did not work, or has nothing to work with, in words."""
+    for (series, mode), why in UNSUPPORTED.items():
+        if series == facts.series:
+            yield f"- {series}, {mode}: none, {why}."
     for part in facts.stopped:
         yield f"- {facts.series}: the guest did not last through `{part}`."
     for name in facts.failed:
         yield f"- {facts.series}: `{name}` failed."
-    for name in facts.skipped:
-        yield f"- {facts.series}: `{name}` does not apply."
+    for reason in dict.fromkeys(facts.skipped.values()):
+        names = [f"`{name}`" for name, why in facts.skipped.items() if why == reason]
+        yield f"- {facts.series}: {', '.join(names)} skipped: {reason}."
     for case in facts.cases:
         if not case.good:
             yield f"- {facts.series}, {case.mode} IPv{case.family}: {case.failure}"

@@ -23,7 +23,7 @@ REPORT = """<testsuites><testsuite>
 <testcase name="test_a"/><testcase name="test_b"/>
 <testcase name="test_c"><failure message="no"/></testcase>
 <testcase name="test_d"><error message="no"/></testcase>
-<testcase name="test_e"><skipped message="no"/></testcase>
+<testcase name="test_e"><skipped message="too old."/></testcase>
 </testsuite></testsuites>"""
 EQUAL = Comparison(42, 42, 42, (), (), (), (), ())
 
@@ -46,7 +46,7 @@ def test_what_a_run_left_becomes_facts(tmp_path):
         "6.1.0-9-amd64",
         passed=2,
         failed=("test_c", "test_d"),
-        skipped=("test_e",),
+        skipped={"test_e": "too old"},
         cases=(
             CaseFacts("ipvs", 4, True, 42, 42, 8.3),
             CaseFacts("ipvs", 6, False, failure="viptrace stopped"),
@@ -93,6 +93,11 @@ def test_parts_add_up_and_repeat_and_say_which_did_not_last(tmp_path):
     ("facts", "says"),
     [
         (KernelFacts("6.1", "6.1.0"), "| 6.1 | 6.1.0 | not run |"),
+        (
+            KernelFacts("6.1", "6.1.0", skipped={"a": "why", "b": "why"}),
+            "- 6.1: `a`, `b` skipped: why.",
+        ),
+        (KernelFacts("5.10", "5.10.0"), "- 5.10, nftables: none, kube-proxy's"),
         (KernelFacts("6.1", "6.1.0", 28, ("test_x",)), "- 6.1: `test_x` failed."),
         (
             KernelFacts("6.1", "6.1.0", 29, cases=(CaseFacts("ipvs", 4, True, 42, 42),)),
