@@ -19,6 +19,8 @@ _EMPTY = np.uint64(0)
 _GONE = np.uint64(1)
 CHUNK = 16_384
 """Records hashed at once: the lines that hold their fields stay in the processor's caches."""
+_SLOT = np.dtype([("key", "<u8"), ("value", "<i8")])
+_ROW = np.dtype(f"V{_SLOT.itemsize}")
 RESERVED = np.uint64(2)
 """Keys below this mark empty and deleted slots."""
 
@@ -95,79 +97,94 @@ def ascending(numbers: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
 
 
 class HashIndex:
-    """Maps keys (>= ``RESERVED``) to values; missing keys read as -1."""
+    """Maps keys (>= ``RESERVED``) to values; missing keys read as -1.
+
+    Key and value stand side by side: each look costs one line of memory, not two.
+    """
 
     def __init__(self, capacity: int = 1 << 14) -> None:
         self._allocate(capacity)
 
     def _allocate(self, capacity: int) -> None:
-        self._keys = np.zeros(capacity, dtype=np.uint64)
-        self._values = np.full(capacity, -1, dtype=np.int64)
+        self._table = np.zeros(capacity, dtype=_SLOT)
+        self._rows = self._table.view(_ROW)
         self._mask = np.uint64(capacity - 1)
         self._used = 0
         """Slots taken, deleted ones included; equal keys in one insertion count twice."""
 
     def __len__(self) -> int:
-        return int(np.count_nonzero(self._keys >= RESERVED))
+        return int(np.count_nonzero(self._table["key"] >= RESERVED))
 
     def lookup(self, keys: Keys) -> Values:
         """Value of each key, -1 where there is none."""
-        slots = self._slots_of(keys)
-        found = self._values[np.maximum(slots, 0)]
-        return np.where(slots >= 0, found, -1)
-
-    def _slots_of(self, keys: Keys) -> Values:
-        """Slot that holds each key, -1 where there is none."""
-        slots = keys & self._mask
-        there = self._keys[slots]
-        hit = there == keys
-        result = np.where(hit, slots.view(np.int64), -1)
-        pending = np.flatnonzero(~hit & (there != _EMPTY))
+        slots = self._home(keys)
+        there = self._at(slots)
+        hit = there["key"] == keys
+        result = np.where(hit, there["value"], -1)
+        pending = np.flatnonzero(~hit & (there["key"] != _EMPTY))
         while pending.size:  # few: most keys stand in their own slot, or nothing does
-            slots[pending] = (slots[pending] + np.uint64(1)) & self._mask
-            there = self._keys[slots[pending]]
-            hit = there == keys[pending]
-            result[pending[hit]] = slots[pending[hit]].view(np.int64)
-            pending = pending[~hit & (there != _EMPTY)]
+            slots[pending] = self._next(slots[pending])
+            there = self._at(slots[pending])
+            hit = there["key"] == keys[pending]
+            result[pending[hit]] = there["value"][hit]
+            pending = pending[~hit & (there["key"] != _EMPTY)]
         return result
 
     def insert(self, keys: Keys, values: Values) -> None:
         """Bind keys to values, replacing what they were bound to; of equal keys the last wins."""
-        if (self._used + len(keys)) * 2 > len(self._keys):
+        if (self._used + len(keys)) * 2 > len(self._table):
             self._grow(len(keys))
-        slots = self._slots_of(keys)
-        known = slots >= 0
-        self._values[slots[known]] = values[known]
-        if not known.all():
-            self._place(keys[~known], values[~known])
-
-    def _place(self, keys: Keys, values: Values) -> None:
-        """Insert keys that are not in the table yet."""
-        slots = keys & self._mask
-        pending = np.arange(len(keys))
-        while pending.size:
-            wanted = slots[pending]
-            free = self._keys[wanted] == _EMPTY
-            self._keys[wanted[free]] = keys[pending[free]]
-            won = self._keys[wanted] == keys[pending]
-            self._values[wanted[won]] = values[pending[won]]
+        rows = np.empty(len(keys), dtype=_SLOT)
+        rows["key"], rows["value"] = keys, values
+        slots = self._home(keys)
+        while keys.size:
+            free = self._seek(slots, keys)
+            self._rows[slots] = rows.view(_ROW)
+            won = self._table["key"][slots] == keys
             self._used += int(np.count_nonzero(won & free))
-            pending = pending[~won]
-            slots[pending] = (slots[pending] + np.uint64(1)) & self._mask
+            if won.all():
+                return
+            # Another of these keys took the slot: on from there.
+            slots, keys, rows = slots[~won], keys[~won], rows[~won]
+
+    def _seek(self, slots: Values, keys: Keys) -> npt.NDArray[np.bool_]:
+        """Move ``slots`` on to where each key stands, else to a free place for it; which those are.
+
+        Of keys that have the same free place only one can take it.
+        """
+        there = self._table["key"][slots]
+        free = there == _EMPTY
+        pending = np.flatnonzero(~free & (there != keys))
+        while pending.size:
+            slots[pending] = self._next(slots[pending])
+            there = self._table["key"][slots[pending]]
+            free[pending] = there == _EMPTY
+            pending = pending[(there != _EMPTY) & (there != keys[pending])]
+        return free
 
     def delete(self, keys: Keys, values: Values) -> None:
         """Forget keys that are still bound to these values; others stay."""
-        slots = self._slots_of(keys)
-        bound = (slots >= 0) & (self._values[np.maximum(slots, 0)] == values)
-        self._keys[slots[bound]] = _GONE
-        self._values[slots[bound]] = -1
+        slots = self._home(keys)
+        known = ~self._seek(slots, keys)
+        slots = slots[known]
+        bound = self._table["value"][slots] == values[known]
+        self._table["key"][slots[bound]] = _GONE
+
+    def _home(self, keys: Keys) -> Values:
+        """Where each key would stand first."""
+        return (keys & self._mask).view(np.int64)
+
+    def _next(self, slots: Values) -> Values:
+        return slots + 1 & self._mask.view(np.int64)
+
+    def _at(self, slots: Values) -> npt.NDArray[np.void]:
+        return self._rows.take(slots).view(_SLOT)
 
     def _grow(self, coming: int) -> None:
         """Rehash without the deleted slots, at most a quarter full with what is coming."""
-        living = self._keys >= RESERVED
-        keys, values = self._keys[living], self._values[living]
+        living = self._table[self._table["key"] >= RESERVED]
         capacity = 1 << 14
-        while (len(keys) + coming) * 4 > capacity:
+        while (len(living) + coming) * 4 > capacity:
             capacity <<= 1
         self._allocate(capacity)
-        self._place(keys, values)
+        self.insert(living["key"], living["value"])

@@ -39,6 +39,13 @@ def test_delete_leaves_a_key_that_was_bound_again():
     assert index.lookup(key).tolist() == [2]
 
 
+def test_of_equal_keys_in_one_insertion_the_last_wins():
+    index = HashIndex(8)
+    index.insert(np.array([3, 11, 3, 11, 19, 3], dtype=np.uint64), np.arange(6))
+    assert index.lookup(np.array([3, 11, 19], dtype=np.uint64)).tolist() == [5, 3, 4]
+    assert len(index) == 3
+
+
 def test_grows_and_keeps_everything():
     index = HashIndex(16)
     keys = np.arange(2, 100_002, dtype=np.uint64)
