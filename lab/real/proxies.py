@@ -214,7 +214,10 @@ def settled(sync: Sync, since: float, now: float) -> bool:
     if first or not synced or min(synced) <= 0 or max(synced) < since:
         return False
     waiting = sum(sum(sync.get(name, ())) for name in PENDING)
-    return not waiting and max(queued, default=0.0) <= max(synced) < now - QUIET_S
+    # Each family by itself: one that is done says nothing of the other, which may have begun.
+    ends = synced if len(queued) == len(synced) else (max(synced),) * len(queued)
+    done = all(asked <= end for asked, end in zip(queued, ends, strict=True))
+    return done and not waiting and max(synced) < now - QUIET_S
 
 
 def _metrics() -> str:

@@ -41,6 +41,7 @@ def test_both_families_have_synced_since_and_nothing_waits():
         {LAST: (100.0, 0.0)},
         {COUNT: (1.0,)},
         {QUEUED: (101.0,)},
+        {QUEUED: (99.0, 95.0)},
         {"endpoint_changes_pending": (1.0,)},
     ],
 )
