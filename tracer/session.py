@@ -103,6 +103,8 @@ class Session:
         """Answers ``request``; after the run its owner may ask it, too."""
         self._readers_left = len(sources)
         self._suspects_asked = 0.0
+        self._last_found: list[Problem] | None = None
+        """What the sources lacked when they were closed: afterwards they have forgotten."""
 
     def run(self) -> None:
         """Open the sources, run to the end or until ``stop``, write the summary."""
@@ -121,6 +123,7 @@ class Session:
         finally:
             self._stopping.set()
             self._join(threads)
+            self._last_found = self._of_sources()
             self._close(self._sources)
         self._finish()
 
@@ -141,9 +144,12 @@ class Session:
 
     def problems(self) -> list[Problem]:
         """What is degraded, over all sources, and a recording that has ended early."""
-        found = [problem for source in self._sources for problem in source.problems()]
-        found += self._beside()
+        found = self._of_sources() if self._last_found is None else self._last_found
+        found = found + self._beside()
         return found + self._recorder.problems() if self._recorder else found
+
+    def _of_sources(self) -> list[Problem]:
+        return [problem for source in self._sources for problem in source.problems()]
 
     def step(self, update: Update) -> None:
         """Hand an update to every sink."""

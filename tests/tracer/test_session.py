@@ -72,6 +72,16 @@ def test_a_source_that_cannot_open_stops_the_run_and_closes_the_others():
     assert sink.summaries == []
 
 
+def test_what_a_source_lacked_is_known_after_it_was_closed():
+    class Lacking(Scripted):
+        def problems(self):
+            return [] if self.closed else [Problem("IPVS", "it is not described")]
+
+    session = Session([Lacking()], Pipeline(), [Noting()], live=True)
+    session.run()
+    assert session.problems() == [Problem("IPVS", "it is not described")]
+
+
 def test_a_bug_in_a_reader_is_not_swallowed():
     broken = Scripted(batch(until=1), fails=ZeroDivisionError("bug"))
     with pytest.raises(ZeroDivisionError):
