@@ -24,7 +24,8 @@ COPY requirements.lock ./
 RUN /opt/pip/bin/pip --python /opt/viptrace/bin/python install --no-cache-dir --no-compile \
         --require-hashes -r requirements.lock \
     && find /opt/viptrace/lib -type d \( -name tests -o -path '*/numpy/f2py' \
-        -o -path '*/numpy/_core/include' \) -prune -exec rm -rf {} + \
+        -o -path '*/numpy/_core/include' -o -path '*/numpy/distutils' \
+        -o -path '*/scapy/contrib' \) -prune -exec rm -rf {} + \
     && find /opt/viptrace/lib -type f \( -name '*.pyi' -o -name '*.pxd' -o -name '*.a' \
         -o -name '_simd.*.so' \) -delete \
     && find /opt/viptrace/lib -name '*.so' ! -path '*.libs/*' -exec strip --strip-unneeded {} + \

@@ -17,7 +17,7 @@ from lab.contents import contents
 from lab.diagnosis_commands import DIAGNOSIS_COMMANDS
 from lab.docs import write as write_docs
 from lab.error_pages import page as error_page
-from lab.image import MIB, image_folder, size_bytes
+from lab.image import MB, MIB, MOST_MB, image_folder, size_bytes
 from lab.image import build as build_image
 from lab.image_suite import suite as run_image
 from lab.incidents import pages as incident_pages
@@ -204,7 +204,14 @@ def image(target: str, output: Path | None) -> None:
     ensure_tools(("mmdebstrap",))
     folder = output or image_folder(target)
     root = build_image(folder, say, target)
-    print(f"{root.path}: {size_bytes(root.path) / MIB:.0f} MiB unpacked")
+    size = size_bytes(root.path)
+    print(f"{root.path}: {size / MB:.1f} MB ({size / MIB:.1f} MiB) unpacked")
+    if size > MOST_MB * MB:
+        raise UnableError(
+            f"the image is larger than {MOST_MB} MB",
+            "a node in trouble has to fetch it",
+            "leave something out, or raise lab/image.py's MOST_MB and say so in docs/install.md",
+        )
 
 
 @cli.command("image-suite")

@@ -32,7 +32,9 @@ SLIM = (
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 CONFIG = "config.json"
 """Beside the root: what the Dockerfile says about running it."""
-MIB = 1 << 20
+MB, MIB = 10**6, 1 << 20
+MOST_MB = 300
+"""More than that is too much for a node that has to fetch it in an incident."""
 
 Say = Callable[[str], None]
 
