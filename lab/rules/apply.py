@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from lab.rules import iptables, ipvs, nftables
+from lab.rules.kept import merged
 from lab.rules.plan import NodePlan, PortPlan, node_plan, port_plans
 from lab.shell import run_in
 from tracer.cluster.model import Cluster
@@ -62,8 +63,17 @@ def resync(cluster: Cluster, node: str, mode: Mode, namespace: str) -> None:
 
     IPVS: servers and addresses that are gone are removed, the rest keep their connections.
     """
-    if mode != "ipvs":
+    if mode == "nftables":
         apply(cluster, node, mode, namespace)
+        return
+    if mode == "iptables":
+        run_in(namespace, ("sysctl", "-q", "-w", *SYSCTLS[mode]))
+        for ipv6 in (False, True):
+            wanted = iptables.generate(
+                node_plan(cluster, node, ipv6), port_plans(cluster, node, ipv6)
+            )
+            there = run_in(namespace, ("ip6tables-save" if ipv6 else "iptables-save",))
+            run_in(namespace, (_restore(ipv6),), merged(there, wanted))
         return
     for ipv6 in (False, True):
         plan, plans = node_plan(cluster, node, ipv6), port_plans(cluster, node, ipv6)
