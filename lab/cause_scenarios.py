@@ -203,7 +203,7 @@ CAUSE_SCENARIOS: tuple[Scenario, ...] = (
         cluster="default",
         mode="iptables",
         node="worker-1",
-        traffic=(Traffic("shell", ASK_VIP, UNREACHABLE, sent_on=False),),
+        traffic=(Traffic("shell", ASK_VIP, UNREACHABLE, visible=False),),
         findings=("endpoint-unreachable-underlay",),
         change=REMOTE_ONLY,
         fault=both(

@@ -143,7 +143,7 @@ CONNECTION_SCENARIOS: tuple[Scenario, ...] = (
         cluster="default",
         mode="iptables",
         node="worker-1",
-        traffic=(Traffic("shell", ASK_VIP, TIMEOUT, sent_on=False),),
+        traffic=(Traffic("shell", ASK_VIP, TIMEOUT, visible=False),),
         findings=("dropped-unexplained",),
         change=ONE_REMOTE,
         fault=both(

@@ -28,6 +28,7 @@ from lab.traffic import Load
 POD = "10.244.1.11"
 NOT_NODES = "! -s 10.244.0.0/16"
 FIXED = Load(VIP, 80, tcp=1, timeout_s=0.5, source_port=45000)
+ASK_ONCE = Load(VIP, 80, tcp=1, timeout_s=8)
 
 HOST_SCENARIOS: tuple[Scenario, ...] = (
     Scenario(
@@ -129,7 +130,7 @@ HOST_SCENARIOS: tuple[Scenario, ...] = (
         cluster="default",
         mode="iptables",
         node="worker-1",
-        traffic=(Traffic("echo-1", ASK_VIP, TIMEOUT, translated=False),),
+        traffic=(Traffic("echo-1", ASK_ONCE, TIMEOUT, translated=False, visible=True),),
         findings=("bridge-hairpin-mode-off",),
         change=HERE_ONLY,
         fault=both(

@@ -17,7 +17,7 @@ HEALTH = with_spec(
 )
 ECHO_1 = "10.244.1.11:8080"
 FIXED_PORT = Load(VIP, 80, tcp=1, timeout_s=4, source_port=45000)
-"""Within the two minutes for which IPVS remembers a closed connection."""
+"""Within the two minutes for which IPVS remembers a closed connection: to packets it is one."""
 drained = both(
     killed("default/echo-1"),
     commands(
@@ -99,7 +99,7 @@ IPVS_SCENARIOS: tuple[Scenario, ...] = (
         cluster="default",
         mode="ipvs",
         node="worker-1",
-        traffic=(Traffic("worker-1", Load(VIP, 80, tcp=1, timeout_s=8), TIMEOUT, sent_on=False),),
+        traffic=(Traffic("worker-1", Load(VIP, 80, tcp=1, timeout_s=8), TIMEOUT, visible=False),),
         findings=("vip-chosen-as-node-address",),
         change=REMOTE_ONLY,
         fault=both(
@@ -144,7 +144,7 @@ IPVS_SCENARIOS: tuple[Scenario, ...] = (
         node="worker-1",
         traffic=(
             Traffic("shell", FIXED_PORT, meanwhile=drained, after_s=3),
-            Traffic("shell", FIXED_PORT, REFUSED),
+            Traffic("shell", FIXED_PORT, REFUSED, visible=False),
         ),
         findings=("ipvs-reuse-to-draining-server",),
         from_packets=("endpoint-removal-lag",),

@@ -88,9 +88,7 @@ def _recorded(scenario: Scenario, topology: Topology, folder: Path, backend: str
         "kernel": platform.release(),
         "backend": events.backend if events else "",
         "translations": scenario.connections,
-        "visible_in_packets": _connections(
-            item for item in scenario.traffic if item.translated and item.sent_on
-        )
+        "visible_in_packets": _connections(item for item in scenario.traffic if item.in_packets)
         - _taken_in(scenario, topology, exchanges),
         "findings": list(scenario.findings),
         **({"from_packets": list(scenario.from_packets)} if scenario.from_packets else {}),

@@ -30,13 +30,20 @@ class Traffic:
     """Kinds of failure that must be seen, and no others."""
     translated: bool = True
     """Whether its connections are translated, also those that fail then."""
-    sent_on: bool = True
-    """Whether what is translated also leaves, so that packets alone show it."""
+    visible: bool | None = None
+    """Whether packets alone show the translation; None: where it is translated.
+
+    What is translated need not leave; and a bridge shows one that conntrack never confirms."""
     meanwhile: Fault | None = None
     """What happens while it runs, ``after_s`` seconds from its beginning."""
     after_s: float = 0.0
     sometimes: frozenset[str] = frozenset()
     """Kinds that may be seen as well: it depends on the moment."""
+
+    @property
+    def in_packets(self) -> bool:
+        """Whether packets alone show the translation."""
+        return self.translated if self.visible is None else self.visible
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,6 +60,8 @@ class HairpinModeOff:
 def _finding(scene: Scene, group: Group, bridges: list[str]) -> Finding:
     pod = packed_at(scene.table.flows["backend"], int(group.rows[0]))
     subject = group.subject(scene)
+    moved = signs.has(scene.table.flows, group.rows[:1], Seen.TRANSLATED)[0]
+    how = "is chosen itself and masqueraded" if moved else "which is itself"
     return flow_finding(
         scene,
         CAUSE,
@@ -67,8 +69,8 @@ def _finding(scene: Scene, group: Group, bridges: list[str]) -> Finding:
         group.rows,
         confidence=scene.absence_confidence(0.8),
         summary=(
-            f"{text(pod)} asks {group.name}, is chosen itself and masqueraded, and its packet "
-            f"does not come back through bridge {plain(bridges[0])}"
+            f"{text(pod)} asks {group.name}, {how}, and its packet does not come back through "
+            f"bridge {plain(bridges[0])}"
         ),
         evidence=(
             Evidence("rule", f"pods are ports of bridge {plain(', '.join(bridges[:3]))}"),
