@@ -135,6 +135,7 @@ def test_the_foreign_rule_is_shown():
     story.tell(dropped(1, ASK, NETFILTER, IN_HOOK))
     assert story.causes == ["foreign-firewall-order"]
     assert f"-A FORWARD -s {CLIENT_POD}/32 -j DROP" in words(story.only)
+    assert f"iptables -t filter -D FORWARD -s {CLIENT_POD}/32 -j DROP" in words(story.only)
 
 
 def bridged(**settings):
@@ -181,6 +182,18 @@ def test_a_masqueraded_pod_that_does_not_reach_itself_over_a_bridge():
     )
     story.wait(2)
     assert story.causes == ["bridge-hairpin-mode-off"]
+    assert "chosen itself and masqueraded" in words(story.only)
+
+
+def test_what_a_bridge_translated_before_it_threw_it_away_is_not_called_masqueraded():
+    story = Story(KNOWN, bridged(**ON))
+    story.tell(
+        *handshake(0, f"{CLIENT_POD}:39000", f"{MASTER_1}:9000"),
+        *asked_in_vain(1, f"{POD_HERE}:40000", f"{POD_HERE}:8080"),
+    )
+    story.wait(2)
+    assert story.causes == ["bridge-hairpin-mode-off"]
+    assert "masqueraded" not in story.only.summary
 
 
 def too_big(seconds):
@@ -220,6 +233,7 @@ def test_a_cluster_ip_is_asked_from_outside():
     story.tell(*asked_in_vain(1, f"{CLIENT}:40000", f"{VIP}:80"))
     story.wait(2)
     assert story.causes == ["clusterip-from-outside"]
+    assert f"ip route add {VIP}/32 via 172.18." in words(story.only)
 
 
 def test_on_a_node_its_rules_decide():
