@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from tracer.address import packed_at, text
+from tracer.address import is_ipv4, packed_at, text
 from tracer.cluster.model import ServiceKind
 from tracer.diagnosis import places, signs
 from tracer.diagnosis.causes.tracking import CLUSTER_IP_FROM_OUTSIDE as CAUSE
@@ -66,5 +66,19 @@ def _finding(scene: Scene, group: Group, client: bytes) -> Finding:
             "on the cluster's nodes only"
         ),
         evidence=flow_lines(scene, group.rows, "packet", "untranslated, no answer"),
-        remedy=CAUSE.steps(namespace=namespace, name=name, prefix=prefix(group.virtual)),
+        remedy=CAUSE.steps(
+            namespace=namespace,
+            name=name,
+            prefix=prefix(group.virtual),
+            node=_node_address(scene, is_ipv4(group.virtual)) or "<a node's address>",
+        ),
     )
+
+
+def _node_address(scene: Scene, v4: bool) -> str:
+    """One of a node, rather of a worker; empty where none is known."""
+    for node in sorted(scene.cluster.nodes, key=lambda node: (node.control_plane, node.name)):
+        for ip in node.addresses:
+            if is_ipv4(ip) == v4:
+                return text(ip)
+    return ""

@@ -26,8 +26,16 @@ from tracer.diagnosis.subjects import (
     flow_finding,
 )
 from tracer.diagnosis.walked import foreign_rule, is_policy
-from tracer.diagnosis.wording import drop_text, flow_lines, plain, refusal_text, word
+from tracer.diagnosis.wording import (
+    drop_text,
+    flow_lines,
+    plain,
+    refusal_text,
+    rule_words,
+    word,
+)
 from tracer.flow import Rows, Seen
+from tracer.node.xtables import LEGACY
 from tracer.path.packet import Step
 
 QUIET_NS = 10_000_000_000
@@ -76,6 +84,7 @@ def _finding(scene: Scene, group: Group, step: Step | None) -> Finding:
     flows, rows = scene.table.flows, group.rows
     sure = bool(signs.has(flows, rows, Seen.DROPPED | Seen.ICMP_REFUSED).any())
     chain = step.chain if step else "REJECT"
+    tool = "iptables" if int(flows["family"][rows[0]]) == 2 else "ip6tables"
     where = f"rule in {step.table} {step.chain}" if step else "firewall's rule on the way"
     lines = flow_lines(scene, rows, "kernel" if sure else "packet", _told(scene, int(rows[0])))
     rule = (
@@ -88,11 +97,20 @@ def _finding(scene: Scene, group: Group, step: Step | None) -> Finding:
         CAUSE,
         group.subject(scene),
         rows,
-        confidence=0.9 if sure else scene.absence_confidence(0.75),
+        confidence=(0.9 if step else 0.85) if sure else scene.absence_confidence(0.75),
         summary=f"requests to {group.name} end at a {plain(where)} that is not Kubernetes'",
         evidence=(*rule, *lines),
-        remedy=CAUSE.steps(
-            tool="iptables" if int(flows["family"][rows[0]]) == 2 else "ip6tables",
-            chain=word(chain).strip("'"),
-        ),
+        remedy=_remedy(step, CAUSE.steps(tool=tool, chain=word(chain).strip("'")), tool),
     )
+
+
+def _remedy(step: Step | None, steps: tuple[str, ...], tool: str) -> tuple[str, ...]:
+    """With the command that takes the very rule away, where its listing tells how."""
+    table, _, variant = step.table.partition(" (") if step else ("", "", "")
+    rule = rule_words(step.rule) if step else ""
+    if not rule:
+        return steps
+    legacy = "-legacy" if variant.startswith(LEGACY) else ""
+    taken = f"{tool}{legacy} -t {word(table)} -D {rule}   # at once, where it should not be"
+    look, *others = steps
+    return (look, taken, *others)

@@ -18,7 +18,8 @@ from tracer.diagnosis.finding import Evidence, Finding, Subject
 from tracer.diagnosis.rule import Scene
 from tracer.diagnosis.state_findings import chains, state_finding
 from tracer.diagnosis.subjects import this_node
-from tracer.diagnosis.wording import listed, plain
+from tracer.diagnosis.wording import listed, plain, rule_words
+from tracer.node.xtables import XtChain
 
 _LOCAL = re.compile(r"(?<!! )--dst-type LOCAL")
 _PORTS = re.compile(r"--dports? ([\d,]+)")
@@ -34,24 +35,30 @@ class HostPortIntercepts:
         """One finding for each rule."""
         if scene.node.proxy_mode != "ipvs":
             return
-        for rule, ports in _before_services(scene):
+        for tool, rule, ports in _before_services(scene):
             hit = [service for service in scene.cluster.services if _uses(service, ports)]
             if hit:
-                yield _finding(scene, rule, ports, hit)
+                yield _finding(scene, tool, rule, ports, hit)
 
 
-def _before_services(scene: Scene) -> Iterator[tuple[str, frozenset[int]]]:
-    """Rules for local destinations that come first, with the ports they translate."""
-    for _, chain in chains(scene, "nat"):
-        if chain.name not in ("PREROUTING", "OUTPUT"):
-            continue
+def _entrances(scene: Scene) -> Iterator[tuple[str, XtChain]]:
+    for tables in scene.node.xtables:
+        for name in ("PREROUTING", "OUTPUT"):
+            chain = tables.tables.get("nat", {}).get(name)
+            if chain is not None:
+                yield "ip6tables" if tables.ipv6 else "iptables", chain
+
+
+def _before_services(scene: Scene) -> Iterator[tuple[str, str, frozenset[int]]]:
+    """Rules for local destinations that come first, with their tool and the ports they map."""
+    for tool, chain in _entrances(scene):
         for line in chain.lines:
             if "-j KUBE-SERVICES" in line:
                 break
             if _LOCAL.search(line):
                 ports = _translated(scene, line)
                 if ports:
-                    yield line[line.index("-A ") + 3 :], ports
+                    yield tool, line, ports
 
 
 def _translated(scene: Scene, line: str) -> frozenset[int]:
@@ -73,7 +80,9 @@ def _uses(service: Service, ports: frozenset[int]) -> bool:
     return bool(service.cluster_ips) and any(port.port in ports for port in service.ports)
 
 
-def _finding(scene: Scene, rule: str, ports: frozenset[int], hit: list[Service]) -> Finding:
+def _finding(
+    scene: Scene, tool: str, rule: str, ports: frozenset[int], hit: list[Service]
+) -> Finding:
     shown = ", ".join(map(str, sorted(ports)))
     names = listed(sorted(service.key for service in hit)[:4], "none")
     return state_finding(
@@ -85,6 +94,6 @@ def _finding(scene: Scene, rule: str, ports: frozenset[int], hit: list[Service])
             f"a rule for host port {shown} comes before kube-proxy's and matches all local "
             f"addresses, those of Services too: it takes the connections of {names}"
         ),
-        evidence=(Evidence("rule", f"nat: {plain(rule)}"),),
-        remedy=CAUSE.steps(rule=plain(rule)),
+        evidence=(Evidence("rule", f"nat: {plain(rule[rule.index('-A ') + 3 :])}"),),
+        remedy=CAUSE.steps(tool=tool, rule=rule_words(rule)),
     )

@@ -121,5 +121,17 @@ def _finding(scene: Scene, service: Service, *, v4: bool) -> Finding:
         evidence=(
             Evidence("object", f"Service {plain(service.key)}: no usable endpoint of {_NAMES[v4]}"),
         ),
-        remedy=CAUSE.steps(namespace=namespace, name=name, serves=_NAMES[not v4]),
+        remedy=CAUSE.steps(namespace=namespace, name=name, single=_single(service, v4=v4)),
     )
+
+
+def _single(service: Service, *, v4: bool) -> str:
+    """How the Service gives up the family without endpoints; the first one it cannot."""
+    if is_ipv4(service.cluster_ips[0]) == v4:
+        return (
+            f"Give the pods {_NAMES[v4]} addresses, or make the Service anew with ipFamilies: "
+            f"[{_NAMES[not v4]}]: its first family cannot be changed"
+        )
+    namespace, name = service_word(service.key)
+    spec = f'{{"ipFamilyPolicy":"SingleStack","ipFamilies":["{_NAMES[not v4]}"]}}'
+    return f"kubectl patch service {name} -n {namespace} -p '{{\"spec\":{spec}}}'"

@@ -12,12 +12,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from tracer.address import parse, text
+from tracer.address import is_ipv4, parse, text
 from tracer.diagnosis.causes.drift import NODELOCALDNS as CAUSE
 from tracer.diagnosis.finding import Evidence, Finding, Subject
 from tracer.diagnosis.rule import Scene
 from tracer.diagnosis.state_findings import chains, state_finding
-from tracer.diagnosis.wording import plain
+from tracer.diagnosis.wording import plain, prefix, rule_words
 
 INTERFACE = "nodelocaldns"
 _NOTRACK = re.compile(
@@ -36,7 +36,7 @@ class NodeLocalDns:
             return
         services = scene.cluster.service_by_address
         told: set[bytes] = set()
-        for address, where, rule in _claimed(scene):
+        for address, where, taken in _claimed(scene):
             if address in services and address not in told:
                 told.add(address)
                 service = services[address]
@@ -49,17 +49,21 @@ class NodeLocalDns:
                         f"mode's hands: {where}"
                     ),
                     evidence=(Evidence("rule", where),),
-                    remedy=CAUSE.steps(rule=rule),
+                    remedy=CAUSE.steps(taken=taken),
                 )
 
 
 def _claimed(scene: Scene) -> Iterator[tuple[bytes, str, str]]:
-    """Addresses with where they are claimed, and the rule for the remedy."""
+    """Addresses with where they are claimed, and the command that takes it back."""
     for _, chain in chains(scene, "raw"):
         for line in chain.lines:
             found = _NOTRACK.search(line)
             if found:
-                yield parse(found[2]), f"raw table: {plain(found[1])}", plain(found[1])
+                address = parse(found[2])
+                tool = "iptables" if is_ipv4(address) else "ip6tables"
+                taken = f"{tool} -t raw -D {rule_words(line)}"
+                yield address, f"raw table: {plain(found[1])}", taken
     for entry in scene.node.addresses:
         if entry.interface == INTERFACE:
-            yield entry.ip, f"ip addr: {text(entry.ip)} on {INTERFACE}", "<none>"
+            taken = f"ip addr del {prefix(entry.ip)} dev {INTERFACE}"
+            yield entry.ip, f"ip addr: {text(entry.ip)} on {INTERFACE}", taken

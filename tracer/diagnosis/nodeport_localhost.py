@@ -73,7 +73,7 @@ def _node_address(scene: Scene, like: bytes) -> str:
         if node.name == name:
             for ip in node.addresses:
                 if is_ipv4(ip) == is_ipv4(like):
-                    return text(ip)
+                    return text(ip) if is_ipv4(ip) else f"[{text(ip)}]"
     return "<node address>"
 
 
@@ -89,6 +89,8 @@ def _why(scene: Scene, address: bytes) -> Evidence:
 
 def _finding(scene: Scene, group: Group, service: Service) -> Finding:
     first = int(group.rows[0])
+    steps = CAUSE.steps(address=_node_address(scene, group.virtual), port=str(group.port))
+    settable = is_ipv4(group.virtual) and scene.node.proxy_mode in ("iptables", "")
     refused = bool(signs.has(scene.table.flows, group.rows, signs.REFUSED)[0])
     told = f"refused with {refusal_text(scene, first)}" if refused else "no answer"
     return flow_finding(
@@ -105,5 +107,5 @@ def _finding(scene: Scene, group: Group, service: Service) -> Finding:
             _why(scene, group.virtual),
             *flow_lines(scene, group.rows, "packet", told),
         ),
-        remedy=CAUSE.steps(address=_node_address(scene, group.virtual), port=str(group.port)),
+        remedy=steps if settable else steps[:1],
     )

@@ -13,13 +13,14 @@ from collections.abc import Iterable
 import numpy as np
 
 from tracer.address import text
+from tracer.cluster.model import Service
 from tracer.diagnosis import signs
 from tracer.diagnosis.causes.addresses import PING_VIP as CAUSE
 from tracer.diagnosis.finding import Evidence, Finding, Subject
 from tracer.diagnosis.rule import Scene
 from tracer.diagnosis.service_addresses import ports_of, unserved
 from tracer.diagnosis.subjects import Group, by_destination, flow_finding
-from tracer.diagnosis.wording import flow_lines, plain, refusal_text, service_word
+from tracer.diagnosis.wording import flow_lines, plain, refusal_text
 from tracer.events import Protocol
 from tracer.flow import Rows, Seen
 
@@ -46,11 +47,19 @@ class PingVip:
         return scene.now_ns - finding.last_ns < QUIET_NS
 
 
+def _port(service: Service) -> str:
+    """One of its ports as nc takes it, one of TCP where there is one; it tries TCP itself."""
+    for wanted, option in ((Protocol.TCP, ""), (Protocol.UDP, "-u "), (Protocol.SCTP, "--sctp ")):
+        for port in service.ports:
+            if port.protocol == wanted:
+                return f"{option}{port.port}"
+    return "<port>"
+
+
 def _finding(scene: Scene, group: Group) -> Finding:
     service, first = scene.cluster.service_by_address[group.virtual], int(group.rows[0])
     refused = int(scene.table.flows["seen"][first]) & Seen.ICMP_REFUSED
     told = f"refused with {refusal_text(scene, first)}" if refused else "no answer"
-    namespace, name = service_word(service.key)
     serves = f"Service {plain(service.key)} serves {ports_of(service)}, not echo requests"
     return flow_finding(
         scene,
@@ -64,6 +73,8 @@ def _finding(scene: Scene, group: Group) -> Finding:
         ),
         evidence=(Evidence("object", serves), *flow_lines(scene, group.rows, "packet", told)),
         remedy=CAUSE.steps(
-            address=text(group.virtual), namespace=namespace, name=name, ports=ports_of(service)
+            address=text(group.virtual),
+            port=_port(service),
+            ports=ports_of(service),
         ),
     )

@@ -65,6 +65,8 @@ def _finding(scene: Scene, group: Group) -> Finding:
     namespace, name = (
         service_word(group.service_key) if group.service_key else ("<namespace>", "<service>")
     )
+    pod = scene.cluster.pod_by_address.get(ip)
+    pod_namespace, pod_name = service_word(pod.key) if pod else (namespace, "<pod>")
     return flow_finding(
         scene,
         CAUSE,
@@ -74,5 +76,7 @@ def _finding(scene: Scene, group: Group) -> Finding:
         confidence=0.95 if moved else 0.6,
         summary=f"the backend of {group.name} refuses connections: delivered, not lost",
         evidence=(*objects, *flow_lines(scene, group.rows, "packet", told)),
-        remedy=CAUSE.steps(namespace=namespace, name=name),
+        remedy=CAUSE.steps(
+            namespace=namespace, name=name, pod_namespace=pod_namespace, pod=pod_name
+        ),
     )

@@ -14,8 +14,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from tracer.address import packed_at, text
-from tracer.diagnosis import places, signs
+from tracer.address import is_ipv4, packed_at, text
+from tracer.diagnosis import drops, places, signs
 from tracer.diagnosis.causes.endpoints import SESSION_AFFINITY_DEAD_POD as CAUSE
 from tracer.diagnosis.departures import departed
 from tracer.diagnosis.finding import Evidence, Finding, Subject
@@ -39,7 +39,8 @@ class SessionAffinityDeadPod:
         if not sticky or "endpoints" not in scene.cluster.known:
             return
         flows = scene.table.flows
-        told = signs.has(flows, rows, signs.REFUSED | signs.HURT) | signs.silent(scene, rows)
+        told = signs.has(flows, rows, signs.REFUSED) | drops.failed(scene, rows)
+        told |= signs.silent(scene, rows)
         failed = told & signs.has(flows, rows, Seen.TRANSLATED) & ~signs.answered(flows, rows)
         for group in by_destination(scene, rows[failed & signs.witnessed(flows, rows)]):
             service = group.service(scene)
@@ -107,5 +108,19 @@ def _finding(scene: Scene, group: Group, why: str, seconds: int) -> Finding:
             Evidence("object", kept),
             *flow_lines(scene, group.rows, "kernel", "failed"),
         ),
-        remedy=CAUSE.steps(namespace=namespace, name=name, client=text(client)),
+        remedy=CAUSE.steps(namespace=namespace, name=name, forget=_forget(scene, client)),
     )
+
+
+def _forget(scene: Scene, client: bytes) -> str:
+    """The command by which this node's rules forget where they sent the client."""
+    address = text(client)
+    if scene.node.proxy_mode == "ipvs":
+        return "sysctl -w net.ipv4.vs.expire_quiescent_template=1"
+    if scene.node.proxy_mode == "nftables":
+        table = "ip kube-proxy" if is_ipv4(client) else "ip6 kube-proxy"
+        sets = f"$(nft list table {table} | grep -o 'affinity-[^ ]* {{' | cut -d' ' -f1 | sort -u)"
+        element = f"nft delete element {table} $set '{{ {address} }}'"
+        return f"for set in {sets}; do {element} 2>/dev/null; done"
+    files = f"$(grep -l 'src={address} ' /proc/net/xt_recent/KUBE-SEP-*)"
+    return f"for file in {files}; do echo -{address} > $file; done"

@@ -3,7 +3,8 @@
 Claims: the kernel still translates by rules that kube-proxy no longer keeps.
 Evidence: two of: rules in KUBE-SVC- and KUBE-SEP- chains, addresses on kube-ipvs0 with
 virtual servers, kube-proxy's nftables table with maps of Services.
-Cannot know: which of the leftovers still match traffic.
+Cannot know: which of the leftovers still match traffic; nor which they are, while
+kube-proxy does not say its mode.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from tracer.diagnosis.state_findings import (
 from tracer.diagnosis.subjects import this_node
 from tracer.diagnosis.wording import word
 from tracer.node.model import IPVS_DEVICE
+from tracer.node.proxy_mode import TOLD_MODE
 
 _CLEAN: Mapping[str, str] = {
     "ipvs": f"ip link del {IPVS_DEVICE}; ipvsadm -C",
@@ -45,6 +47,7 @@ class StaleMode:
         if len(traces) < 2 or not stale:
             return
         node = this_node(scene)
+        told = TOLD_MODE in scene.node.known
         yield state_finding(
             scene,
             CAUSE,
@@ -53,13 +56,21 @@ class StaleMode:
             summary=(
                 f"rules of {' and '.join(stale)} mode are left beside those of "
                 f"{scene.node.proxy_mode or 'another'} mode"
+                if told
+                else f"rules of {' and '.join(traces)} mode are there at once"
             ),
             evidence=[Evidence("rule", f"{mode}: {told}") for mode, told in traces.items()],
-            remedy=CAUSE.steps(
-                node=word(node) if node else "<node>",
-                clean="; ".join(_CLEAN[mode] for mode in stale),
-            ),
+            remedy=_remedy(word(node) if node else "<node>", stale if told else [], list(traces)),
         )
+
+
+def _remedy(node: str, stale: list[str], there: list[str]) -> tuple[str, ...]:
+    """Where kube-proxy did not say its mode, cleaning up is left to who knows it."""
+    if stale:
+        return CAUSE.steps(node=node, clean="; ".join(_CLEAN[mode] for mode in stale))
+    drain, _, restart = CAUSE.steps(node=node, clean="")
+    ask = "curl -s http://localhost:10249/proxyMode   # the present mode: keep its rules"
+    return (drain, ask, *(f"If it is not {mode}: {_CLEAN[mode]}" for mode in there), restart)
 
 
 def _traces(scene: Scene) -> dict[str, str]:

@@ -11,14 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from tracer.address import text
+from tracer.address import is_ipv4, text
 from tracer.diagnosis import signs
 from tracer.diagnosis.causes.addresses import ROUTING_LOOP as CAUSE
 from tracer.diagnosis.finding import Evidence, Finding, Subject
 from tracer.diagnosis.rule import Scene
 from tracer.diagnosis.service_addresses import ports_of, unserved
 from tracer.diagnosis.subjects import Group, answered_since, by_destination, flow_finding
-from tracer.diagnosis.wording import flow_lines, plain, refusal_text
+from tracer.diagnosis.wording import flow_lines, plain, prefix, refusal_text
 from tracer.events import Protocol
 from tracer.flow import Leg, Rows, Seen
 
@@ -67,5 +67,9 @@ def _finding(scene: Scene, group: Group) -> Finding:
             "its router until they expire"
         ),
         evidence=(Evidence("object", serves), *flow_lines(scene, group.rows, "packet", told)),
-        remedy=CAUSE.steps(address=text(group.virtual)),
+        remedy=CAUSE.steps(
+            address=text(group.virtual),
+            prefix=prefix(group.virtual),
+            tool="iptables" if is_ipv4(group.virtual) else "ip6tables",
+        ),
     )

@@ -30,6 +30,18 @@ def word(name: str) -> str:
     return shlex.quote(harmless(name))
 
 
+def rule_words(rule: str) -> str:
+    """A line of iptables-save from its chain on, quoted anew for a shell; empty if it is none.
+
+    Comments of rules are tenants' texts, too.
+    """
+    try:
+        words = shlex.split(rule.partition("-A ")[2])
+    except ValueError:
+        return ""
+    return " ".join(map(word, words))
+
+
 def service_word(key: str) -> tuple[str, str]:
     """Namespace and name of ``namespace/name`` as words of a shell command."""
     namespace, _, name = key.partition("/")

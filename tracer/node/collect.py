@@ -28,7 +28,7 @@ from tracer.node.model import (
 from tracer.node.netlink import NETLINK_ROUTE, Requests
 from tracer.node.programmed import told_mode, traces
 from tracer.node.programmed_rules import ProgrammedRules
-from tracer.node.proxy_mode import deduce
+from tracer.node.proxy_mode import TOLD_MODE, deduce
 from tracer.node.rtnetlink import AddressWatcher, interface_addresses, links
 
 __all__ = ["AddressWatcher", "Collector", "node_of"]
@@ -78,6 +78,7 @@ class Collector:
         self._host_names = host_names()
         self._proc = proc
         self._mode = ""
+        self._mode_told = False
         self._mode_unread = Unread("proxy mode")
         self._mode_asked_ns = -MODE_VALID_NS
         self._rules = ProgrammedRules(proc)
@@ -102,6 +103,7 @@ class Collector:
             "virtual_servers": listed is not None,
             "sysctls": bool(sysctls),
             "proxy_mode": bool(mode),
+            TOLD_MODE: self._mode_told,
             "netns": bool(netns),
         }
         state = NodeState(
@@ -201,7 +203,9 @@ class Collector:
             return self._mode
         self._mode_asked_ns = now
         self._mode_unread = Unread("proxy mode")
-        self._mode = told_mode() or self._deduced_mode(addresses, servers)
+        told = told_mode()
+        self._mode_told = bool(told)
+        self._mode = told or self._deduced_mode(addresses, servers)
         return self._mode
 
     def _deduced_mode(

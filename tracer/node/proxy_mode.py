@@ -5,6 +5,8 @@ from __future__ import annotations
 from tracer.node.lines import Unread
 
 MODES = ("ipvs", "iptables", "nftables")
+TOLD_MODE = "told_mode"
+"""Part of a state that is known where kube-proxy itself said its mode."""
 NFT_TABLE = "kube-proxy"
 """Table that the nftables mode makes, in ip and ip6."""
 NAT_CHAIN = "KUBE-SERVICES"

@@ -184,8 +184,10 @@ def _state(directory: _Directory, at_ns: int) -> NodeState:
     ways = ways_of(directory)
     known |= rules.known | ways.known
     bound = any(entry.interface == IPVS_DEVICE for entry in interfaces.addresses)
-    mode = _mode(directory, rules, ipvs_programmed=bound and bool(servers))
+    said = _said_mode(directory)
+    mode = said or _deduced_mode(rules, ipvs_programmed=bound and bool(servers))
     known |= {"proxy_mode"} if mode else set()
+    known |= {proxy_mode.TOLD_MODE} if said else set()
     return NodeState(
         addresses=interfaces.addresses,
         interfaces=interfaces.names,
@@ -259,11 +261,15 @@ def ways_of(directory: Files) -> Ways:
     return found
 
 
-def _mode(directory: _Directory, rules: Rules, *, ipvs_programmed: bool) -> str:
-    """What kube-proxy said, else what its traces say."""
+def _said_mode(directory: _Directory) -> str:
+    """What kube-proxy said itself."""
     found = directory.text("proxy-mode.txt")
-    said = proxy_mode.parse(*found) if found else ""
-    return said or proxy_mode.deduce(
+    return proxy_mode.parse(*found) if found else ""
+
+
+def _deduced_mode(rules: Rules, *, ipvs_programmed: bool) -> str:
+    """What its traces say."""
+    return proxy_mode.deduce(
         ipvs=ipvs_programmed,
         nft_table=any(name == proxy_mode.NFT_TABLE for _, name in rules.nft.tables),
         nat_chain=any(

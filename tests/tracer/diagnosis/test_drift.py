@@ -7,11 +7,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.tracer.diagnosis.story import HERE, NODES, VIP, Story, cluster, node_state, service
+from tests.tracer.diagnosis.story import (
+    HERE,
+    NODES,
+    VIP,
+    Story,
+    cluster,
+    node_state,
+    service,
+    words,
+)
 from tracer.address import parse
 from tracer.diagnosis.cidr_overlap import first_inside
 from tracer.node.model import InterfaceAddress, VirtualServer
 from tracer.node.nft_ruleset import NftChain, NftRule, NftRuleset, NftSet, NftTable
+from tracer.node.proxy_mode import TOLD_MODE
 from tracer.node.xtables import XtChain, XtTables
 
 KNOWN = cluster(service(), endpoints=[HERE])
@@ -53,9 +63,13 @@ def test_rules_of_iptables_mode_beside_nftables_mode():
             ("ip", "nat"): NftTable("ip", "nat", chains={"KUBE-SVC-X": left}),
         }
     )
-    story = Story(KNOWN, state)
+    story = Story(KNOWN, replace(state, known=state.known | {TOLD_MODE}))
     assert story.causes == ["stale-rules-mode-switch"]
-    assert story.only.remedy[-1].startswith("iptables-save | grep -v KUBE- | iptables-restore")
+    assert story.only.remedy[1].startswith("iptables-save | grep -v KUBE- | iptables-restore")
+    unsaid = Story(KNOWN, state).only
+    assert unsaid.summary == "rules of iptables and nftables mode are there at once"
+    assert unsaid.remedy[2].startswith("If it is not iptables: iptables-save | grep -v KUBE-")
+    assert unsaid.remedy[3].startswith("If it is not nftables: nft delete table")
 
 
 def test_addresses_of_ipvs_mode_left_behind():
@@ -103,7 +117,16 @@ def test_a_cluster_ip_is_kept_from_conntrack_in_ipvs_mode():
     raw = tables("nft", XtChain("PREROUTING", "ACCEPT", [NOTRACK]), table="raw")
     story = Story(KNOWN, with_rules(node_state(VIP, mode="ipvs"), raw))
     assert story.causes == ["nodelocaldns-conflict"]
+    assert f"iptables -t raw -D {NOTRACK.removeprefix('-A ')}" in words(story.only)
     assert Story(KNOWN, with_rules(node_state(), raw)).causes == []
+
+
+def test_the_caches_interface_with_a_cluster_ip_in_ipvs_mode():
+    state = node_state(VIP, mode="ipvs")
+    there = InterfaceAddress("nodelocaldns", parse(VIP), 32)
+    story = Story(KNOWN, replace(state, addresses=(*state.addresses, there)))
+    assert story.causes == ["nodelocaldns-conflict"]
+    assert f"ip addr del {VIP}/32 dev nodelocaldns" in words(story.only)
 
 
 HOST_PORT = "-A PREROUTING -p tcp --dport 80 -m addrtype --dst-type LOCAL -j DNAT --to 10.1.1.1"
@@ -123,6 +146,10 @@ def test_a_host_ports_rule_before_kube_proxys(lines, found):
     nat = tables("nft", XtChain("PREROUTING", "ACCEPT", lines))
     story = Story(KNOWN, with_rules(node_state(VIP, mode="ipvs"), nat))
     assert story.causes == ["hostport-intercepts-service"] * found
+    if found:
+        rule = HOST_PORT.removeprefix("-A ")
+        moved = f"iptables -t nat -D {rule}; iptables -t nat -A {rule}"
+        assert moved in words(story.only)
 
 
 @given(

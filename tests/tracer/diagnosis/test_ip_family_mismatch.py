@@ -39,3 +39,9 @@ def test_only_one_family_has_endpoints(endpoints, causes):
 def test_slices_of_the_other_family_follow_in_a_moment(seconds, turn, causes):
     change = ClusterChange(at(seconds), turn, "default/web", HERE)
     assert story(V6, changes=(change,)).causes == causes
+
+
+def test_only_a_family_that_is_not_the_first_can_be_given_up():
+    given_up = story(HERE).only.remedy[-1]
+    assert '"ipFamilyPolicy":"SingleStack","ipFamilies":["IPv4"]' in given_up
+    assert "ipFamilies: [IPv6]: its first family cannot be changed" in story(V6).only.remedy[-1]

@@ -32,6 +32,7 @@ def test_a_node_port_asked_for_on_loopback_is_explained_for_information():
     story = reset()
     assert (story.only.cause, story.only.severity) == (CAUSE, Severity.INFO)
     assert f"curl {MASTER_1}:30080" in words(story.only)
+    assert "route_localnet" not in words(story.only)
 
 
 def test_ipv6_loopback_never_serves_node_ports():

@@ -27,6 +27,7 @@ def test_a_refused_ping_is_explained_for_information():
     story.tell(record(Hook.ICMP_SENT, 1, *PING, detail=3 << 8 | 3, **ICMP))
     assert (story.only.cause, story.only.severity) == (CAUSE, Severity.INFO)
     assert "80/tcp" in words(story.only)
+    assert f"nc -vz {VIP} 80 " in words(story.only)
 
 
 def test_a_dropped_ping_is_no_loss_of_the_service():

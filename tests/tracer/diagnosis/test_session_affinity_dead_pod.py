@@ -1,3 +1,5 @@
+import pytest
+
 from tests.tracer.diagnosis.story import (
     CLIENT_POD,
     THERE,
@@ -35,8 +37,22 @@ def test_one_client_that_stays_on_a_departed_endpoint_is_named():
     finding = story.only
     assert (finding.cause, finding.count) == (CAUSE, 2)
     assert finding.subject.address == parse(GONE)
-    assert f"ipvsadm -Lnc | grep {CLIENT_POD}" in words(finding)
+    assert f"grep -l 'src={CLIENT_POD} '" in words(finding)
     assert '"timeoutSeconds":300' in words(finding)
+
+
+@pytest.mark.parametrize(
+    ("mode", "command"),
+    [
+        ("ipvs", "sysctl -w net.ipv4.vs.expire_quiescent_template=1"),
+        ("nftables", f"nft delete element ip kube-proxy $set '{{ {CLIENT_POD} }}'"),
+    ],
+)
+def test_each_mode_forgets_the_client_in_its_own_way(mode, command):
+    story = Story(KNOWN, node_state(mode=mode))
+    story.tell(*failing(1, 40000), *served(2), *failing(3, 40001))
+    story.wait(3)
+    assert command in words(story.only)
 
 
 def test_a_single_failure_is_lag():

@@ -35,3 +35,17 @@ def test_unknown_protocols_are_numbers():
 def test_names_are_listed_or_said_to_be_missing():
     assert wording.listed(["a", "b"], "none") == "a, b"
     assert wording.listed([], "none") == "none"
+
+
+@pytest.mark.parametrize(
+    ("line", "command"),
+    [
+        ("[0:0] -A FORWARD -s 10.0.0.1/32 -j DROP", "FORWARD -s 10.0.0.1/32 -j DROP"),
+        ('-A X -m comment --comment "a \\"b\\" $(reboot)" -j Y', None),
+        ('-A X -m comment --comment "no end', ""),
+        ("ip daddr 10.0.0.1 drop", ""),
+    ],
+)
+def test_a_rules_words_are_a_command_whatever_its_comment_says(line, command):
+    wanted = """X -m comment --comment 'a "b" $(reboot)' -j Y""" if command is None else command
+    assert wording.rule_words(line) == wanted

@@ -87,8 +87,8 @@ ROUTING_LOOP = Cause(
     remedy=(
         "kubectl get services -A | grep {address}   # which ports are served?",
         "ip route get {address}   # leads back to where it came from",
-        "On the nodes, end what no rule takes: ip route add blackhole <service range>"
-        "   # translated traffic is not touched: DNAT comes before routing",
+        "{tool} -I FORWARD -d {prefix} -j REJECT"
+        "   # on the nodes: what a Service's rules take has another destination by then",
         "Advertise single addresses (/32, /128) only; Calico: serviceLoopPrevention",
     ),
     sight=Sight(
@@ -135,10 +135,7 @@ PING_VIP = Cause(
         "Services translate their own ports only. An echo request is answered by the node itself "
         "(ipvs before 1.26), refused (ipvs since, nftables) or routed away (iptables)."
     ),
-    remedy=(
-        "Test a port of the Service instead: "
-        "nc -vz {address} <port>; kubectl get service {name} -n {namespace}   # {ports}",
-    ),
+    remedy=("Test a port of the Service instead: nc -vz {address} {port}   # it serves {ports}",),
     sight=Sight(
         bpf="an echo request to a Service's address, refused or unanswered",
         conntrack="the same",
@@ -159,8 +156,8 @@ NODE_PORT_ON_LOOPBACK = Cause(
     ),
     remedy=(
         "Use an address of the node: curl {address}:{port}",
-        "iptables mode only: sysctl -w net.ipv4.conf.all.route_localnet=1, and keep kube-proxy's "
-        "iptables.localhostNodePorts: true   # mind CVE-2020-8558",
+        "In iptables mode only: sysctl -w net.ipv4.conf.all.route_localnet=1, and keep "
+        "kube-proxy's iptables.localhostNodePorts: true   # mind CVE-2020-8558",
     ),
     sight=Sight(
         conntrack="a request on the loopback device to a node port, refused or unanswered",

@@ -59,6 +59,8 @@ STALE_MODE = Cause(
     remedy=(
         "kubectl drain {node} --ignore-daemonsets   # then, on the node: kube-proxy --cleanup",
         "{clean}",
+        "kubectl -n kube-system rollout restart daemonset kube-proxy"
+        "   # writes again what both modes share",
     ),
     sight=Sight(state="traces of two modes at once"),
     sources=(ISSUE + "102314", ISSUE + "109286", ISSUE + "131243"),
@@ -80,7 +82,7 @@ NODELOCALDNS = Cause(
         "   # in ipvs mode only 169.254.20.10",
         "Install its template with an empty __PILLAR__DNS__SERVER__, and start kubelets with "
         "--cluster-dns=169.254.20.10",
-        "iptables -t raw -D {rule}   # takes the exception away at once",
+        "{taken}   # takes the exception away at once",
     ),
     sight=Sight(state="a NOTRACK rule, or the cache's interface, for a ClusterIP in ipvs mode"),
     sources=("https://github.com/kubernetes/website/pull/18716",),
@@ -97,8 +99,8 @@ HOST_PORT_INTERCEPTS = Cause(
         "ipvs mode all Services' addresses are local, so it takes their connections, too."
     ),
     remedy=(
-        "iptables -t nat -S PREROUTING   # the rule for host ports must come after KUBE-SERVICES",
-        "iptables -t nat -D {rule}; iptables -t nat -A {rule}   # to the end",
+        "{tool} -t nat -S PREROUTING   # the rule for host ports must come after KUBE-SERVICES",
+        "{tool} -t nat -D {rule}; {tool} -t nat -A {rule}   # to the end",
         "Upgrade the CNI plug-in portmap to 0.7.5 or later, which appends; or do not use host "
         "ports that Services use",
     ),
@@ -124,8 +126,7 @@ IP_FAMILY_MISMATCH = Cause(
         "   # ADDRESSTYPE of both families?",
         "kubectl get pods -n {namespace} -o jsonpath='{{.items[*].status.podIPs}}'"
         "   # do the pods have both?",
-        "kubectl patch service {name} -n {namespace} "
-        '-p \'{{"spec":{{"ipFamilyPolicy":"SingleStack","ipFamilies":["{serves}"]}}}}\'',
+        "{single}",
     ),
     sight=Sight(
         bpf="a refused request over the family that has no endpoints",

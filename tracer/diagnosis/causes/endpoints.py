@@ -101,6 +101,7 @@ ENDPOINT_REMOVAL_LAG = Cause(
         "that fails on SIGTERM",
         "If it lasts, kube-proxy does not keep up or does not run here: "
         "kubectl logs -n kube-system -l k8s-app=kube-proxy --tail=50",
+        "kubectl -n kube-system rollout restart daemonset kube-proxy   # writes all rules again",
     ),
     sources=(ISSUE + "89392", ISSUE + "77903"),
     sight=Sight(
@@ -147,12 +148,10 @@ SESSION_AFFINITY_DEAD_POD = Cause(
         "every attempt, and goes on choosing it although it has left."
     ),
     remedy=(
-        "iptables mode: echo -{client} > /proc/net/xt_recent/<KUBE-SEP-...>"
-        "   # grep -l {client} /proc/net/xt_recent/*",
-        "ipvs mode: sysctl -w net.ipv4.vs.expire_quiescent_template=1; "
-        "ipvsadm -Lnc | grep {client}",
-        "nftables mode: nft list sets ip kube-proxy | grep -B9 {client}; "
-        "nft delete element ip kube-proxy <affinity set> '{{ {client} }}'",
+        "{forget}   # first aid: the client is given another endpoint",
+        "kubectl -n kube-system rollout restart daemonset kube-proxy"
+        "   # where its rules still have the endpoint, which it then forgets as well",
+        "For the next time, remember clients for a shorter time: "
         "kubectl patch service {name} -n {namespace} -p "
         '\'{{"spec":{{"sessionAffinityConfig":{{"clientIP":{{"timeoutSeconds":300}}}}}}}}\'',
     ),

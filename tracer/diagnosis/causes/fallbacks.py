@@ -18,8 +18,10 @@ REFUSED_BY_BACKEND = Cause(
     remedy=(
         "kubectl get service {name} -n {namespace} -o yaml   # does targetPort name the port "
         "the container listens on?",
-        "kubectl exec -n {namespace} <pod> -- ss -ltnu   # it must listen on 0.0.0.0 or [::], "
-        "not on 127.0.0.1",
+        "kubectl exec -n {pod_namespace} {pod} -- ss -ltnu   # it must listen on 0.0.0.0 or "
+        "[::], not on 127.0.0.1",
+        "Where its program has ended or hangs: kubectl delete pod {pod} -n {pod_namespace}"
+        "   # its controller starts another; a liveness probe does so by itself",
     ),
     sources=(DEBUG_SERVICE,),
     fallback=True,

@@ -113,9 +113,10 @@ TOPOLOGY_HINTS = Cause(
     remedy=(
         SHOW_ENDPOINTS,
         "kubectl get nodes -L topology.kubernetes.io/zone   # against the endpoints' hints",
-        "kubectl patch service {name} -n {namespace} --type=json "
-        '-p \'[{{"op":"remove","path":"/spec/trafficDistribution"}}]\''
-        "   # or the annotation service.kubernetes.io/topology-mode",
+        "kubectl patch service {name} -n {namespace} --type=merge "
+        '-p \'{{"spec":{{"trafficDistribution":null}}}}\'   # hints go with what asks for them',
+        "kubectl annotate service {name} -n {namespace} service.kubernetes.io/topology-mode- "
+        "service.kubernetes.io/topology-aware-hints-   # the same on older clusters",
     ),
     sight=Sight(state="hints of a Service's endpoints against the zones of nodes"),
     sources=(ISSUE + "124699", "https://github.com/kubernetes/enhancements/pull/2434"),

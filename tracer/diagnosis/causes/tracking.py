@@ -63,10 +63,11 @@ OVER_MASQUERADE = Cause(
         "sees the address of the node, which it does not let in."
     ),
     remedy=(
-        "Keep the client's address: kubectl patch service {name} -n {namespace} "
+        "Let the nodes in: an ipBlock with {client} and the other nodes' addresses in the policy's "
+        "ingress rules",
+        "Or keep the client's address, at nodes that have an endpoint: "
+        "kubectl patch service {name} -n {namespace} "
         '-p \'{{"spec":{{"externalTrafficPolicy":"Local"}}}}\'',
-        "Or let the nodes in: an ipBlock with {client} and the other nodes' addresses in the "
-        "policy's ingress rules",
     ),
     sight=Sight(
         bpf="a drop of a node's request to an endpoint here, in the chains of a policy engine",
@@ -245,7 +246,7 @@ CLUSTER_IP_FROM_OUTSIDE = Cause(
     remedy=(
         "Use a node port or a load balancer address: "
         "kubectl get service {name} -n {namespace} -o wide",
-        "Or send the Services' range to a node: ip route add {prefix} via <a node's address>",
+        "ip route add {prefix} via {node}   # or, on the client or its router: send it to a node",
     ),
     sight=Sight(
         bpf="an outside client's request to a ClusterIP that nothing here translated",
