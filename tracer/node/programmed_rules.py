@@ -1,11 +1,13 @@
 """This node's rules and routes, live: listed by the host's own tools, seldom and when they change.
 
 Netlink tells when nftables' rules change, legacy iptables' must be listed to see it. A listing
-costs up to seconds on a large node, so that it is repeated only after a hundred times as long.
+costs up to seconds on a large node, so that it is repeated only after a hundred times as long: as
+much as it takes of a processor, which a busy node does not lengthen.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections.abc import Mapping
@@ -21,7 +23,7 @@ from tracer.node.state_files import PARTS, Absent, Part, host_tools, output_of
 
 EVERY_S = 10.0
 REST = 100
-"""How many times as long as a reading took nothing is read after it: one percent of a processor."""
+"""How many times a reading's processor time nothing is read after it: one percent of one."""
 AFTER_CHANGE = 20
 """The same after the kernel told of a change."""
 LARGEST_BYTES = 8 << 20
@@ -39,6 +41,12 @@ _PASSING = re.compile(
     re.MULTILINE,
 )
 """What differs from listing to listing of the same rules."""
+
+
+def _spent_s() -> float:
+    """Processor time of this thread, and of the tools that have ended."""
+    spent = os.times()
+    return time.thread_time() + spent.children_user + spent.children_system
 
 
 def _without_counters(part: Part) -> Part:
@@ -83,8 +91,9 @@ class ProgrammedRules:
         if now < self._due_at and generation == self._generation:
             return
         self._generation = generation
+        began_s = _spent_s()
         followed = self._read()
-        took = time.monotonic() - now
+        took = _spent_s() - began_s
         rest = max(EVERY_S, REST * took) if followed else _LATER_S
         self._due_at = now + rest
         self._early_at = now + (AFTER_CHANGE * took if followed else rest)

@@ -110,3 +110,18 @@ def drop_what_is_forwarded():
 @pytest.mark.root
 def test_a_policy_that_changes_is_seen_live():
     assert inside(drop_what_is_forwarded) == ("ACCEPT", "DROP", True)
+
+
+def test_only_processor_time_puts_the_next_listing_off(host):
+    listing = programmed_rules.output_of
+
+    def slow(part, enter, patience_s):
+        host.now += 5  # a busy machine: the tools wait for their turn
+        return listing(part, enter, patience_s)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(programmed_rules, "output_of", slow)
+        host.state()
+        host.now += programmed_rules.EVERY_S
+        host.state()
+    assert host.runs == 2
