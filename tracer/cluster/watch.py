@@ -35,6 +35,8 @@ OBJECTS_A_SECOND = 100_000
 """A large one has as many as its objects allow: each costs everyone who reads it."""
 FIRST_SNAPSHOT_S = 10.0
 """Without an answer for one kind for this long the others are handed out."""
+HEARD_OUT_S = 20.0
+LOOK_S = 0.1
 NEWS_WAITING = 256
 JOIN_S = 2.0
 
@@ -101,9 +103,20 @@ class ClusterWatch:
         return bool(found)
 
     def first(self, within_s: float) -> Cluster:
-        """The first snapshot, if there is one within so many seconds of ``open``."""
+        """The first snapshot, if there is one within so many seconds of ``open``.
+
+        A server that answers, and has more to say than it could say by then, is heard out.
+        """
         self._first.wait(max(0.0, self._started + within_s - time.monotonic()))
+        while self._being_read() and time.monotonic() < self._started + HEARD_OUT_S:
+            self._first.wait(LOOK_S)
         return self._latest
+
+    def _being_read(self) -> bool:
+        """Whether the first snapshot is still on its way: no kind is in trouble."""
+        if self._first.is_set() or self._connection is None or self._stopping.is_set():
+            return False
+        return all(stream.health.phase is not Phase.FAILING for stream in self._streams)
 
     def poll(self, timeout: float) -> Cluster | None:
         """A new snapshot, or None when there is none within ``timeout`` seconds."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from tests.api_server import ApiServer
@@ -14,11 +16,12 @@ from tests.tracer.cluster.api.made import (
     small_cluster,
 )
 from tracer import address
+from tracer.cluster import watch
 from tracer.cluster.model import Turn
 from tracer.cluster.watch import Choice, ClusterWatch
 from tracer.errors import InputError, UnableError
 
-PATIENCE = 100
+PATIENCE = 600
 """Polls of a tenth of a second until something must have been told."""
 
 
@@ -59,7 +62,8 @@ class Story:
 
 
 @pytest.fixture
-def told(tmp_path):
+def told(tmp_path, monkeypatch):
+    monkeypatch.setattr(watch, "FIRST_SNAPSHOT_S", 60.0)  # a busy machine hands out no parts
     stories = []
 
     def begin(state=None, **options):
@@ -86,6 +90,23 @@ def test_the_first_snapshot_holds_all_four_kinds(told):
     assert [e.pod for e in cluster.endpoints] == ["shop/web-5", "shop/web-6"]
     assert cluster.at_ns > 0
     assert cluster.changes == ()
+
+
+def test_a_server_that_answers_is_heard_out(told):
+    state = small_cluster()
+    state.slow_s = 0.1
+    story = told(state)
+    with ThreadPoolExecutor(1) as pool:
+        whole = pool.submit(story.until, lambda _: True)
+        assert story.watch.first(0.0) is whole.result()
+
+
+def test_a_server_in_trouble_is_not_waited_for(told):
+    state = small_cluster()
+    state.spoilt["services"] = [b"<html>"] * 1000
+    story = told(state)
+    story.until_degraded("services")
+    assert not story.watch.first(0.0).known
 
 
 def test_only_this_nodes_pods_are_asked_for(told):
