@@ -44,6 +44,12 @@ def test_no_cause_is_named_that_was_not_there_from_any_input_nor_after_losses():
     assert {v.scenario: v.false_alarms for v in VERDICTS if v.false_alarms} == {}
 
 
+def test_packets_alone_name_no_wrong_cause_either():
+    for verdict in VERDICTS:
+        named = {cause for cause in verdict.found["capture"] if not is_fallback(cause)}
+        assert named <= set(verdict.expected), verdict.scenario
+
+
 def test_every_cause_of_every_recording_is_named_live_and_nothing_beside_it():
     for verdict in VERDICTS:
         assert set(verdict.found["bpf"]) == set(verdict.expected), verdict.scenario

@@ -2,7 +2,8 @@
 
 Claims: the backend chosen is no (usable) endpoint of the Service any more, or its
 pod no longer runs, and the connection was refused, dropped or not answered.
-Evidence: the flow's backend against the EndpointSlices and Pods, and what became of it.
+Evidence: the flow's backend against the EndpointSlices and Pods, and what became of it;
+from packets alone, of two flows.
 Cannot know: whether rules lag, or ClientIP affinity or a stale UDP mapping keeps
 the client there; both look the same from one flow, and the evidence names affinity.
 """
@@ -10,6 +11,8 @@ the client there; both look the same from one flow, and the evidence names affin
 from __future__ import annotations
 
 from collections.abc import Iterable
+
+import numpy as np
 
 from tracer.address import packed_at, text
 from tracer.diagnosis import drops, signs
@@ -41,7 +44,7 @@ class EndpointRemovalLag:
         for group in by_destination(scene, rows[fresh & failed]):
             for part in by_backend(scene, _judged_now(scene, group)):
                 why = departed(scene, part)
-                if why:
+                if why and (_told_new(scene, part) or _again(scene, part)):
                     yield _finding(scene, part, why), part.rows
 
     def holds(self, scene: Scene, finding: Finding) -> bool:
@@ -63,6 +66,19 @@ def _judged_now(scene: Scene, group: Group) -> Group:
     elif service.affinity_seconds and not scene.final:
         rows = rows[signs.overdue(scene.table.flows, rows, scene.now_ns)]
     return Group(group.hit, group.virtual, group.port, rows)
+
+
+def _told_new(scene: Scene, group: Group) -> bool:
+    """Whether a kernel told of such a translation, and not packets alone."""
+    return not signs.has(scene.table.flows, group.rows, Seen.PAIRED).all()
+
+
+def _again(scene: Scene, group: Group) -> bool:
+    """Whether several flows went there: one alone, in packets, may be an old mapping's."""
+    flows, first = scene.table.flows, int(group.rows[0])
+    there = flows["alive"] & (flows["service"] == flows["service"][first])
+    there &= (flows["backend"] == flows["backend"][first]).all(axis=1)
+    return int(np.count_nonzero(there)) > 1
 
 
 def _finding(scene: Scene, group: Group, why: str) -> Finding:

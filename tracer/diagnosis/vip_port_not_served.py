@@ -4,7 +4,8 @@ Claims: no rule takes that port: the request is refused, delivered to the node i
 or routed away.
 Evidence: the Service's address and ports, and what became of the request.
 Cannot know: whether the client or the Service has the wrong port. Nothing is claimed
-of addresses that a node or a pod has as well.
+of addresses that a node or a pod has as well, nor of external ones while kube-proxy's
+mode is not known: ipvs mode takes them from machines that have them.
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from tracer.cluster.model import Service
 from tracer.diagnosis import drops, signs
 from tracer.diagnosis.causes.addresses import VIP_PORT_NOT_SERVED as CAUSE
 from tracer.diagnosis.finding import Evidence, Finding, Severity, Subject
 from tracer.diagnosis.rule import Scene
 from tracer.diagnosis.service_addresses import ports_of, service_at, unserved
+from tracer.diagnosis.state_findings import gateways, is_public
 from tracer.diagnosis.subjects import Group, answered_since, by_destination, flow_finding
 from tracer.diagnosis.wording import drop_text, flow_lines, plain, refusal_text, service_word
 from tracer.events import Protocol
@@ -42,7 +45,9 @@ class VipPortNotServed:
         lost &= ~signs.has(flows, rows, Seen.TRANSLATED | Seen.IPVS_NEW)
         astray = rows[lost]
         for group in by_destination(scene, astray[unserved(scene, astray)]):
-            if group.port != scene.cluster.service_by_address[group.virtual].health_check_node_port:
+            service = scene.cluster.service_by_address[group.virtual]
+            checked = group.port == service.health_check_node_port
+            if not checked and not _maybe_anothers(scene, service, group.virtual):
                 yield _finding(scene, group), group.rows
 
     def holds(self, scene: Scene, finding: Finding) -> bool:
@@ -54,6 +59,14 @@ class VipPortNotServed:
                 return False
         quiet = scene.now_ns - finding.last_ns >= QUIET_NS
         return not quiet and not answered_since(scene, finding)
+
+
+def _maybe_anothers(scene: Scene, service: Service, address: bytes) -> bool:
+    """Whether the address may be another machine's, which only ipvs mode keeps from answering."""
+    mode = scene.node.proxy_mode
+    if address not in service.external_ips or mode not in ("ipvs", ""):
+        return False
+    return not mode or is_public(address) or address in gateways(scene)
 
 
 def _fate(scene: Scene, row: int) -> str:

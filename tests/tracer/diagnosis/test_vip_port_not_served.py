@@ -102,3 +102,19 @@ def test_it_closes_when_nobody_asks_any_more():
     story.tell(refused())
     story.wait(12)
     assert story.closed == [CAUSE]
+
+
+@pytest.mark.parametrize(
+    ("mode", "ip", "causes"),
+    [
+        ("iptables", "8.8.8.8", [CAUSE, "external-ip-hijack"]),
+        ("ipvs", "192.168.9.9", [CAUSE]),
+        ("", "192.168.9.9", ["dropped-unexplained"]),
+    ],
+)
+def test_an_external_address_may_be_another_machines_in_ipvs_mode(mode, ip, causes):
+    known = cluster(service(external_ips=(parse(ip),)), endpoints=[THERE])
+    story = Story(known, node_state(mode=mode))
+    story.tell(refused(ends=(ASK[0], f"{ip}:8443")))
+    story.wait(4)
+    assert sorted(story.causes) == sorted(causes)
