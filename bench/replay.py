@@ -1,9 +1,10 @@
 """``viptrace replay`` beside the tools that read captures, on one file in one run.
 
 ``python -m bench.replay [connections] [parts]``: the whole command, from its start to the last
-line, with the wall clock, processor time and memory of each process. Then the same on a
-file in which few addresses talk, on one twice as long, and on one with ``parts`` times as
-many packets. Compare ratios, not times; a tool that is not installed is left out.
+line, with the wall clock, processor time and memory of each tool. Then the same on a
+file in which few addresses talk, on one whose connections are half as many and twice as long, on
+one twice as long, and on one with ``parts`` times as many packets. Compare ratios, not times; a
+tool that is not installed is left out.
 """
 
 from __future__ import annotations
@@ -28,9 +29,15 @@ from bench.traffic import INTERFACES, Recipe, traffic
 
 Made = TypeVar("Made")
 
-_CONNECTIONS, _PARTS = 27_500, 10
+_CONNECTIONS, _PARTS = 50_000, 10
 """A million packets, and ten."""
+_SHORT = replace(Recipe(), rounds=1, bridged=0.0)
+"""One question and answer a connection, seen before and after its translation."""
+_FEWER = 0.55
+"""Connections of four questions, half of them also seen on a bridge: about as many packets."""
 _ROUNDS = 3
+_SUMMARY = "--summary"
+"""Decode, flows, pairing, diagnosis and their totals; what the ratios are about."""
 _PREFIX = {"scapy": 5_000, "dpkt": 100_000}
 """Packets that the slow ones read; their times are scaled to the whole file."""
 _ENVIRONMENT = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
@@ -104,9 +111,9 @@ def peers(path: Path) -> list[Peer]:
     return [peer for peer in every if shutil.which(peer.command[0])]
 
 
-def replay(path: Path) -> tuple[str, ...]:
-    """The whole command, with a line for every translation."""
-    return (sys.executable, "-m", "tracer", "replay", "--json", "--no-cluster", str(path))
+def replay(path: Path, *options: str) -> tuple[str, ...]:
+    """The whole command: with a line for every translation unless ``--summary`` is given."""
+    return (sys.executable, "-m", "tracer", "replay", "--json", *options, "--no-cluster", str(path))
 
 
 def cost(command: Sequence[str], rounds: int = 1) -> Cost:
@@ -125,6 +132,33 @@ def _run(command: Sequence[str]) -> Cost:
     if process.returncode:
         raise SystemExit(f"{' '.join(command[:4])} failed with {process.returncode}")
     return Cost(wall, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
+
+
+def together_mb(command: Sequence[str]) -> float:
+    """The most memory that a command and its children hold at a time, shared pages counted once."""
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=_ENVIRONMENT
+    )
+    most = 0
+    while process.poll() is None:
+        most = max(most, sum(map(_held_kb, (process.pid, *_children(process.pid)))))
+        time.sleep(0.02)
+    return most / 1024
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
+
+
+def _held_kb(pid: int) -> int:
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:  # it has ended
+        return 0
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
 
 
 def made_apart(make: Callable[..., Made], *arguments: object) -> Made:
@@ -146,8 +180,11 @@ def make(path: Path, recipe: Recipe) -> tuple[int, str]:
 
 def compared(path: Path, packets: int) -> None:
     """Print viptrace and its peers on one file."""
-    own = cost(replay(path), _ROUNDS)
-    _line("viptrace replay --json", own, packets)
+    lines = replace(cost(replay(path), _ROUNDS), peak_mb=together_mb(replay(path)))
+    _line("viptrace replay --json", lines, packets)
+    own = cost(replay(path, _SUMMARY), _ROUNDS)
+    own = replace(own, peak_mb=together_mb(replay(path, _SUMMARY)))
+    _line("the same with --summary", own, packets)
     for peer in peers(path):
         read = min(peer.packets or packets, packets)
         rounds = _ROUNDS if peer.asked == "1/5" else 1
@@ -169,13 +206,15 @@ def _line(name: str, each: Cost, packets: int, note: str = "") -> None:
 
 def grown(folder: Path, recipe: Recipe, parts: int, once: Cost) -> None:
     """Print how time and memory grow with the file; ``once`` is the cost of one part."""
+    print(f"once: {once.wall_s:.2f} s", flush=True)
     for times in sorted({2, parts}):
         path = folder / "long.pcapng"
         made_apart(write_long, path, recipe, times)
-        each = cost(replay(path), _ROUNDS if times == 2 else 1)
+        command = replay(path, _SUMMARY)
+        each, held_mb = cost(command, _ROUNDS if times == 2 else 1), together_mb(command)
         print(
             f"{times} times the packets: {each.wall_s:.2f} s,"
-            f" {each.wall_s / once.wall_s:.2f} times as long, {each.peak_mb:,.0f} MB",
+            f" {each.wall_s / once.wall_s:.2f} times as long, {held_mb:,.0f} MB",
             flush=True,
         )
         path.unlink()
@@ -183,15 +222,20 @@ def grown(folder: Path, recipe: Recipe, parts: int, once: Cost) -> None:
 
 def main(connections: int, parts: int) -> None:
     """Print every figure."""
-    recipe = replace(Recipe(), connections=connections)
+    short = replace(_SHORT, connections=connections)
+    longer = replace(Recipe(), connections=round(connections * _FEWER), outside=0.9)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for outside, what in ((0.9, "many clients"), (0.0, "clients in the cluster")):
+        for what, recipe in (
+            ("longer connections of many clients", longer),
+            ("clients in the cluster", short),
+            ("many clients", replace(short, outside=0.9)),
+        ):
             path = folder / "capture.pcapng"
-            packets, contents = made_apart(make, path, replace(recipe, outside=outside))
+            packets, contents = made_apart(make, path, recipe)
             print(f"{what}: {contents}", flush=True)
             compared(path, packets)
-        grown(folder, recipe, parts, cost(replay(path), _ROUNDS))
+        grown(folder, replace(short, outside=0.9), parts, cost(replay(path, _SUMMARY), _ROUNDS))
 
 
 if __name__ == "__main__":

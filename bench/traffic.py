@@ -83,6 +83,8 @@ class Recipe:
     """Translated twice."""
     unanswered: float = 0.02
     bridged: float = 0.5
+    rounds: int = 4
+    """Questions and answers of a TCP connection at most."""
     unnumbered: float = 0.3
     """IPv4 identification 0, as Linux often sends it."""
     untimed: float = 0.2
@@ -129,7 +131,7 @@ def traffic(recipe: Recipe) -> Traffic:
     """Make traffic; equal recipes make equal traffic."""
     random = np.random.default_rng(recipe.seed)
     flows = _flows(recipe, random)
-    messages = _messages(flows, random)
+    messages = _messages(recipe, flows, random)
     return Traffic(flows, messages, _sightings(recipe, flows, messages, random))
 
 
@@ -231,12 +233,13 @@ def _reuse(recipe: Recipe, flows: Flows, random: np.random.Generator) -> None:
     flows["first_ns"][second] = flows["first_ns"][first] + 2 * SECOND
 
 
-def _messages(flows: Flows, random: np.random.Generator) -> Messages:
+def _messages(recipe: Recipe, flows: Flows, random: np.random.Generator) -> Messages:
     """Every packet as its sender made it, whoever sees it."""
     answered = (flows["fate"] == ANSWERED) | (flows["fate"] == LOST_BACK)
     tcp = flows["protocol"] == Protocol.TCP
+    complete = np.flatnonzero(tcp & (flows["fate"] == ANSWERED))
     parts = [
-        *_connections(flows, np.flatnonzero(tcp & (flows["fate"] == ANSWERED)), random),
+        *_connections(flows, complete, recipe.rounds, random),
         *_handshakes(flows, np.flatnonzero(tcp & (flows["fate"] != ANSWERED)), random),
         *_exchanges(flows, np.flatnonzero(~tcp & answered), random),
         *_repeated(flows, np.flatnonzero(~tcp & ~answered), random),
@@ -261,17 +264,16 @@ def _message(
 
 _ACK, _DATA = TcpFlag.ACK, TcpFlag.ACK | TcpFlag.PSH
 _FIN = TcpFlag.ACK | TcpFlag.FIN
-_MAX_ROUNDS = 4
 
 
 def _connections(
-    flows: Flows, rows: npt.NDArray[np.intp], random: np.random.Generator
+    flows: Flows, rows: npt.NDArray[np.intp], rounds: int, random: np.random.Generator
 ) -> list[Messages]:
     """Handshake, one to four questions and answers, end."""
     script = [(False, TcpFlag.SYN, 0), (True, TcpFlag.SYN | TcpFlag.ACK, 0), (False, _ACK, 0)]
-    script += [(False, _DATA, 300), (True, _DATA, 1300), (False, _ACK, 0)] * _MAX_ROUNDS
+    script += [(False, _DATA, 300), (True, _DATA, 1300), (False, _ACK, 0)] * rounds
     script += [(False, _FIN, 0), (True, _FIN, 0), (False, _ACK, 0)]
-    rounds = random.integers(1, _MAX_ROUNDS + 1, rows.size)
+    happening = random.integers(1, rounds + 1, rows.size)
     following = [flows["sequence"][rows], random.integers(1, 1 << 32, rows.size, dtype=np.uint32)]
     times, parts = flows["first_ns"][rows], []
     for step, (answer, flags, most) in enumerate(script):
@@ -282,7 +284,7 @@ def _connections(
         message["ack"] = following[not answer] if flags & _ACK else 0
         if flags & TcpFlag.SYN and answer:
             message["ip_id"] = 0
-        happens = ((step - 3) // 3 < rounds) | (step < 3) | (step >= len(script) - 3)
+        happens = ((step - 3) // 3 < happening) | (step < 3) | (step >= len(script) - 3)
         parts.append(message[happens])
         grown = size + np.uint32(bool(flags & (TcpFlag.SYN | TcpFlag.FIN)))
         following[answer] = np.where(happens, following[answer] + grown, following[answer])
