@@ -34,6 +34,9 @@ REJUDGE_WITHIN_NS = 60_000_000_000
 """Record time for which a changed cluster throws new light on a loss: rules lag and
 EndpointSlices lag, but today's endpoints say nothing about an hour ago."""
 
+RULES_PARTS = frozenset({"xtables", "nft"})
+"""Parts of a node's state that hold rules."""
+
 _NONE: Rows = np.zeros(0, dtype=np.intp)
 Marks = npt.NDArray[np.uint32]
 """Values of the ``explained`` column."""
@@ -49,7 +52,7 @@ class Diagnosis:
         self._answered: dict[Destination, int] = {}
         self._heard_on: frozenset[int] = frozenset()
         self._heard_replies = False
-        self._cluster_known = False
+        self._cluster_known = self._rules_known = False
         self._due_ns = self._cured_ns = -CURE_EVERY_NS
         self._followed_ns = 0
 
@@ -103,9 +106,15 @@ class Diagnosis:
     def _reopen(self, scene: Scene) -> None:
         """Forget judgements that the new state could change."""
         flows = scene.table.flows
+        recent = scene.now_ns - flows["last_ns"] < REJUDGE_WITHIN_NS
+        rules_known = bool(RULES_PARTS & scene.node.known)
+        if rules_known and not self._rules_known:
+            # Listing them takes its time: what was said without them may be said better.
+            flows["explained"][recent] &= ~np.uint32(1)
+        self._rules_known = rules_known
         again = self._open_questions(flows)
         if self._cluster_known:
-            again &= scene.now_ns - flows["last_ns"] < REJUDGE_WITHIN_NS
+            again &= recent
         self._cluster_known = bool(scene.cluster.services or scene.cluster.nodes)
         flows["judged"][again] = 0
 

@@ -125,13 +125,26 @@ def test_prohibited_is_a_firewalls_word():
     assert story.causes == ["foreign-firewall-order"]
 
 
-def test_the_foreign_rule_is_shown():
-    state = ruled(FORWARD=[f"-A FORWARD -s {CLIENT_POD}/32 -j DROP"])
+def walled(*rules):
+    """A node with these rules in FORWARD, through which packets can be walked."""
+    state = ruled(FORWARD=list(rules))
     way = Route("main", "unicast", parse("0.0.0.0"), 96, False, hops=(NextHop("eth0"),))
     state = replace(state, routes=(way,), known=state.known | {"routes"})
     settings = {"net__ipv4__conf__all__rp_filter": "0", "net__ipv4__conf__eth0__rp_filter": "0"}
-    state = with_sysctls(state, **settings, net__ipv4__ip_forward="1")
-    story = Story(KNOWN, state)
+    return with_sysctls(state, **settings, net__ipv4__ip_forward="1")
+
+
+def test_a_rule_that_is_listed_later_is_shown_then():
+    story = Story(KNOWN, node_state())
+    story.tell(record(Hook.ICMP_SENT, 1, *ASK, detail=3 << 8 | 10, tcp_flags=2))
+    assert "-D FORWARD" not in words(story.only)
+    story.node(walled("-A FORWARD -j REJECT --reject-with icmp-host-prohibited"))
+    assert "iptables -t filter -D FORWARD -j REJECT" in words(story.only)
+    assert story.only.count == 1
+
+
+def test_the_foreign_rule_is_shown():
+    story = Story(KNOWN, walled(f"-A FORWARD -s {CLIENT_POD}/32 -j DROP"))
     story.tell(dropped(1, ASK, NETFILTER, IN_HOOK))
     assert story.causes == ["foreign-firewall-order"]
     assert f"-A FORWARD -s {CLIENT_POD}/32 -j DROP" in words(story.only)
