@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +96,62 @@ def with_target_port(namespace: str, name: str, port_name: str, port: int) -> Ch
     return change
 
 
+def with_port(namespace: str, name: str, port_name: str, port: int, target: int) -> Change:
+    """The Service serves one port more, and so do its slices."""
+
+    def change(objects: Objects) -> Objects:
+        changed = copy.deepcopy(objects)
+        for item in changed:
+            if _is(item, "Service", namespace, name):
+                added = {"name": port_name, "protocol": "TCP", "port": port, "targetPort": target}
+                item["spec"]["ports"].append(added)
+            if slice_of(item, namespace, name):
+                item["ports"].append({"name": port_name, "protocol": "TCP", "port": target})
+        return changed
+
+    return change
+
+
+def with_endpoints(
+    namespace: str, name: str, family: str, pods: Mapping[str, str], target: int = 0
+) -> Change:
+    """The Service has found these pods, by name with address, and they are ready.
+
+    ``target``: the port they serve it on, where it is not the one that the Service names.
+    """
+
+    def change(objects: Objects) -> Objects:
+        (service,) = (item for item in objects if _is(item, "Service", namespace, name))
+        homes = {o["metadata"]["name"]: o["spec"]["nodeName"] for o in objects if _has_node(o)}
+        found = {
+            "apiVersion": "discovery.k8s.io/v1",
+            "kind": "EndpointSlice",
+            "metadata": {
+                "name": f"{name}-{family.lower()}",
+                "namespace": namespace,
+                "labels": {"kubernetes.io/service-name": name},
+            },
+            "addressType": family,
+            "ports": [
+                {k: port[k] for k in ("name", "protocol")} | {"port": target or port["targetPort"]}
+                for port in service["spec"]["ports"]
+            ],
+            "endpoints": [_ready(pod, ip, homes[pod]) for pod, ip in pods.items()],
+        }
+        return [*without_slices(namespace, name, family)(objects), found]
+
+    return change
+
+
+def _ready(pod: str, ip: str, node: str) -> dict[str, Any]:
+    return {
+        "addresses": [ip],
+        "conditions": {"ready": True, "serving": True, "terminating": False},
+        "nodeName": node,
+        "targetRef": {"kind": "Pod", "namespace": "default", "name": pod},
+    }
+
+
 def with_source_ranges(namespace: str, name: str, *ranges: str) -> Change:
     """The Service lets in only these networks at its load balancer addresses."""
 
@@ -129,7 +185,7 @@ def without_slices(namespace: str, name: str, family: str) -> Change:
         return [
             item
             for item in copy.deepcopy(objects)
-            if not (_slice_of(item, namespace, name) and item["addressType"] == family)
+            if not (slice_of(item, namespace, name) and item["addressType"] == family)
         ]
 
     return change
@@ -141,7 +197,7 @@ def terminating(namespace: str, name: str, pod: str) -> Change:
     def change(objects: Objects) -> Objects:
         changed = copy.deepcopy(objects)
         for item in changed:
-            for entry in item["endpoints"] if _slice_of(item, namespace, name) else ():
+            for entry in item["endpoints"] if slice_of(item, namespace, name) else ():
                 if entry["targetRef"]["name"] == pod:
                     entry["conditions"] = {"ready": False, "serving": False, "terminating": True}
         return changed
@@ -158,7 +214,7 @@ def with_zones(namespace: str, name: str, hint: str, **zones: str) -> Change:
             if item["kind"] == "Node":
                 zone = zones.get(item["metadata"]["name"].replace("-", "_"), "")
                 item["metadata"]["labels"]["topology.kubernetes.io/zone"] = zone
-            for entry in item["endpoints"] if _slice_of(item, namespace, name) else ():
+            for entry in item["endpoints"] if slice_of(item, namespace, name) else ():
                 entry["hints"] = {"forZones": [{"name": hint}]}
         return changed
 
@@ -204,7 +260,11 @@ def _is(item: dict[str, Any], kind: str, namespace: str, name: str) -> bool:
     return (item["kind"], where, metadata["name"]) == (kind, namespace, name)
 
 
-def _slice_of(item: dict[str, Any], namespace: str, name: str) -> bool:
+def _has_node(item: dict[str, Any]) -> bool:
+    return bool(item["kind"] == "Pod" and item["spec"].get("nodeName"))
+
+
+def slice_of(item: dict[str, Any], namespace: str, name: str) -> bool:
     """Whether an object is an EndpointSlice of that Service."""
     metadata = item["metadata"]
     mine = metadata.get("labels", {}).get("kubernetes.io/service-name") == name

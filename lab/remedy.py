@@ -1,125 +1,153 @@
-"""A finding's remedy, typed as it is printed, until the traffic goes well again."""
+"""A finding's remedy, followed as it is printed, until the traffic goes well again."""
 
 from __future__ import annotations
 
-import copy
-import json
-import shlex
-from collections.abc import Iterable, Sequence
-from typing import Any
+import re
+import subprocess
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
-from lab.objects import Objects, read, to_cluster
-from lab.scenario import Scenario, Traffic, drive_all
-from lab.shell import run_in
+from lab.kubectl import VERBS, answered
+from lab.objects import Change, Objects, to_cluster
+from lab.scenario import Fault, Scenario, Traffic, drive_all
 from lab.topology import Topology
 from tracer.errors import UnableError
 
 TOOLS = frozenset(
     {
         *("bridge", "conntrack", "ip", "ip6tables", "iptables", "iptables-legacy"),
-        *("iptables-save", "ipvsadm", "modprobe", "nft", "sysctl"),
+        *("iptables-save", "ip6tables-save", "iptables-legacy-save", "ipvsadm", "modprobe"),
+        *("nft", "sysctl", "for"),
     }
 )
-"""What a node has."""
-_CHANGES = ("patch service", "-n kube-system rollout restart daemonset kube-proxy")
-"""What kubectl does in the lab; there is no API server behind it."""
+"""What a node's shell has."""
 _REMARK = "   # "
+_MISTYPED = re.compile(
+    r"unknown option|unrecognized|bad argument|syntax error|usage:|not found|no such file"
+    r"|no chain/target/match|does not exist",
+    re.IGNORECASE,
+)
+"""What a shell and its tools say of a command that was printed wrongly."""
+_PROBE_S, _PATIENT_S = 2.0, 20.0
+"""A first look at whether it goes well, and the proof that it does: for a busy machine."""
+_FEW = 3
 
 
-def commands(remedy: Iterable[str]) -> list[str]:
-    """The steps that can be typed as they stand, without their remarks.
+@dataclass
+class Operator:
+    """Who follows a remedy: types on the node, asks the API server, does what the prose says."""
+
+    topology: Topology
+    scenario: Scenario
+    objects: Objects
+    """What the API server holds."""
+    publish: Callable[[Objects], None] = lambda _: None
+    """Tells whoever watches the API server of its new objects."""
+    by_hand: Mapping[str, Deed] = field(default_factory=dict)
+    """What prose means here, by words of the step that says it."""
+
+    def follow(self, step: str) -> str:
+        """Do what the step says: what was typed or meant, empty where it only informs."""
+        for words, deed in self.by_hand.items():
+            if words in step:
+                deed(self)
+                return words
+        command = typed(step)
+        if command.startswith("kubectl "):
+            self.objects = answered(command, self.objects, self.topology)
+            self._sync()
+        elif command:
+            self._type(command)
+        return command
+
+    def change(self, change: Change) -> None:
+        """Somebody changes what the API server holds, and kube-proxy follows."""
+        self.objects = change(self.objects)
+        self._sync()
+
+    def _sync(self) -> None:
+        self.topology.resync(self.scenario.mode, to_cluster(self.objects))
+        self.publish(self.objects)
+
+    def _type(self, command: str) -> None:
+        """In the node's shell; what it finds, or finds not, is for the operator to read."""
+        namespace = self.topology.namespace(self.scenario.node)
+        shell = ("ip", "netns", "exec", namespace, "sh", "-c", command)
+        done = subprocess.run(shell, capture_output=True, text=True, timeout=120, check=False)
+        if done.returncode and _MISTYPED.search(done.stderr):
+            raise UnableError(f"the printed command is wrong: {command}", done.stderr.strip())
+
+
+Deed = Callable[[Operator], None]
+"""What a step in prose means in the lab."""
+
+
+def changed(change: Change) -> Deed:
+    """Somebody edits the objects."""
+    return lambda operator: operator.change(change)
+
+
+def done(fault: Fault) -> Deed:
+    """Somebody works on a machine, or in the network between them."""
+    return lambda operator: fault(operator.topology)
+
+
+def typed(step: str) -> str:
+    """The command of a step that can be typed as it stands, without its remark; else empty.
 
     On the node, or with kubectl; a sentence may lead to the latter.
     """
-    steps = (step.partition(_REMARK)[0] for step in remedy)
-    found = (step[at:] if (at := _kubectl_at(step)) >= 0 else step for step in steps)
-    return [step for step in found if _can_be_typed(step)]
+    command = step.partition(_REMARK)[0]
+    at = max(command.find(f"kubectl {verb}") for verb in VERBS)
+    command = command[at:] if at >= 0 else command
+    known = at >= 0 or command.split(maxsplit=1)[0] in TOOLS
+    return command if known and not re.search(r"<\w", command) else ""
 
 
-def _kubectl_at(step: str) -> int:
-    return max(step.find(f"kubectl {verb}") for verb in _CHANGES)
+def commands(remedy: Iterable[str]) -> list[str]:
+    """All that can be typed."""
+    return [command for command in map(typed, remedy) if command]
 
 
-def _can_be_typed(step: str) -> bool:
-    tool = step.split(maxsplit=1)[0]
-    return "<" not in step and (tool in TOOLS or _kubectl_at(step) == 0)
-
-
-def mend(
-    topology: Topology, scenario: Scenario, remedy: Sequence[str], healed: Sequence[Traffic]
-) -> tuple[str, ...]:
-    """Type step after step until the traffic goes well; those that were typed.
+def mend(operator: Operator, remedy: Sequence[str], healed: Sequence[Traffic]) -> tuple[str, ...]:
+    """Follow step after step until the traffic goes well; what was done.
 
     Where it goes well already (the fault is a danger, not a loss), every step.
     """
-    typed: list[str] = []
-    objects = scenario.change(read(scenario.cluster))
-    broken = not goes_well(topology, healed)
-    for step in commands(remedy):
-        if _kubectl_at(step) == 0:
-            objects = kubectl(step, objects)
-            topology.resync(scenario.mode, to_cluster(objects))
-        else:
-            run_in(topology.namespace(scenario.node), ("sh", "-c", step), check=False)
-        typed.append(step)
-        if broken and goes_well(topology, healed):
-            return tuple(typed)
-    if not broken:
-        return tuple(typed)
-    raise UnableError("the printed remedy does not mend it", "typed: " + " | ".join(typed))
+    unsaid = [words for words in operator.by_hand if not any(words in step for step in remedy)]
+    if unsaid:
+        raise UnableError("the remedy does not say what mends it", "; ".join((*unsaid, *remedy)))
+    followed: list[str] = []
+    broken = not goes_well(operator.topology, map(_one, healed))
+    for step in remedy:
+        if what := operator.follow(step):
+            followed.append(what)
+            if broken and goes_well(operator.topology, map(_one, healed)):
+                break
+    try:
+        drive_all(operator.topology, map(_patient, healed))
+    except UnableError as error:
+        why = f"{error.why}; followed: {' | '.join(followed)}"
+        raise UnableError("the printed remedy does not mend it", why) from error
+    return tuple(followed)
 
 
-def kubectl(command: str, objects: Objects) -> Objects:
-    """What the API server holds after ``kubectl patch service``; a restart changes nothing there.
-
-    Either way kube-proxy writes its rules next.
-    """
-    words = shlex.split(command)
-    if words[1] != "patch":
-        return objects
-    name, namespace = words[3], words[words.index("-n") + 1]
-    patch = json.loads(words[words.index("-p") + 1])
-    changed = copy.deepcopy(objects)
-    (service,) = (
-        item
-        for item in changed
-        if item["kind"] == "Service"
-        and (item["metadata"]["namespace"], item["metadata"]["name"]) == (namespace, name)
-    )
-    if "--type=json" in words:
-        _patch_steps(service, patch)
-    else:
-        _merge(service, patch)
-    return changed
-
-
-def _patch_steps(target: dict[str, Any], steps: Iterable[dict[str, Any]]) -> None:
-    """JSON patch (RFC 6902), as far as remedies print it: members of objects are removed."""
-    for step in steps:
-        *way, last = step["path"].strip("/").split("/")
-        if step["op"] != "remove":
-            raise UnableError(f"the lab's kubectl cannot {step['op']}")
-        home = target
-        for name in way:
-            home = home[name]
-        del home[last]
-
-
-def _merge(target: dict[str, Any], patch: dict[str, Any]) -> None:
-    """JSON merge patch (RFC 7396), which is a strategic one where lists are of plain values."""
-    for name, value in patch.items():
-        if isinstance(value, dict):
-            _merge(target.setdefault(name, {}), value)
-        elif value is None:
-            target.pop(name, None)
-        else:
-            target[name] = value
-
-
-def goes_well(topology: Topology, healed: Sequence[Traffic]) -> bool:
+def goes_well(topology: Topology, traffic: Iterable[Traffic]) -> bool:
     """Whether all of it goes as the scenario says."""
     try:
-        drive_all(topology, healed)
+        drive_all(topology, traffic)
     except UnableError:
         return False
     return True
+
+
+def _one(item: Traffic) -> Traffic:
+    """One connection instead of a few: what is broken costs its patience only once."""
+    load = item.load
+    if load.tcp <= _FEW:
+        load = replace(load, tcp=min(load.tcp, 1), udp=min(load.udp, 1), timeout_s=_PROBE_S)
+    return replace(item, load=load)
+
+
+def _patient(item: Traffic) -> Traffic:
+    return replace(item, load=replace(item.load, timeout_s=_PATIENT_S))

@@ -118,7 +118,8 @@ class Topology:
             self._batch(node.name, self._node(node))
         for pod in self._routed_pods():
             self._batch(pod.name, self._pod(pod))
-        self._start_servers()
+        for pod in self.cluster.pods:
+            self._start_server(pod)
 
     def close(self) -> None:
         """Stop proxies and servers, delete the namespaces; safe to call twice."""
@@ -154,6 +155,12 @@ class Topology:
     def stop_server(self, pod: str) -> None:
         """Kill the process of ``namespace/name``; its addresses stay."""
         self.servers.pop(pod).stop()
+
+    def start_server(self, pod: str) -> None:
+        """Another process for ``namespace/name``, which ends the one it has."""
+        if pod in self.servers:
+            self.stop_server(pod)
+        self._start_server(next(known for known in self.cluster.pods if known.key == pod))
 
     def _nodes(self) -> dict[str, str]:
         names = [node.name for node in self.cluster.nodes]
@@ -235,19 +242,18 @@ class Topology:
         yield f"route add default via {GATEWAY[False]} dev eth0"
         yield f"route add default via {GATEWAY[True]} dev eth0"
 
-    def _start_servers(self) -> None:
-        for pod in self.cluster.pods:
-            tcp, udp = self._ports(pod, 6), self._ports(pod, 17)
-            if not tcp and not udp:
-                continue
-            here, there = Pipe(duplex=False)
-            place = pod.node if pod.host_network else pod.name
-            child = Child(self.namespace(place), serve, pod.name, tcp, udp, there)
-            self.servers[pod.key] = child
-            there.close()
-            if not here.poll(START_TIMEOUT_S):
-                raise UnableError(f"the server of pod {pod.key} did not start")
-            here.recv()
+    def _start_server(self, pod: Pod) -> None:
+        tcp, udp = self._ports(pod, 6), self._ports(pod, 17)
+        if not tcp and not udp:
+            return
+        here, there = Pipe(duplex=False)
+        place = pod.node if pod.host_network else pod.name
+        child = Child(self.namespace(place), serve, pod.name, tcp, udp, there)
+        self.servers[pod.key] = child
+        there.close()
+        if not here.poll(START_TIMEOUT_S):
+            raise UnableError(f"the server of pod {pod.key} did not start")
+        here.recv()
 
     def _ports(self, pod: Pod, protocol: int) -> list[int]:
         """Ports the pod serves: those its endpoints name, and its host ports."""

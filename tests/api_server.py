@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -98,7 +99,7 @@ class ApiServer:
         self._open: set[socket.socket] = set()
         known = {"state": state, "down": self._down, "open": self._open}
         handler = type("Handler", (_Handler,), known)
-        self._server = ThreadingHTTPServer(("127.0.0.1", port), handler)
+        self._server = _Server(("127.0.0.1", port), handler)
         self._server.daemon_threads = True
         self.port = self._server.server_address[1]
         self._thread = threading.Thread(target=self._server.serve_forever, args=(_TICK_S,))
@@ -113,6 +114,12 @@ class ApiServer:
         for connection in list(self._open):
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
+
+
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request, address) -> None:
+        if not isinstance(sys.exc_info()[1], ConnectionError):  # else the client has gone
+            super().handle_error(request, address)
 
 
 class _Handler(BaseHTTPRequestHandler):

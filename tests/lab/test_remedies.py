@@ -1,98 +1,58 @@
-"""Live: the fault, the finding, its remedy typed as printed, the traffic well, the finding closed."""
+"""Live: the fault, the finding, its remedy followed as printed, the traffic well, it closes."""
 
 from __future__ import annotations
 
+import multiprocessing
 import os
-from pathlib import Path
+from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 
-from lab.objects import dump, read
-from lab.remedy import commands, kubectl, mend
-from lab.scenario import drive_all
+from lab.netns import die_with_parent
+from lab.remedied import BY_HAND, HEALED, NOT_HERE, followed, healed
 from lab.scenarios import BY_NAME
-from lab.suite import wait_for_finding
-from lab.topology import Topology
-from lab.tracing import Tracing
+from tests.lab.followed import follow
 
-CLOSES = {
-    "ip-forward-off": True,
-    "stale-udp-conntrack": True,
-    "forward-policy-drop": True,
-    "iptables-backend-mix": True,
-    "stale-rules-mode-switch": True,
-    "bridge-nf-call-off": True,
-    "bridge-hairpin-mode-off": False,
-    "stale-tcp-sctp-conntrack": True,
-    "mtu-blackhole": False,
-    "conntrack-invalid-rst": True,
-    "hairpin-no-masquerade": False,
-    "masquerade-missing": False,
-    "no-local-endpoint-drop": False,
-    "lb-source-ranges-drop": False,
-    "external-ip-hijack": False,
-}
-"""Whether the finding closes with the remedy itself, or only when nothing fails for a while."""
+AT_ONCE = 4
+"""They mostly wait, for time-outs and for quiet."""
+
+
+@pytest.fixture(scope="module")
+def runs(request, tmp_path_factory):
+    """Every incident that is asked for, some at a time, in processes of their own."""
+    asked = [
+        item.callspec.params["name"]
+        for item in request.session.items
+        if item.path == request.path and hasattr(item, "callspec")
+    ]
+    fork = multiprocessing.get_context("fork")
+    folder = tmp_path_factory.mktemp("remedies")
+    with ProcessPoolExecutor(AT_ONCE, fork, die_with_parent) as pool:
+        yield {
+            name: pool.submit(follow, name, folder / name, f"lr{os.getpid()}x{n}", "conntrack")
+            for n, name in enumerate(asked)
+        }
+        pool.shutdown(cancel_futures=True)
 
 
 @pytest.mark.root
-@pytest.mark.parametrize("name", CLOSES)
-def test_the_remedy_mends_it_as_printed(name, tmp_path: Path):
-    scenario = BY_NAME[name]
-    cluster = tmp_path / "cluster.yaml"
-    cluster.write_text(dump(scenario.change(read(scenario.cluster))))
-    with Topology(scenario.programmed(), f"labr{os.getpid()}") as topology:
-        topology.keep_entries(scenario.node)
-        scenario.prepare(topology)
-        namespace = topology.namespace(scenario.node)
-        naming = ("--cluster", str(cluster))
-        with Tracing(namespace, tmp_path, naming, scenario.node, "conntrack") as tracing:
-            drive_all(topology, scenario.traffic)
-            found = wait_for_finding(tracing, name, "open")
-            typed = mend(topology, scenario, found["remedy"], scenario.healed)
-            assert typed
-            if CLOSES[name]:
-                wait_for_finding(tracing, name, "closed")
-            tracing.stop()
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("name", followed(kernel_only=False))
+def test_the_remedy_mends_it_as_printed_and_nothing_else_was_said(name, runs, record_property):
+    run = runs[name].result()
+    record_property("seconds", round(run.seconds))
+    record_property("followed", run.followed)
+    assert run.followed
+    assert set(run.found) <= set(BY_NAME[name].findings)
 
 
-def test_only_what_can_be_typed_is_typed():
-    remedy = (
-        "sysctl -w net.ipv4.ip_forward=1   # at once",
-        "Keep it so: a file in /etc/sysctl.d",
-        "kubectl get pods",
-        "ip route add default via <gateway>",
-        "conntrack -D -p udp --orig-dst 10.96.0.10",
-        "Keep the address: kubectl patch service echo -n default -p '{}'",
-        "kubectl -n kube-system rollout restart daemonset kube-proxy   # writes all rules again",
-    )
-    assert commands(remedy) == [
-        "sysctl -w net.ipv4.ip_forward=1",
-        "conntrack -D -p udp --orig-dst 10.96.0.10",
-        "kubectl patch service echo -n default -p '{}'",
-        "kubectl -n kube-system rollout restart daemonset kube-proxy",
-    ]
+def test_every_incident_with_a_finding_is_followed_or_says_why_not():
+    for scenario in BY_NAME.values():
+        if scenario.findings and not scenario.kernel_only:
+            assert (scenario.name in NOT_HERE) != bool(healed(scenario)), scenario.name
 
 
-def spec_of(objects, name):
-    return next(
-        o["spec"] for o in objects if o["kind"] == "Service" and name == o["metadata"]["name"]
-    )
-
-
-def test_a_patch_changes_what_it_names_and_a_restart_nothing():
-    objects = read("default")
-    merged = kubectl(
-        'kubectl patch service echo-local -n default -p \'{"spec":{"externalTrafficPolicy":"Cluster"}}\'',
-        objects,
-    )
-    assert spec_of(merged, "echo-local")["externalTrafficPolicy"] == "Cluster"
-    assert spec_of(objects, "echo-local")["externalTrafficPolicy"] == "Local"
-    removal = '[{"op":"remove","path":"/spec/externalIPs"}]'
-    removed = kubectl(
-        f"kubectl patch service echo-external -n default --type=json -p '{removal}'", objects
-    )
-    assert "externalIPs" in spec_of(objects, "echo-external")
-    assert "externalIPs" not in spec_of(removed, "echo-external")
-    restart = "kubectl -n kube-system rollout restart daemonset kube-proxy"
-    assert kubectl(restart, objects) == objects
+def test_what_is_kept_is_of_incidents_that_there_are():
+    causes = {cause for scenario in BY_NAME.values() for cause in scenario.findings}
+    assert BY_HAND.keys() <= causes
+    assert HEALED.keys() | NOT_HERE.keys() <= causes | BY_NAME.keys()

@@ -1,0 +1,183 @@
+"""A fault, its finding, the printed remedy followed, the traffic well, the finding closed."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import TypeVar
+
+from lab.judge import is_fallback
+from lab.netns import enter
+from lab.objects import Objects, read
+from lab.remedied import BY_HAND, SAYS, healed
+from lab.remedy import Operator, mend
+from lab.scenario import Scenario, drive_all
+from lab.scenarios import BY_NAME
+from lab.topology import Topology
+from lab.tracing import Tracing
+from tests.api_server import PATHS, ApiServer, State
+from tests.tracer.cluster.api.made import kubeconfig
+from tracer.errors import UnableError
+
+PATIENCE_S = 300.0
+"""For a finding to open or close: some wait a minute of quiet, and machines may be busy."""
+Server = TypeVar("Server")
+QUIET_S = 30.0
+KINDS = {single: kind for kind, single, _ in PATHS.values()}
+
+
+@dataclass(frozen=True)
+class Followed:
+    """What one run gave."""
+
+    found: tuple[str, ...]
+    """Causes of findings that follow from no other, when the scenario's own were there."""
+    followed: tuple[str, ...]
+    """What was typed or done, step by step; then its finding, and all others, closed."""
+    seconds: float
+
+
+def follow(name: str, folder: Path, prefix: str, backend: str) -> Followed:
+    """Break it, wait for the finding, follow its remedy, wait until the finding closes."""
+    began = time.monotonic()
+    folder.mkdir(parents=True)
+    scenario = BY_NAME[name]
+    told = scenario.change(read(scenario.cluster))
+    with Topology(scenario.programmed(), prefix) as topology:
+        topology.keep_entries(scenario.node)
+        scenario.prepare(topology)
+        namespace = topology.namespace(scenario.node)
+        known = any(node.name == scenario.node for node in topology.cluster.nodes)
+        with api_server(namespace, told) as (state, port), mode_told(namespace, scenario.mode):
+            naming = ("--kubeconfig", str(kubeconfig(folder, port)))
+            node = scenario.node if known else ""
+            with Tracing(namespace, folder, naming, node, backend) as tracing:
+                operator = Operator(topology, scenario, told, lambda new: publish(state, new))
+                drive_all(topology, scenario.traffic)
+                opened = [
+                    tracing.wait_for(_said(cause), PATIENCE_S, f"{cause}, open")
+                    for cause in scenario.findings
+                ]
+                found = _open(tracing)
+                steps = _followed(scenario, operator, opened)
+                for cause in scenario.findings:
+                    _wait_closed(tracing, cause, operator)
+                tracing.stop()
+    return Followed(tuple(sorted(found)), steps, time.monotonic() - began)
+
+
+def _followed(scenario: Scenario, operator: Operator, opened: list[dict]) -> tuple[str, ...]:
+    """The first cause's remedy alone: it is the root, where there are several."""
+    operator.by_hand = BY_HAND.get(scenario.findings[0], {})
+    return mend(operator, opened[0]["remedy"], healed(scenario))
+
+
+def _said(cause: str) -> Callable[[dict], bool]:
+    """Open, with a remedy that says what it must."""
+    opened, must = _of(cause, "open"), SAYS.get(cause, "")
+    return lambda line: opened(line) and any(must in step for step in line["remedy"])
+
+
+def _of(cause: str, status: str) -> Callable[[dict], bool]:
+    return lambda line: (
+        (line["type"], line.get("cause"), line.get("status")) == ("finding", cause, status)
+    )
+
+
+def _wait_closed(tracing: Tracing, cause: str, operator: Operator) -> None:
+    """Clients go on meanwhile: a finding closes when later requests are answered."""
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            tracing.wait_for(_of(cause, "closed"), QUIET_S, f"{cause}, closed")
+            return
+        except UnableError:
+            if time.monotonic() > deadline:
+                raise
+        drive_all(operator.topology, healed(operator.scenario))
+
+
+def _open(tracing: Tracing) -> set[str]:
+    last = {(e["cause"], str(e["subject"])): e for e in tracing.lines() if e["type"] == "finding"}
+    return {
+        line["cause"]
+        for line in last.values()
+        if not line["consequence_of"]
+        and not (line["status"] == "closed" and is_fallback(line["cause"]))
+    }
+
+
+@contextmanager
+def api_server(namespace: str, objects: Objects) -> Iterator[tuple[State, int]]:
+    """An API server on the loopback address of a network namespace."""
+    state = State()
+    publish(state, objects)
+    server = inside(namespace, lambda: ApiServer(state))
+    try:
+        yield state, server.port
+    finally:
+        server.close()
+
+
+@contextmanager
+def mode_told(namespace: str, mode: str) -> Iterator[None]:
+    """kube-proxy's own word of its mode, where it gives it."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(mode.encode())
+
+        def log_message(self, *args) -> None:
+            pass
+
+    server = inside(namespace, lambda: HTTPServer(("127.0.0.1", 10249), Handler))
+    thread = threading.Thread(target=server.serve_forever, args=(0.1,))
+    thread.start()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def inside(namespace: str, made: Callable[[], Server]) -> Server:
+    """What is made in a namespace; its sockets stay there, and only a thread goes there."""
+
+    def work() -> Server:
+        enter(namespace)
+        return made()
+
+    with ThreadPoolExecutor(1) as there:
+        return there.submit(work).result()
+
+
+def publish(state: State, objects: Objects) -> None:
+    """Let the API server hold these objects and no others."""
+    wanted = {(item["kind"], _key(item)): item for item in objects}
+    for single, kind in KINDS.items():
+        for key in list(state.objects.get(kind, {})):
+            if (single, key) not in wanted:
+                state.drop(kind, key[1], key[0])
+    for (single, key), item in wanted.items():
+        made = json.loads(json.dumps(item))
+        held = state.objects.get(KINDS[single], {}).get(key)
+        if held is None or _plain(held) != _plain(made):
+            state.put(KINDS[single], made)
+
+
+def _key(item: dict) -> tuple[str, str]:
+    return item["metadata"].get("namespace", ""), item["metadata"]["name"]
+
+
+def _plain(item: dict) -> dict:
+    return item | {"metadata": {**item["metadata"], "resourceVersion": ""}}
