@@ -26,6 +26,7 @@ RELEASES = (CURRENT, OLDER)
 APPS = {
     "kube-proxy": ("k8s.io/kubernetes/cmd/kube-proxy/app", "NewProxyCommand"),
     "kube-apiserver": ("k8s.io/kubernetes/cmd/kube-apiserver/app", "NewAPIServerCommand"),
+    "kubectl": ("k8s.io/kubectl/pkg/cmd", "NewDefaultKubectlCommand"),
 }
 GO_VERSION = "1.24.0"
 OLDEST_GO = "go1.21"
@@ -39,7 +40,7 @@ import (
 \t"os"
 
 \t"k8s.io/component-base/cli"
-\t"{package}"
+\tapp "{package}"
 )
 
 func main() {{ os.Exit(cli.Run(app.{command}())) }}
@@ -50,6 +51,12 @@ _STAGING = re.compile(r"(k8s\.io/[a-z0-9-]+) => \./staging")
 def cached(name: str, release: str) -> Path:
     """Where the program of that release is, or will be."""
     return cache_root() / "kubernetes" / f"v{release}" / name
+
+
+def kubectl() -> str:
+    """The machine's own, else the one that was built; empty without either."""
+    built = cached("kubectl", CURRENT)
+    return shutil.which("kubectl") or (str(built) if built.exists() else "")
 
 
 def minor(release: str) -> str:

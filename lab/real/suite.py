@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lab.kernels import KernelImage, Say, cache_root
 from lab.real.control_plane import ControlPlane
-from lab.real.releases import CURRENT, ensure_program, why_not
+from lab.real.releases import CURRENT, ensure_program, kubectl, why_not
 from lab.tools import ensure_tools
 from lab.vm import VmSettings, run_in_vm
 from tracer.errors import UnableError
@@ -26,7 +26,8 @@ def why_skipped(releases: Sequence[str]) -> str:
         ensure_tools(CLUSTER_TOOLS)
     except UnableError as error:
         return error.what
-    return why_not((("kube-apiserver", CURRENT), *(("kube-proxy", name) for name in releases)))
+    wanted = [("kube-apiserver", CURRENT), *(("kube-proxy", name) for name in releases)]
+    return why_not((*wanted, *(() if kubectl() else (("kubectl", CURRENT),))))
 
 
 def run_beside(
@@ -44,6 +45,8 @@ def run_beside(
     """
     for release in releases:
         ensure_program("kube-proxy", release, say)
+    if image is None and not kubectl():
+        ensure_program("kubectl", CURRENT, say)
     results.mkdir(parents=True, exist_ok=True)
     with ControlPlane(results / "control-plane", say) as access:
         path = results / ACCESS_FILE

@@ -20,7 +20,7 @@ import pytest
 
 from lab.real.access import ADMIN
 from lab.real.control_plane import ControlPlane
-from lab.real.releases import CURRENT, cached
+from lab.real.releases import CURRENT, cached, kubectl
 from tests.builders import batch
 from tests.tracer.shown import blackhole, traced
 from tracer.cluster.api.connection import Connection
@@ -38,8 +38,7 @@ pytestmark = [
     pytest.mark.cluster,
     pytest.mark.timeout(180),
     pytest.mark.skipif(
-        not (shutil.which("etcd") and shutil.which("kubectl"))
-        or not cached("kube-apiserver", CURRENT).exists(),
+        not (shutil.which("etcd") and kubectl()) or not cached("kube-apiserver", CURRENT).exists(),
         reason="etcd, kubectl or the lab's kube-apiserver is not here: make test-cluster builds it",
     ),
 ]
@@ -50,11 +49,12 @@ class Cluster:
 
     def __init__(self, config: Path) -> None:
         self.config = config
-        self.environment = {**os.environ, "KUBECONFIG": str(config)}
+        found = f"{Path(kubectl()).parent}:{os.environ['PATH']}"
+        self.environment = {**os.environ, "KUBECONFIG": str(config), "PATH": found}
 
     def kubectl(self, *words: str, text: str = "", check: bool = True) -> str:
         done = subprocess.run(
-            ["kubectl", *words],
+            [kubectl(), *words],
             env=self.environment,
             input=text,
             capture_output=True,
@@ -95,7 +95,7 @@ def cluster(tmp_path_factory):
 
 
 def until(reached: Callable[[], bool]) -> None:
-    for _ in range(300):
+    for _ in range(1000):
         if reached():
             return
         time.sleep(0.1)

@@ -43,6 +43,20 @@ def test_what_is_cached_needs_nothing(cache, monkeypatch):
     assert ensure_program("kube-proxy", "1.34.2", lambda text: None) == program
 
 
+def test_kubectl_is_the_machines_own_or_the_built_one(cache, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    assert releases.kubectl() == ""
+    built = cached("kubectl", releases.CURRENT)
+    built.parent.mkdir(parents=True)
+    built.write_text("")
+    assert releases.kubectl() == str(built)
+    own = cache / "kubectl"
+    own.write_text("")
+    own.chmod(0o755)
+    monkeypatch.setenv("PATH", str(cache))
+    assert releases.kubectl() == str(own)
+
+
 def test_without_go_nothing_is_built(cache, monkeypatch):
     monkeypatch.setenv("PATH", "")
     assert why_not(WANTED) == "no Go toolchain"
