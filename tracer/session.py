@@ -21,11 +21,11 @@ from tracer.view import Snapshot, Standing, View, ViewQuery
 
 READ_TIMEOUT_S = 0.1
 SMALL_BATCH = 1024
-GATHER_S, MOST_GATHERED_S = 0.02, 0.2
+GATHER_S, MOST_GATHERED_S = 0.02, 0.25
 """A live reader with little to tell waits for more: each batch has a price."""
-REST = 8.0
+REST = 20.0
 """It waits this many times as long as its last batch has cost it of a processor, and so does who
-handles them: with little traffic a run takes a ninth of one, on slow machines too."""
+handles them: with little traffic a run takes a twentieth of one; on a slow machine more."""
 LAST_READS = 100
 """Batches taken from a source after the stop, as far as it has any."""
 SUSPECT_AFTER_NS = 1_500_000_000

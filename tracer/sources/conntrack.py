@@ -36,6 +36,8 @@ _BUFFER_BYTES = 64 << 20
 _SLOTS, _SLOT_BYTES = 1024, 2048
 _ROUNDS = 16
 """Mailboxes emptied for one batch."""
+_PARTS = 32
+"""Parts of a listing in one batch."""
 
 
 class ConntrackSource:
@@ -132,7 +134,7 @@ class ConntrackSource:
         if self._events is None:
             return None
         if self._listing is not None:
-            return self._batch([self._next_listed()])
+            return self._batch(self._next_parts())
         now = time.monotonic()
         if now >= self._recheck_at and len(self._older):
             self._list(recheck=True)
@@ -198,6 +200,13 @@ class ConntrackSource:
             return
         self._listing_began = time.monotonic()
         self._listing, self._listed, self._recheck = self._table.entries(), [], recheck
+
+    def _next_parts(self) -> list[EventRows]:
+        """Several parts of a listing: the kernel hands out a hundred entries at a time."""
+        parts = [self._next_listed()]
+        while self._listing is not None and len(parts) < _PARTS:
+            parts.append(self._next_listed())
+        return parts
 
     def _next_listed(self) -> EventRows:
         """The next part of the listing; at its end, of a recheck, what has gone."""
