@@ -39,4 +39,8 @@ def read_ahead(path: Path) -> Ahead | None:
     if LOCAL.to_bytes(4, "little") in stream.peek(_HEAD_BYTES):
         stream.close()
         return None
-    return Ahead(stream, Apart(CaptureSource([stream], keeps_bytes=False), Pairer()))
+    try:
+        return Ahead(stream, Apart(CaptureSource([stream], keeps_bytes=False), Pairer()))
+    except OSError:  # no further process, or no memory to share, is allowed here
+        stream.close()
+        return None

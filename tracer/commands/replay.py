@@ -85,11 +85,14 @@ def replay(
 
     plain = len(paths) == 1 and output.form != "screen" and not (pace or report or clock_offsets)
     ahead = read_ahead(paths[0]) if plain else None
-    from tracer.commands.replay_run import Replay, replay_files
+    try:
+        from tracer.commands.replay_run import Replay, replay_files
 
-    return replay_files(
-        Replay(paths, cluster, no_cluster, state, pace, report, clocks, ahead), output
-    )
+        request = Replay(paths, cluster, no_cluster, state, pace, report, clocks, ahead)
+        return replay_files(request, output)
+    finally:
+        if ahead is not None:
+            ahead.source.close()
 
 
 def _split(files: tuple[str, ...]) -> tuple[tuple[Path, ...], str]:

@@ -49,18 +49,25 @@ class Apart:
     """Reads like the source that it was given, a step ahead; packets come with their pairs."""
 
     def __init__(self, source: Source, pairer: Pairer) -> None:
-        """The process starts at once: no other thread may run yet, and none may hold a lock."""
+        """The process starts at once, OSError if it cannot; no other thread may run yet."""
         self.name = source.name
         self._source = source
+        self._rest: Records | None = None
         self._slots = Slots()
         fork = get_context("fork")
         self._connection, theirs = fork.Pipe()
+        ends = self._connection, theirs
         self._process = fork.Process(
-            target=_give, args=(source, pairer, self._slots, self._connection, theirs), daemon=True
+            target=_give, args=(source, pairer, self._slots, *ends), daemon=True
         )
-        self._process.start()
-        theirs.close()
-        self._rest: Records | None = None
+        try:
+            self._process.start()
+        except OSError:
+            self._connection.close()
+            self._slots.close()
+            raise
+        finally:
+            theirs.close()
 
     def problems(self) -> list[Problem]:
         """Those of the source."""

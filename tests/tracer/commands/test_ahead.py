@@ -14,6 +14,9 @@ from tracer.cli import run
 from tracer.commands import ahead
 from tracer.commands.ahead import read_ahead
 
+# NumPy's idle threads, which viptrace itself does not start, are threads to Python 3.12.
+pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+
 
 @pytest.fixture(scope="module")
 def capture(tmp_path_factory):
@@ -37,6 +40,24 @@ def lines_of(capsys, *arguments):
     for line in lines:
         line.pop("id", None)  # rows follow a secret hash
     return code, sorted(lines, key=json.dumps), err
+
+
+@pytest.mark.parametrize("call", ["fork", "memfd_create"])
+def test_where_no_process_is_allowed_a_thread_reads(capture, capsys, large, monkeypatch, call):
+    def refused(*_: object) -> int:
+        raise OSError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(os, call, refused)
+    assert read_ahead(capture) is None
+    code, lines, _ = lines_of(capsys, capture)
+    assert code == 0
+    assert len(lines) > 50
+
+
+def test_a_mistake_found_later_ends_the_process(capture, capsys, large, tmp_path):
+    code = run(["replay", "--json", "--cluster", str(tmp_path / "none"), str(capture)])
+    assert code == 2
+    assert multiprocessing.active_children() == []
 
 
 def test_a_small_file_is_not_worth_it(capture):

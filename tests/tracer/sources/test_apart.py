@@ -19,6 +19,9 @@ from tracer.sources.apart import Apart
 from tracer.sources.capture import CaptureSource
 from tracer.sources.slots import SLOT_BYTES
 
+# NumPy's idle threads, which viptrace itself does not start, are threads to Python 3.12.
+pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+
 
 @pytest.fixture(scope="module")
 def capture(tmp_path_factory):
