@@ -245,13 +245,16 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--engine", choices=("iptables", "ipvs"), default="iptables")
     parser.add_argument("--backend", choices=("auto", "bpf", "conntrack"), default="auto")
+    parser.add_argument("--only", action="append", metavar="VARIANT", help="beside none")
     options = parser.parse_args()
     if os.geteuid() != 0:
         print("skipped: network namespaces need root")
         return 0
     if STATISTICS.exists():
         STATISTICS.write_text("1")
-    variants = (*VARIANTS, *(Variant(peer.name, None, peer) for peer in found()))
+    every = (*VARIANTS, *(Variant(peer.name, None, peer) for peer in found()))
+    wanted = {VARIANTS[0].name, *(options.only or (each.name for each in every))}
+    variants = [variant for variant in every if variant.name in wanted]
     results: dict[str, list[Phase]] = {variant.name: [] for variant in variants}
     with ground(options.engine), tempfile.TemporaryDirectory() as folder:
         server = Child(BACKEND, serve)
