@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from tracer.address import text
 from tracer.cluster.model import Cluster
 from tracer.diagnosis.audit_catalogue import AUDIT_RULES
 from tracer.diagnosis.catalogue import RULES
@@ -19,6 +21,7 @@ from tracer.node.model import NodeState
 MAX_FINDINGS = 100_000
 MAX_FLOWS = 1 << 20
 _MISMATCH = "etp-local-nodename-mismatch"
+_NO_WEIGHT = "ipvs-weight-zero-after-restart"
 _DRIFT = "rules-not-synced"
 _WITHOUT = {
     "services": "the cluster's Services are not known: only the node itself was judged",
@@ -53,10 +56,9 @@ def audit(node: NodeState, cluster: Cluster, existing: EventBatch) -> Audit:
     rules = (*RULES.state, *AUDIT_RULES)
     ledger.absorb_state((f for rule in rules for f in rule.check(scene)), scene.now_ns)
     found = ledger.open()
-    causes = {finding.cause for finding in found}
     ordered = sorted(found, key=lambda f: (-f.severity, bool(f.consequence_of)))
     return Audit(
-        tuple(_rooted(finding, causes) for finding in ordered), tuple(_degraded(node, cluster))
+        tuple(_rooted(finding, ordered) for finding in ordered), tuple(_degraded(node, cluster))
     )
 
 
@@ -79,11 +81,22 @@ def _scene(node: NodeState, cluster: Cluster, existing: EventBatch) -> Scene:
     )
 
 
-def _rooted(finding: Finding, causes: set[str]) -> Finding:
-    """Rules that differ because kube-proxy runs under a wrong name differ for that reason."""
-    if finding.cause == _DRIFT and _MISMATCH in causes:
-        return replace(finding, consequence_of=_MISMATCH)
-    return finding
+def _rooted(finding: Finding, found: Sequence[Finding]) -> Finding:
+    """Rules that differ for a reason that is found as well are its consequence."""
+    if finding.cause != _DRIFT:
+        return finding
+    roots = (other.cause for other in found if _explains(other, finding))
+    return replace(finding, consequence_of=next(roots, finding.consequence_of))
+
+
+def _explains(root: Finding, drift: Finding) -> bool:
+    """A wrong node name explains all of it, a server without weight what is told of its address."""
+    if root.cause == _MISMATCH:
+        return True
+    address = root.subject.address
+    if root.cause != _NO_WEIGHT or address is None:
+        return False
+    return all(text(address) in line.text for line in drift.evidence)
 
 
 def _degraded(node: NodeState, cluster: Cluster) -> list[str]:
