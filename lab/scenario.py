@@ -92,7 +92,6 @@ class Scenario:
         """The same incident with another mode's rules; ``differences``: fields that change."""
         changed = {
             "name": f"{self.name}-{mode}",
-            "title": f"{self.title} ({mode} mode)",
             "kernel_only": self.kernel_only or mode == "ipvs",
             **differences,
         }
