@@ -55,8 +55,7 @@ def audit(node: NodeState, cluster: Cluster, existing: EventBatch) -> Audit:
     ledger = Ledger(max_open=MAX_FINDINGS)
     rules = (*RULES.state, *AUDIT_RULES)
     ledger.absorb_state((f for rule in rules for f in rule.check(scene)), scene.now_ns)
-    found = ledger.open()
-    ordered = sorted(found, key=lambda f: (-f.severity, bool(f.consequence_of)))
+    ordered = ledger.open()
     return Audit(
         tuple(_rooted(finding, ordered) for finding in ordered), tuple(_degraded(node, cluster))
     )

@@ -54,6 +54,17 @@ def key_of(finding: Finding) -> Key:
     return finding.cause, finding.subject.key
 
 
+def ranked(findings: Iterable[Finding]) -> list[Finding]:
+    """The gravest first, then the oldest; consequences behind their root."""
+    found = sorted(findings, key=lambda finding: (-finding.severity, finding.since_ns))
+    first = {f.cause: place for place, f in reversed(list(enumerate(found)))}
+    order = [
+        (first[f.consequence_of], 1, place) if f.consequence_of in first else (place, 0, place)
+        for place, f in enumerate(found)
+    ]
+    return [found[place] for _, _, place in sorted(order)]
+
+
 class Ledger:
     """One finding per cause and subject, with counts; bounded, and bounds are counted.
 
@@ -78,9 +89,8 @@ class Ledger:
         """Closed findings no longer listed, by cause; ``counts`` still has them."""
 
     def open(self) -> list[Finding]:
-        """Open findings, the gravest first, then the oldest."""
-        found = [entry.finding for entry in self._open.values()]
-        return sorted(found, key=lambda f: (-f.severity, f.since_ns))
+        """Open findings, the gravest first, then the oldest; consequences behind their root."""
+        return ranked(entry.finding for entry in self._open.values())
 
     def closed(self) -> list[Finding]:
         """The latest closed findings, in the order of their closing."""

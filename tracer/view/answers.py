@@ -11,6 +11,7 @@ import numpy.typing as npt
 from tracer.cells import Naming, flows_by_cause, translated
 from tracer.detail import Step, detail_of
 from tracer.diagnosis.finding import Finding, Severity
+from tracer.diagnosis.ledger import ranked
 from tracer.errors import InputError
 from tracer.events import Records
 from tracer.filters import Filter, parse
@@ -149,7 +150,7 @@ class View:
         for finding in known:
             was_open = self._closings.open_at(finding, at_ns)
             (opened if was_open else over).append(replace(finding, open=was_open))
-        return sorted(opened, key=lambda finding: (-finding.severity, finding.since_ns)), over
+        return ranked(opened), over
 
     def _tape(self, pipeline: Pipeline, at_ns: int) -> Tape:
         """The time that can be looked back to, and what was found in it."""

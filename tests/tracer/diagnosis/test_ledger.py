@@ -53,6 +53,17 @@ def test_evidence_is_bounded_and_never_repeated():
     assert kept.count == 5
 
 
+def test_consequences_stand_behind_their_root_whatever_their_weight():
+    ledger = Ledger()
+    grave = {"severity": Severity.CRITICAL, "since_ns": 1, "consequence_of": "root"}
+    ledger.absorb_flows(finding("ns/follows", "other", **grave), NOBODY)
+    ledger.absorb_flows(finding("ns/lonely", "other", consequence_of="closed"), NOBODY)
+    ledger.absorb_flows(finding("ns/root", "root", since_ns=5), NOBODY)
+    ledger.absorb_flows(finding("ns/root-too", "root", since_ns=6), NOBODY)
+    order = [found.subject.service for found in ledger.open()]
+    assert order == ["ns/root", "ns/follows", "ns/root-too", "ns/lonely"]
+
+
 def test_open_findings_are_sorted_by_weight_then_age():
     ledger = Ledger()
     ledger.absorb_flows(finding("ns/new", since_ns=9), NOBODY)
