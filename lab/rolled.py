@@ -21,7 +21,7 @@ from tracer.cluster.model import Cluster
 from tracer.diagnosis.rule import FOLLOWS_NS
 
 SERVICE = "default/echo"
-LOAD = Load("10.96.0.10", 80, tcp=1, timeout_s=5.0, pause_s=0.05)
+LOAD = Load("10.96.0.10", 80, tcp=1, timeout_s=30.0, pause_s=0.05)
 VIRTUAL = f"{LOAD.ip}:{LOAD.port}"
 FALLBACKS = frozenset({"dropped-unexplained", "unanswered-unexplained"})
 """Said where the kernel is ahead of the API, until the API tells why."""

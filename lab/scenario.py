@@ -15,6 +15,7 @@ from lab.traffic import Exchange, Load
 from tracer.cluster.model import Cluster
 from tracer.errors import UnableError
 
+PATIENCE_S = 30.0
 Fault = Callable[[Topology], None]
 """Something done to the cluster, its nodes or its pods."""
 
@@ -120,7 +121,7 @@ def drive_all(topology: Topology, traffic: Iterable[Traffic]) -> list[Exchange]:
     """Run each load; UnableError when one goes otherwise than the scenario says."""
     found = []
     for item in traffic:
-        exchanges = _drive(topology, item)
+        exchanges = _drive(topology, patient(item))
         seen = frozenset(exchange.failure for exchange in exchanges if exchange.failure)
         if seen - item.sometimes != item.failures:
             raise UnableError(
@@ -129,6 +130,14 @@ def drive_all(topology: Topology, traffic: Iterable[Traffic]) -> list[Exchange]:
             )
         found += exchanges
     return found
+
+
+def patient(traffic: Traffic) -> Traffic:
+    """The same; where nothing may time out, a busy machine has all the time it needs."""
+    if "timeout" in traffic.failures | traffic.sometimes:
+        return traffic
+    load = traffic.load
+    return replace(traffic, load=replace(load, timeout_s=max(load.timeout_s, PATIENCE_S)))
 
 
 def _drive(topology: Topology, traffic: Traffic) -> list[Exchange]:

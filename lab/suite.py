@@ -116,7 +116,7 @@ def run_case(
 
 
 def _measured(case: Case, topology: Topology, tracing: Tracing) -> Result:
-    load = Load(ADDRESSES[case.family], 80, tcp=case.tcp, udp=case.udp, udp_port=53)
+    load = Load(ADDRESSES[case.family], 80, tcp=case.tcp, udp=case.udp, udp_port=53, timeout_s=30.0)
     started = time.monotonic()
     exchanges = topology.traffic("shell", load)
     traffic_s = time.monotonic() - started

@@ -43,7 +43,7 @@ KEEP_ENTRIES = (
     "net.netfilter.nf_conntrack_tcp_timeout_close=900",
 )
 """Where connections are counted, the first must still be in the table when the last is made."""
-START_TIMEOUT_S = 60.0
+START_TIMEOUT_S = 300.0
 
 
 def texts(packed: Iterable[bytes]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import urllib3
@@ -11,7 +12,10 @@ from lab.real.access import Access
 from tracer.errors import UnableError
 
 TIMEOUT_S = 60.0
+TRIES, PAUSE_S = 6, 2.0
 CONFLICT, NOT_FOUND = 409, 404
+BUSY = frozenset({429, 500, 503, 504})
+"""A server, or its etcd, that is out of breath: every request of ours may be said again."""
 Object = dict[str, Any]
 
 
@@ -72,13 +76,20 @@ class Api:
     def _ask(self, method: str, path: str, body: Object | None = None, kind: str = "") -> Object:
         headers = {**self._headers, **({"Content-Type": kind} if kind else {})}
         data = json.dumps(body).encode() if body is not None else None
-        try:
-            answer = self._pool.request(method, self._url + path, body=data, headers=headers)
-        except urllib3.exceptions.HTTPError as error:
-            raise UnableError(
-                f"the API server at {self._url} does not answer", str(error)
-            ) from error
+        for tries_left in reversed(range(TRIES)):
+            try:
+                answer = self._pool.request(method, self._url + path, body=data, headers=headers)
+            except urllib3.exceptions.HTTPError as error:  # also one that was idle for too long
+                if not tries_left:
+                    raise self._silent(error) from error
+            else:
+                if answer.status not in BUSY or not tries_left:
+                    break
+            time.sleep(PAUSE_S)
         said: Object = json.loads(answer.data or b"{}")
         if answer.status >= 300:
             raise ApiFailure(f"{method} {path} failed", str(said.get("message")), answer.status)
         return said
+
+    def _silent(self, error: urllib3.exceptions.HTTPError) -> UnableError:
+        return UnableError(f"the API server at {self._url} does not answer", str(error))

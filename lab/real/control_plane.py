@@ -24,7 +24,7 @@ from lab.vm import CHECKOUT
 from tracer.errors import UnableError
 
 STORE, SERVER = "etcd", "kube-apiserver"
-START_TIMEOUT_S = 120.0
+START_TIMEOUT_S = 300.0
 POLL_S = 0.3
 NODES = ("control-plane", "worker-1", "worker-2")
 """Nodes whose kubelets have a token."""

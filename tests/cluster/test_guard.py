@@ -13,11 +13,11 @@ from lab.real.control_plane import ControlPlane
 from lab.real.suite import why_skipped
 from tracer.diagnosis.guard import POLICY
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 SERVICES = "/api/v1/namespaces/default/services"
 POLICIES = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies"
 BINDINGS = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings"
-PATIENCE_S = 60.0
+PATIENCE_S = 180.0
 
 
 @pytest.fixture(scope="module")

@@ -36,7 +36,7 @@ NODE = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "worker-9"}}
 
 pytestmark = [
     pytest.mark.cluster,
-    pytest.mark.timeout(180),
+    pytest.mark.timeout(600),
     pytest.mark.skipif(
         not (shutil.which("etcd") and kubectl()) or not cached("kube-apiserver", CURRENT).exists(),
         reason="etcd, kubectl or the lab's kube-apiserver is not here: make test-cluster builds it",

@@ -16,9 +16,9 @@ from lab.real.suite import why_skipped
 from tracer.cluster.model import Cluster
 from tracer.cluster.watch import Choice, ClusterWatch
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 NODE = "worker-1"
-PATIENCE_S = 60.0
+PATIENCE_S = 180.0
 WHOLE = read("default")
 FEWER = without_pod("default", "echo-3")(WHOLE)
 
