@@ -55,6 +55,9 @@ format: install ## let ruff rewrite what it can
 test-native: install ## tests that need root: namespaces and netfilter of this kernel
 	@$(PY) -m pytest -m root
 
+test-remedies: install ## every incident's remedy followed as printed, in every mode (root; 15 min)
+	@$(PY) -m pytest -m "root or remedies" tests/lab/test_remedies.py
+
 test-differential: install ## explain against the kernel (root): SEED= FIRST= COUNT= ENGINE= FAMILY=
 	@$(if $(filter ipvs,$(ENGINE)),folder=$$(mktemp -d); \
 		$(PY) -m lab vm --timeout 7200 --results $$folder -- python $(DIFFERENTIAL) --observe $$folder; \

@@ -10,7 +10,7 @@ from lab.objects import all_of, with_endpoints, with_port, with_readiness, with_
 from lab.policy_scenarios import BALANCER
 from lab.remedy import Deed, changed, done
 from lab.scenario import Scenario, Traffic
-from lab.scenarios import SCENARIOS
+from lab.scenarios import BY_NAME, SCENARIOS
 from lab.topology import ROUTER_ADDRESSES
 from lab.traffic import Load
 
@@ -117,6 +117,14 @@ def healed(scenario: Scenario) -> tuple[Traffic, ...]:
         if name in HEALED:
             return HEALED[name]
     return scenario.healed
+
+
+def firsts() -> frozenset[str]:
+    """Of each cause the first incident that every kernel can make: others differ by the mode."""
+    first: dict[str, str] = {}
+    for name in followed(kernel_only=False):
+        first.setdefault(BY_NAME[name].findings[0], name)
+    return frozenset(first.values())
 
 
 def followed(*, kernel_only: bool) -> list[str]:

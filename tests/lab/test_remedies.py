@@ -9,7 +9,7 @@ from concurrent.futures import ProcessPoolExecutor
 import pytest
 
 from lab.netns import die_with_parent
-from lab.remedied import BY_HAND, HEALED, NOT_HERE, followed, healed
+from lab.remedied import BY_HAND, HEALED, NOT_HERE, firsts, followed, healed
 from lab.scenarios import BY_NAME
 from tests.lab.followed import follow
 
@@ -35,9 +35,13 @@ def runs(request, tmp_path_factory):
         pool.shutdown(cancel_futures=True)
 
 
-@pytest.mark.root
+def marked(name):
+    """One incident of each cause belongs to the native suite, its other modes do not."""
+    return pytest.param(name, marks=pytest.mark.root if name in firsts() else pytest.mark.remedies)
+
+
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("name", followed(kernel_only=False))
+@pytest.mark.parametrize("name", [marked(name) for name in followed(kernel_only=False)])
 def test_the_remedy_mends_it_as_printed_and_nothing_else_was_said(name, runs, record_property):
     run = runs[name].result()
     record_property("seconds", round(run.seconds))
