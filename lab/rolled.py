@@ -25,8 +25,8 @@ LOAD = Load("10.96.0.10", 80, tcp=1, timeout_s=30.0, pause_s=0.05)
 VIRTUAL = f"{LOAD.ip}:{LOAD.port}"
 FALLBACKS = frozenset({"dropped-unexplained", "unanswered-unexplained"})
 """Said where the kernel is ahead of the API, until the API tells why."""
-NEWS_S = 3.0
-"""viptrace hears of a change at most so long after the API server was told."""
+NEWS_S = 6.0
+"""viptrace hears of a change at most so long after we began to tell the API server."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,8 +23,8 @@ from tracer.errors import UnableError
 NODE = "worker-1"
 ADDRESSES = {4: "10.96.0.10", 6: "fd00:10:96::a"}
 BACKENDS = ("bpf", "conntrack")
-SETTLE_S = 30.0
-FINDING_TIMEOUT_S = 120.0
+SETTLE_S = 90.0
+FINDING_TIMEOUT_S = 240.0
 
 
 @dataclass(frozen=True, slots=True)

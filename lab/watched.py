@@ -19,8 +19,8 @@ from lab.traffic import Exchange
 from lab.truth import Key, Truth, from_conntrack, key_of
 from tracer.diagnosis.causes import CAUSES_BY_ID
 
-SETTLE_S = 30.0
-FINDING_TIMEOUT_S = 120.0
+SETTLE_S = 90.0
+FINDING_TIMEOUT_S = 240.0
 POLL_S = 0.5
 
 

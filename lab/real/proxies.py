@@ -11,6 +11,7 @@ import time
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from http.client import HTTPException
 from multiprocessing import Pipe
 from pathlib import Path
 
@@ -225,5 +226,5 @@ def _metrics() -> str:
         with urllib.request.urlopen(METRICS_URL, timeout=30) as answer:
             text: str = answer.read().decode()
             return text
-    except OSError:  # not up yet
+    except (OSError, HTTPException):  # not up yet, or just ending
         return ""

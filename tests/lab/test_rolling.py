@@ -167,7 +167,7 @@ def test_a_service_has_no_endpoints_while_the_slices_say_so():
     cause = "svc-no-endpoints"
     assert faults(finding(cause, since=12), known=known) == []
     assert faults(finding(cause, since=32), known=known) == []
-    assert faults(finding(cause, since=5), known=known) == false(cause)
+    assert faults(finding(cause, since=2), known=known) == false(cause)
     assert faults(finding(cause, since=40), known=known) == false(cause)
     assert faults(finding(cause, since=12, service="default/none-such"), known=known) == false(
         cause
@@ -185,7 +185,7 @@ def test_a_lost_connection_to_a_departed_endpoint():
     ("said", "connection", "weights"),
     [
         pytest.param(lag(), made(20, "echo-3"), {"10.244.2.13": 1}, id="it was answered"),
-        pytest.param(lag(5), made(5, failure="reset"), {"10.244.2.13": 0}, id="it was there"),
+        pytest.param(lag(2), made(2, failure="reset"), {"10.244.2.13": 0}, id="it was there"),
         pytest.param(lag(), made(20, failure="reset"), {"10.244.1.11": 0}, id="IPVS had it not"),
         pytest.param(
             lag(port=7), made(20, failure="reset"), {"10.244.2.13": 0}, id="nobody connected"
