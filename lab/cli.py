@@ -15,9 +15,11 @@ import click
 from lab.churn import churn
 from lab.contents import contents
 from lab.diagnosis_commands import DIAGNOSIS_COMMANDS
+from lab.docs import MODULE as DOCS_MODULE
+from lab.docs import module as docs_module
 from lab.docs import write as write_docs
 from lab.error_pages import page as error_page
-from lab.image import MB, MIB, MOST_MB, image_folder, size_bytes
+from lab.image import FOREIGN, MB, MIB, MOST_MB, foreign_ready, image_folder, size_bytes
 from lab.image import build as build_image
 from lab.image_suite import suite as run_image
 from lab.incidents import pages as incident_pages
@@ -137,8 +139,9 @@ def list_scenarios(table: Path | None) -> None:
 @cli.command()
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="folder")
 def docs(output: Path) -> None:
-    """Write one page for each cause."""
+    """Write one page for each cause, and what explain-cause says of reproducing it."""
     write_docs(output)
+    DOCS_MODULE.write_text(docs_module())
 
 
 @cli.command()
@@ -198,12 +201,17 @@ def playground(mode: Mode, cluster: Path, duration: float, options: tuple[str, .
 
 @cli.command()
 @click.option("--target", default="", help="stage; default: the last")
+@click.option(
+    "--machine", default="", type=click.Choice(["", *FOREIGN]), help="default: this one's"
+)
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="folder; default: the cache")
-def image(target: str, output: Path | None) -> None:
+def image(target: str, machine: str, output: Path | None) -> None:
     """Build the root file system that the Dockerfile describes, without a container engine."""
-    ensure_tools(("mmdebstrap",))
-    folder = output or image_folder(target)
-    root = build_image(folder, say, target)
+    ensure_tools(("mmdebstrap", "arch-test") if machine else ("mmdebstrap",))
+    if machine:
+        foreign_ready(machine)
+    folder = output or image_folder(target, machine)
+    root = build_image(folder, say, target, machine=machine)
     size = size_bytes(root.path)
     print(f"{root.path}: {size / MB:.1f} MB ({size / MIB:.1f} MiB) unpacked")
     if size > MOST_MB * MB:

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import re
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
 from lab.scenario import Scenario
 from lab.scenarios import SCENARIOS
+from tracer.diagnosis import causes
 from tracer.diagnosis.causes import CAUSES_BY_ID
 from tracer.diagnosis.explanation import Explanation, explain
 
+MODULE = Path(causes.__file__).with_name("reproduced.py")
 BY_INPUT = "seen.md"
 """Made from the recordings, by `make causes`."""
+_BY_DESIGN = (
+    "A backend that sees a node's address instead of its client's is no fault and has no page: "
+    "nodes rewrite the source where a node port, an external or a load balancer address with "
+    "policy Cluster is asked, so that answers come back through them. The column SNAT shows it "
+    "of every flow, `viptrace explain` says which rule does it; `externalTrafficPolicy: Local` "
+    "keeps the client."
+)
 _MADE = "<!-- Made by `make docs`; change tracer/diagnosis instead. -->"
 
 
@@ -20,6 +31,27 @@ def pages() -> dict[str, str]:
     """Text by file name: a page for each cause, and their list."""
     found = {f"{name}.md": "\n".join(_page(explain(name))) + "\n" for name in CAUSES_BY_ID}
     return {"README.md": "\n".join(_index()) + "\n", **found}
+
+
+def module() -> str:
+    """The same reproductions for ``viptrace explain-cause``, which knows no lab."""
+    lines = [
+        '"""How the lab makes each cause happen: written by ``make docs``."""',
+        *("", "from __future__ import annotations", ""),
+        *("from collections.abc import Mapping", "", "# fmt: off"),
+        "REPRODUCED: Mapping[str, tuple[str, ...]] = {",
+    ]
+    for name in CAUSES_BY_ID:
+        made = [scenario for scenario in SCENARIOS if name in scenario.findings]
+        if made:
+            lines += [f"    {json.dumps(name)}: (", *map(_entry, made), "    ),"]
+    return "\n".join([*lines, "}", ""])
+
+
+def _entry(scenario: Scenario) -> str:
+    parts = f"{scenario.title} ", f"({scenario.mode} mode): ", f"{_command(scenario)},"
+    *first, last = [json.dumps(part, ensure_ascii=False) for part in parts]
+    return "\n".join(f"        {part}" for part in (*first, last[:-2] + '",'))
 
 
 def write(folder: Path, wanted: dict[str, str] | None = None) -> None:
@@ -38,6 +70,7 @@ def _index() -> Iterator[str]:
     yield "What viptrace can name, in the order in which rules are asked. The columns say which"
     yield "input shows it: live with probes (bpf), live with conntrack and packets, packets alone,"
     yield "state alone."
+    yield from ("", *textwrap.wrap(_BY_DESIGN, 100))
     yield from ("", "| cause | severity | modes | bpf | conntrack | packets | state |")
     yield "|---|---|---|---|---|---|---|"
     for name, cause in CAUSES_BY_ID.items():

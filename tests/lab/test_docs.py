@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lab.docs import BY_INPUT, pages, write
+from lab.docs import BY_INPUT, MODULE, module, pages, write
 from tracer.diagnosis.causes import CAUSES_BY_ID
 
 FOLDER = Path(__file__).parent.parent.parent / "docs" / "causes"
@@ -15,6 +15,11 @@ def test_the_pages_in_the_checkout_are_made_anew_after_every_change():
     there = {path.name: path.read_text() for path in FOLDER.glob("*.md")}
     there.pop(BY_INPUT)
     assert there == pages()
+
+
+def test_what_explain_cause_says_of_reproducing_is_the_labs():
+    """If this fails: make docs."""
+    assert MODULE.read_text() == module()
 
 
 def test_there_is_a_page_for_every_cause_with_every_part():

@@ -71,6 +71,7 @@ def as_json(explanation: Explanation) -> dict[str, object]:
         "evidence": explanation.evidence,
         "cannot_know": explanation.limits,
         "seen": {title: text or None for title, text in explanation.sights},
+        "reproductions": list(explanation.reproductions),
         "remedy": list(explanation.remedy),
         "sources": list(cause.sources),
     }
@@ -91,6 +92,9 @@ def _lines(explanation: Explanation) -> Iterator[str]:
     yield from ("", "Where it shows")
     for title, text in explanation.sights:
         yield from _wrapped(f"{title}: {text or 'not visible'}")
+    if explanation.reproductions:
+        yield from ("", "How to make it happen, with the source tree")
+        yield from (f"  {made}" for made in explanation.reproductions)
     yield from ("", "What to do")
     for number, step in enumerate(explanation.remedy, start=1):
         yield f"  {number}. {step}"

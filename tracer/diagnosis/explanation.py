@@ -12,6 +12,7 @@ from tracer.diagnosis.audit_catalogue import AUDIT_RULES
 from tracer.diagnosis.catalogue import RULES
 from tracer.diagnosis.causes import CAUSES_BY_ID
 from tracer.diagnosis.causes.cause import Cause
+from tracer.diagnosis.causes.reproduced import REPRODUCED
 
 _SECTION = re.compile(r"^(Claims|Evidence|Cannot know): ", re.MULTILINE)
 _SIGHTS = {
@@ -31,6 +32,8 @@ class Explanation:
     evidence: str
     limits: str
     """What the rule cannot know."""
+    reproductions: tuple[str, ...] = ()
+    """How the lab makes it: title, mode and command."""
 
     @property
     def remedy(self) -> tuple[str, ...]:
@@ -54,4 +57,5 @@ def explain(identifier: str) -> Explanation:
     _, *parts = _SECTION.split(text)
     words = [" ".join(part.split()) for part in parts]
     found = dict(zip(words[::2], words[1::2], strict=True))
-    return Explanation(cause, found["Claims"], found["Evidence"], found["Cannot know"])
+    made = REPRODUCED.get(identifier, ())
+    return Explanation(cause, found["Claims"], found["Evidence"], found["Cannot know"], made)

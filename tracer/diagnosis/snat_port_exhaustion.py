@@ -66,5 +66,5 @@ def _finding(scene: Scene, group: Group) -> Finding:
             "masquerading may use is taken"
         ),
         evidence=(*flow_lines(scene, group.rows, "conntrack", told), *taken),
-        remedy=CAUSE.steps(which=which),
+        remedy=CAUSE.steps(destination=which),
     )

@@ -16,7 +16,9 @@ def printed(*arguments):
 
 def test_a_cause_is_explained_with_its_numbered_remedy():
     text = printed("ip-forward-off")
-    order = ["What people notice", "What happens", "What it cannot know", "What to do", "Sources"]
+    order = ["What people notice", "What happens", "What it cannot know", "How to make it happen"]
+    order += ["What to do", "Sources"]
+    assert "python -m lab record ip-forward-off -o /tmp" in text
     places = [text.index(title) for title in order]
     assert places == sorted(places)
     assert "  1. sysctl -w <setting>=1" in text

@@ -13,7 +13,7 @@ WORDS = {
         *("address", "where", "prefix", "larger", "client", "virtual", "interface", "setting"),
         *("backend", "pod", "wider", "ranges", "port", "node", "tool", "primary", "ports"),
         *("target", "pod_namespace", "set", "match", "option", "server", "rule", "clean"),
-        *("serves", "protocol", "chain", "device", "forget", "taken", "single", "which"),
+        *("serves", "protocol", "chain", "device", "forget", "taken", "single", "destination"),
     ]
 }
 

@@ -47,13 +47,15 @@ SNAT_PORT_EXHAUSTION = Cause(
     ),
     remedy=(
         "conntrack -S   # insert_failed and drop rise together with every attempt",
-        "conntrack -L {which} 2>/dev/null | wc -l   # connections to one destination",
+        "conntrack -L {destination} 2>/dev/null | wc -l   # connections to one destination",
         "iptables-save -t nat | grep -- --to-ports   # a range that is too narrow?",
         "sysctl -w net.netfilter.nf_conntrack_tcp_timeout_time_wait=30   # frees ports sooner",
         "Reuse connections; give the node more addresses; avoid masquerading "
         "(externalTrafficPolicy: Local)",
     ),
-    sight=Sight(bpf="mappings that cannot be inserted, at every repetition of the request"),
+    sight=Sight(
+        bpf="a mapping that cannot be inserted, for another has its tuple, or at every try"
+    ),
     sources=("https://github.com/containernetworking/plugins/issues/163", _RACE),
 )
 
