@@ -13,7 +13,7 @@ from lab.remedied import BY_HAND, HEALED, NOT_HERE, firsts, followed, healed
 from lab.scenarios import BY_NAME
 from tests.lab.followed import follow
 
-AT_ONCE = 4
+AT_ONCE = 5
 """They mostly wait, for time-outs and for quiet."""
 
 
