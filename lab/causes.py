@@ -89,7 +89,7 @@ def _time(cause: Cause, seen: Sequence[Verdict]) -> str:
 def _not_reproduced(cause: Cause, mode: str) -> str:
     made = [scenario for scenario in SCENARIOS if cause.id in scenario.findings]
     if any(scenario.mode == mode for scenario in made):
-        return "made by the lab, no recording kept"
+        return "not recorded: the lab has a scenario for it"
     if why := _NOT_IN_MODE.get((cause.id, mode)):
         return f"not reproduced: {why}"
     if made:
