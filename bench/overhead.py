@@ -34,6 +34,7 @@ from lab.tracing import Tracing
 
 CLIENT_IP = "10.9.1.2"
 CLIENT, NODE, BACKEND = (f"vto-{name}-{os.getpid()}" for name in ("c", "n", "b"))
+START_S = 120.0
 SETTLE_S = 1.0
 """A tracer has still to handle the last connections when they are made."""
 VIRTUAL, SERVED = ("10.96.0.10", 80), ("10.9.2.2", 8080)
@@ -125,13 +126,28 @@ def serve() -> None:
                     peer.sendall(data)
 
 
-def connect(count: int) -> float:
-    """Seconds for this many connections, each with one exchange."""
+def served() -> None:
+    """Wait until somebody answers: a busy machine starts the server late."""
+    deadline = time.monotonic() + START_S
+    while True:
+        try:
+            socket.create_connection(SERVED, 20).close()
+            return
+        except ConnectionRefusedError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+
+
+def connect(count: int, rate: float = 0.0) -> float:
+    """Seconds for this many connections, each with one exchange; at most ``rate`` a second."""
     started = time.perf_counter()
-    for _ in range(count):
+    for number in range(1, count + 1):
         with socket.create_connection(VIRTUAL, 20) as peer:
             peer.sendall(b"x")
             peer.recv(64)
+        if rate:
+            time.sleep(max(0.0, started + number / rate - time.perf_counter()))
     return time.perf_counter() - started
 
 
@@ -161,17 +177,17 @@ def processor_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def phase(connections: int, trips: int, pid: int = 0) -> Phase:
+def phase(options: argparse.Namespace, pid: int = 0) -> Phase:
     """Time both kinds of traffic once; ``pid``: the tracer, if there is one."""
     call(CLIENT, connect, 20)
     first = programs()
     before_s = processor_s(pid) if pid else 0.0
-    connections_s = call(CLIENT, connect, connections)
+    connections_s = call(CLIENT, connect, options.connections, options.rate)
     second = programs()
     if pid:
         time.sleep(SETTLE_S)
     tracer_s = processor_s(pid) - before_s if pid else 0.0
-    trips_s = call(CLIENT, exchange, trips)
+    trips_s = call(CLIENT, exchange, options.trips)
     third = programs()
     return Phase(
         connections_s,
@@ -189,16 +205,16 @@ def measured(variant: Variant, options: argparse.Namespace, folder: Path) -> Pha
     if variant.peer is not None:
         with running(variant.peer, NODE, CLIENT_IP, folder) as peer:
             print(f"  {variant.name}: ready after {peer.ready_s:.1f} s", flush=True)
-            return phase(options.connections, options.trips, peer.pid)
+            return phase(options, peer.pid)
     if variant.options is None:
-        return phase(options.connections, options.trips)
+        return phase(options)
     cluster = folder / "cluster.json"
     cluster.write_text(CLUSTER)
     tracing = Tracing(
         NODE, folder, ("--cluster", str(cluster)), "node", options.backend, options=variant.options
     )
     with tracing:
-        found = phase(options.connections, options.trips, tracing.pid)
+        found = phase(options, tracing.pid)
         tracing.stop()
     summary = list(tracing.lines())[-1]
     print(
@@ -242,6 +258,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--connections", type=int, default=1000)
     parser.add_argument("--trips", type=int, default=5000)
+    parser.add_argument("--rate", type=float, default=0.0, help="connections a second; 0: any")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--engine", choices=("iptables", "ipvs"), default="iptables")
     parser.add_argument("--backend", choices=("auto", "bpf", "conntrack"), default="auto")
@@ -258,6 +275,7 @@ def main() -> int:
     results: dict[str, list[Phase]] = {variant.name: [] for variant in variants}
     with ground(options.engine), tempfile.TemporaryDirectory() as folder:
         server = Child(BACKEND, serve)
+        call(BACKEND, served)
         for _ in range(options.rounds):
             for variant in variants:
                 try:
