@@ -43,6 +43,8 @@ class System:
     name: str
     suite: str
     sources: tuple[str, ...]
+    python: str = ""
+    """Which Python pipx is to take, where the first one is too old."""
 
 
 _UBUNTU = "deb [trusted=yes] http://archive.ubuntu.com/ubuntu"
@@ -53,6 +55,12 @@ SYSTEMS = (
         "Ubuntu 24.04",
         "noble",
         (f"{_UBUNTU} noble main universe", f"{_UBUNTU} noble-updates main universe"),
+    ),
+    System(
+        "Ubuntu 22.04",
+        "jammy",
+        (f"{_UBUNTU} jammy main universe", f"{_UBUNTU} jammy-updates main universe"),
+        "python3.11",
     ),
 )
 """Debian has no keys of Ubuntu's archive: what is fetched from there is tried, and thrown away."""
@@ -81,7 +89,8 @@ def tried(system: System, wheel: Path, folder: Path) -> str:
     shutil.copy2(wheel, root / "tmp")
     shutil.copytree(CHECKOUT / INCIDENT, root / "tmp" / "incident")
     typed = [f"{line} --yes -qq" for line in commands(NOTES.read_text(), system.name)]
-    for line in ("apt update -qq", *typed, f"pipx install /tmp/{wheel.name}"):
+    chosen = f"--python {system.python} " if system.python else ""
+    for line in ("apt update -qq", *typed, f"pipx install {chosen}/tmp/{wheel.name}"):
         say(f"{system.name}: {line}")
         inside(root, ["sh", "-c", line], ENVIRONMENT)
     facts = inside(root, ["sh", "-c", "viptrace check --json || true"], ENVIRONMENT)
@@ -89,7 +98,7 @@ def tried(system: System, wheel: Path, folder: Path) -> str:
     replayed = inside(root, ["viptrace", "replay", "/tmp/incident", "--json"], ENVIRONMENT)
     summary = json.loads(replayed.splitlines()[-1])
     named = ", ".join(summary["findings"]) or "nothing"
-    version = inside(root, ["python3", "--version"], ENVIRONMENT).strip()
+    version = inside(root, [system.python or "python3", "--version"], ENVIRONMENT).strip()
     bcc = told["bcc"]
     verdict = "ok  " if bcc["works"] == "yes" and summary["findings"] else "FAIL"
     return f"{verdict} {system.name}: {version}; bcc: {bcc['found']}; replay names {named}"
