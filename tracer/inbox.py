@@ -26,8 +26,11 @@ MERGED_RECORDS = 1 << 15
 class Inbox(Generic[Item]):
     """Batches and other items in order of arrival; any thread puts, one takes."""
 
-    def __init__(self, live: bool, max_records: int = MAX_RECORDS) -> None:
-        self._live, self._max_records = live, max_records
+    def __init__(
+        self, live: bool, max_records: int = MAX_RECORDS, states: tuple[type, ...] = ()
+    ) -> None:
+        """``states``: kinds of items of which only the newest counts for who is behind."""
+        self._live, self._max_records, self._states = live, max_records, states
         self._items: deque[EventBatch | Item] = deque()
         self._records = 0
         self._overflow = Loss()
@@ -90,7 +93,11 @@ class Inbox(Generic[Item]):
         return [item]
 
     def _merge(self) -> list[EventBatch | Item]:
-        """Batches up to the next other item, one for each source, then that item."""
+        """Batches up to the next other item, one for each source, then that item.
+
+        States that newer ones have overtaken are no such items: each has a price, too, and who
+        is behind would never catch up.
+        """
         groups: dict[Group, list[EventBatch]] = {}
         other: list[EventBatch | Item] = []
         count = 0
@@ -99,9 +106,13 @@ class Inbox(Generic[Item]):
             if isinstance(item, EventBatch):
                 count += len(item.records)
                 groups.setdefault((item.origin, item.packets is None), []).append(item)
-            else:
+            elif not self._overtaken(item):
                 other.append(item)
         return [*map(self._with_overflow, map(merged, groups.values())), *other]
+
+    def _overtaken(self, item: Item) -> bool:
+        kind = next((kind for kind in self._states if isinstance(item, kind)), None)
+        return kind is not None and any(isinstance(later, kind) for later in self._items)
 
     def _with_overflow(self, batch: EventBatch) -> EventBatch:
         """The next batch after an overflow carries its loss."""

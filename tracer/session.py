@@ -96,7 +96,7 @@ class Session:
         self._state_readers, self._beside = state_readers, beside
         self._summary = summary or dict
         self._standing = standing
-        self._inbox: Inbox[Input] = Inbox(live)
+        self._inbox: Inbox[Input] = Inbox(live, states=(NodeState, Cluster))
         self._stopping = threading.Event()
         self._query: ViewQuery | None = None
         self.view = View()

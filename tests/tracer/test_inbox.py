@@ -44,6 +44,18 @@ def test_other_items_keep_their_place():
     assert (len(last.records), end) == (1, None)
 
 
+def test_who_is_behind_takes_only_the_newest_state_of_each_kind():
+    inbox = Inbox(live=True, states=(str, float))
+    for item in (told(0), "old", told(1), 1.5, "newer", told(2), "newest", told(3)):
+        inbox.put(item)
+    batch, number = inbox.take(0)
+    assert (len(batch.records), number) == (2, 1.5)
+    batch, state = inbox.take(0)
+    assert (len(batch.records), state) == (1, "newest")
+    inbox.put("later")
+    assert [type(item) for item in inbox.take(0)] == [EventBatch, str]
+
+
 def test_live_input_discards_the_oldest_batch_and_says_so_with_the_next():
     inbox = Inbox(live=True, max_records=3)
     inbox.put("state")
