@@ -279,9 +279,13 @@ def main() -> int:
         for _ in range(options.rounds):
             for variant in variants:
                 try:
-                    results[variant.name].append(measured(variant, options, Path(folder)))
+                    found_now = measured(variant, options, Path(folder))
                 except TimeoutError as error:
                     print(f"  {error}", flush=True)
+                    continue
+                results[variant.name].append(found_now)
+                each_us = found_now.connections_s / options.connections * 1e6
+                print(f"  {variant.name}: {each_us:.1f} us/connection", flush=True)
         server.stop()
     tell(results, options)
     return 0
