@@ -32,6 +32,8 @@ SLIM = (
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 CONFIG = "config.json"
 """Beside the root: what the Dockerfile says about running it."""
+FOREIGN = {"arm64": "aarch64"}
+"""QEMU's name of other architectures, by Debian's."""
 MB, MIB = 10**6, 1 << 20
 MOST_MB = 300
 """More than that is too much for a node that has to fetch it in an incident."""
@@ -52,9 +54,17 @@ class Root:
 
 
 def build(
-    folder: Path, say: Say, target: str = "", dockerfile: Path = CHECKOUT / "Dockerfile"
+    folder: Path,
+    say: Say,
+    target: str = "",
+    dockerfile: Path = CHECKOUT / "Dockerfile",
+    machine: str = "",
 ) -> Root:
-    """Build into ``folder``, which is replaced; the root is ``folder/root``."""
+    """Build into ``folder``, which is replaced; the root is ``folder/root``.
+
+    ``machine``: Debian's name of another architecture, whose programs this kernel runs by
+    emulation (``foreign_ready``); empty for this machine's.
+    """
     if os.geteuid() != 0:
         raise UnableError("a root file system is built in a chroot", "that needs root")
     context = dockerfile.parent
@@ -65,7 +75,7 @@ def build(
     made: dict[str, Root] = {}
     for stage in (*before, last):
         root = Root(folder / ("root" if stage is last else f"stage-{stage.name}"))
-        _begin(stage, root, made, say)
+        _begin(stage, root, made, say, machine)
         for step in stage.steps:
             say(f"{dockerfile.name}:{step.line} {step.word} {step.text[:70]}")
             _run_step(step, root, made, context, passing)
@@ -97,9 +107,27 @@ def _copied_from(stage: Stage) -> Iterator[str]:
         yield from (item[7:] for item in step.text.split() if item.startswith("--from="))
 
 
-def image_folder(target: str = "") -> Path:
+def image_folder(target: str = "", machine: str = "") -> Path:
     """Where an image's root is kept, outside the tree."""
-    return cache_root() / "image" / (target or "node")
+    return cache_root() / "image" / f"{target or 'node'}{machine and f'-{machine}'}"
+
+
+def foreign_ready(machine: str, registry: Path = Path("/proc/sys/fs/binfmt_misc")) -> None:
+    """UnableError unless this kernel runs that architecture's programs, in a chroot too."""
+    name = FOREIGN[machine]
+    entry = registry / f"qemu-{name}"
+    told = dict(line.split(maxsplit=1) for line in _lines(entry) if " " in line)
+    if "F" not in told.get("flags:", ""):
+        raise UnableError(
+            f"this kernel does not run programs for {machine}",
+            "no interpreter is registered that a chroot can use",
+            "apt install qemu-user-static; mount -t binfmt_misc none /proc/sys/fs/binfmt_misc;"
+            f" cat /usr/lib/binfmt.d/qemu-{name}.conf >/proc/sys/fs/binfmt_misc/register",
+        )
+
+
+def _lines(entry: Path) -> list[str]:
+    return entry.read_text().splitlines() if entry.exists() else []
 
 
 def size_bytes(root: Path) -> int:
@@ -114,20 +142,21 @@ def size_bytes(root: Path) -> int:
     return total
 
 
-def _begin(stage: Stage, root: Root, made: dict[str, Root], say: Say) -> None:
+def _begin(stage: Stage, root: Root, made: dict[str, Root], say: Say, machine: str) -> None:
     """The file system and the settings that a stage begins with."""
     if (before := made.get(stage.base)) is None:
-        _unpack_base(stage.base.partition("@")[0], root, say)
+        _unpack_base(stage.base.partition("@")[0], root, say, machine)
         return
     run(["cp", "-a", str(before.path), str(root.path)], timeout_s=300)
     root.environment, root.workdir = dict(before.environment), before.workdir
     root.user, root.entrypoint = before.user, list(before.entrypoint)
 
 
-def _unpack_base(name: str, root: Root, say: Say) -> None:
+def _unpack_base(name: str, root: Root, say: Say, machine: str) -> None:
     if name not in BASES:
         raise InputError(f"no way to make {name} without an engine")
-    archive = cache_root() / "image" / f"{name.replace(':', '-')}.tar"
+    kind = f"{name.replace(':', '-')}{machine and f'-{machine}'}"
+    archive = cache_root() / "image" / f"{kind}.tar"
     if not archive.exists():
         say(f"bootstrapping {name}")
         archive.parent.mkdir(parents=True, exist_ok=True)
@@ -137,6 +166,7 @@ def _unpack_base(name: str, root: Root, say: Say) -> None:
         # As the official image: merged from the start, without the package that would merge it.
         merged = ["--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr", "--include=usr-is-merged"]
         options = ["--variant=minbase", "--quiet", *merged, *cut, *keep]
+        options += [f"--architectures={machine}"] if machine else []
         command = ["mmdebstrap", *options, BASES[name]]
         run([*command, str(target)], timeout_s=STEP_TIMEOUT_S)
         target.replace(archive)

@@ -8,10 +8,10 @@ import pytest
 
 from lab.chroot import mounts
 from lab.dockerfile import allowed, expanded, read
-from lab.image import Root, _copy, _covers, size_bytes, wanted
+from lab.image import Root, _copy, _covers, foreign_ready, image_folder, size_bytes, wanted
 from lab.image_suite import CAPABILITIES
 from tests.test_deploy import container
-from tracer.errors import InputError
+from tracer.errors import InputError, UnableError
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SMALL = """# a comment
@@ -102,3 +102,19 @@ def test_steps_cannot_write_to_what_they_are_shown(monkeypatch):
 def test_the_suite_grants_what_the_daemonset_asks_for():
     asked = container()["securityContext"]["capabilities"]["add"]
     assert sorted(name.lower() for name in asked) == sorted(CAPABILITIES)
+
+
+def test_another_machine_s_programs_must_run_in_a_chroot(tmp_path):
+    entry = tmp_path / "qemu-aarch64"
+    with pytest.raises(UnableError, match="arm64"):
+        foreign_ready("arm64", tmp_path)
+    entry.write_text("enabled\ninterpreter /usr/bin/qemu-aarch64\nflags: P\noffset 0\n")
+    with pytest.raises(UnableError, match="arm64"):
+        foreign_ready("arm64", tmp_path)
+    entry.write_text("enabled\ninterpreter /usr/bin/qemu-aarch64\nflags: POF\noffset 0\n")
+    foreign_ready("arm64", tmp_path)
+
+
+def test_images_for_other_machines_are_kept_beside_this_one_s():
+    assert image_folder("replay", "arm64").name == "replay-arm64"
+    assert image_folder().name == "node"
