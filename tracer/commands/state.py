@@ -31,7 +31,8 @@ from tracer.plain import harmless
     help="Do not ask this node's health check node ports what load balancers are told.",
 )
 def state(output: Path, cluster: Path | None, no_cluster: bool, no_health_checks: bool) -> int:
-    """Write rules, sets, virtual servers, addresses, routes, sysctls and connections into DIR.
+    """Write rules, sets, virtual servers, addresses, routes, sysctls, connections and what load
+    balancers are told into DIR.
 
     explain and replay read it with --state DIR. What cannot be collected is said, the rest is
     written. The files hold addresses of whoever talks to this node; secrets are not in them.
