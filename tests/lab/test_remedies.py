@@ -13,7 +13,7 @@ from lab.remedied import BY_HAND, HEALED, NOT_HERE, firsts, followed, healed
 from lab.scenarios import BY_NAME
 from tests.lab.followed import follow
 
-AT_ONCE = 5
+AT_ONCE = 6
 """They mostly wait, for time-outs and for quiet."""
 
 
