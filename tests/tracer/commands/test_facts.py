@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from probes.hooks import HOOKS
 from tests.api_server import ApiServer
 from tests.tracer.cluster.api.made import kubeconfig, small_cluster
 from tracer.commands.facts import (
