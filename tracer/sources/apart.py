@@ -15,7 +15,7 @@ from multiprocessing.connection import Connection
 from typing import NoReturn
 
 from tracer.errors import UnableError
-from tracer.events import EVENT, EventBatch, Origin, Records, as_rows, no_records
+from tracer.events import EVENT, EventBatch, Records, as_rows, no_records
 from tracer.fields import Fields
 from tracer.pairing import Pairer
 from tracer.sources import Problem, Source
@@ -77,11 +77,9 @@ class Apart:
         """It has been opened: what was wrong is said by the first ``read``."""
 
     def read(self, timeout: float) -> EventBatch | None:
-        """The next batch, with its pairs; an empty one while there is none; None at the end."""
+        """The next batch, with its pairs; None at the end. It is waited for, as a file's is."""
         if self._rest is not None:
             return None
-        if not self._connection.poll(timeout):
-            return EventBatch(no_records(), Origin.PACKETS, 0, pairs=no_records())
         try:
             told = self._connection.recv()
         except (EOFError, ConnectionError):
