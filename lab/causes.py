@@ -166,7 +166,7 @@ def losses(verdicts: Sequence[Verdict]) -> Iterator[str]:
         for run in verdict.lossy:
             runs += 1
             named = {cause for cause in run if not is_fallback(cause)}
-            false += len(named - set(verdict.expected) - set(verdict.from_packets))
+            false += len(named - set(verdict.expected))
             for cause in set(verdict.found["bpf"]) & set(verdict.expected):
                 gone += cause not in run
                 kept += cause in run

@@ -47,7 +47,6 @@ CONNECTION_SCENARIOS: tuple[Scenario, ...] = (
             Traffic("client", Load(STICKY, 80, tcp=3)),
         ),
         findings=("session-affinity-dead-pod",),
-        from_packets=("endpoint-removal-lag",),
         change=without_pod("default", "echo-3"),
         fault=both(
             pinned("shell", ONCE, "echo-3", "worker-1"),

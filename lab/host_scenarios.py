@@ -91,7 +91,6 @@ HOST_SCENARIOS: tuple[Scenario, ...] = (
             Traffic("shell", Load(VIP, 80, tcp=1, timeout_s=5, source_port=45000), TIMEOUT),
         ),
         findings=("stale-tcp-sctp-conntrack",),
-        from_packets=("endpoint-removal-lag",),
         change=HERE_ONLY,
         fault=both(
             commands(

@@ -36,7 +36,6 @@ IPVS_SCENARIOS: tuple[Scenario, ...] = (
         node="worker-1",
         traffic=(Traffic("shell", Load(GATEWAY, 443, tcp=2), REFUSED, translated=False),),
         findings=("ipvs-external-ip-blackhole-any-ip",),
-        from_packets=("vip-port-not-served",),
         change=TAKEN,
         fault=both(
             synced(TAKEN),
@@ -147,7 +146,6 @@ IPVS_SCENARIOS: tuple[Scenario, ...] = (
             Traffic("shell", FIXED_PORT, REFUSED, visible=False),
         ),
         findings=("ipvs-reuse-to-draining-server",),
-        from_packets=("endpoint-removal-lag",),
         change=REMOTE_ONLY,
         late_state=True,
         fault=both(

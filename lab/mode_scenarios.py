@@ -97,7 +97,6 @@ NFTABLES: Mapping[str, Differences] = {
             Traffic("shell", Load(VIP, 53, udp=3)),
             Traffic("shell", STALE_DATAGRAM, TIMEOUT),
         ),
-        "from_packets": ("endpoint-removal-lag",),
         "fault": both(
             commands("worker-1", "sysctl -q -w " + " ".join(KEEP_ENTRIES)),
             NOBODY_AT_GONE,

@@ -91,7 +91,6 @@ def _recorded(scenario: Scenario, topology: Topology, folder: Path, backend: str
         "visible_in_packets": _connections(item for item in scenario.traffic if item.in_packets)
         - _taken_in(scenario, topology, exchanges),
         "findings": list(scenario.findings),
-        **({"from_packets": list(scenario.from_packets)} if scenario.from_packets else {}),
         **({"translator": scenario.translator} if scenario.translator else {}),
     }
     (folder / "expected.json").write_text(json.dumps(expected, indent=2) + "\n")

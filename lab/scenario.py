@@ -71,8 +71,6 @@ class Scenario:
     recovery: Fault | None = None
     """The remedy's steps; afterwards ``healed`` must go well and the finding closes."""
     healed: tuple[Traffic, ...] = ()
-    from_packets: tuple[str, ...] = ()
-    """What packets alone may say instead: those rules name the doubt themselves."""
     remembered: int = 0
     """Translated connections from before that the node's table still has when tracing begins."""
     late_state: bool = False

@@ -27,8 +27,6 @@ class Verdict:
     scenario: str
     mode: str
     expected: tuple[str, ...]
-    from_packets: tuple[str, ...]
-    """What packets alone may say instead, in doubt."""
     probes: bool
     """Recorded with probes; else with conntrack's socket, whose events probes tell as well."""
     found: Mapping[str, tuple[str, ...]]
@@ -53,7 +51,7 @@ class Verdict:
         every = {cause for causes in self.found.values() for cause in causes}
         every |= {cause for run in self.lossy for cause in run}
         named = {cause for cause in every if not is_fallback(cause)}
-        return named - set(self.expected) - set(self.from_packets)
+        return named - set(self.expected)
 
 
 def judged(folder: Path) -> Verdict:
@@ -78,7 +76,6 @@ def judged(folder: Path) -> Verdict:
         scenario=folder.name,
         mode=recorded.mode,
         expected=tuple(sorted(wanted)),
-        from_packets=_from_packets(recorded),
         probes=recorded.has_probes,
         found=found,
         grave=tuple(sorted(full.grave)),
@@ -119,8 +116,3 @@ def _restored(stored: dict[str, object]) -> Verdict:
 
 def _confidence(view: Judged) -> dict[str, float]:
     return {name: finding.confidence for name, finding in sorted(view.found.items())}
-
-
-def _from_packets(recorded: Recorded) -> tuple[str, ...]:
-    instead = recorded.expected.get("from_packets", ())
-    return tuple(map(str, instead)) if isinstance(instead, list) else ()
