@@ -74,11 +74,15 @@ def _told_new(scene: Scene, group: Group) -> bool:
 
 
 def _again(scene: Scene, group: Group) -> bool:
-    """Whether several flows went there: one alone, in packets, may be an old mapping's."""
+    """Whether clients went there from several ports: one port, in packets, may have an old mapping.
+
+    Or a reused one, which IPVS may keep on the server that it had.
+    """
     flows, first = scene.table.flows, int(group.rows[0])
     there = flows["alive"] & (flows["service"] == flows["service"][first])
     there &= (flows["backend"] == flows["backend"][first]).all(axis=1)
-    return int(np.count_nonzero(there)) > 1
+    ends = np.column_stack((flows["client"][there], flows["client_port"][there]))
+    return len(np.unique(ends, axis=0)) > 1
 
 
 def _finding(scene: Scene, group: Group, why: str) -> Finding:
