@@ -25,6 +25,7 @@ What was run on Debian's kernels in the lab's VM, made from those runs by `make 
   were answered, n of them were shown, once and equal.
 
 Guests are emulated, with two processors; the newest kernel has one, with two it does not stay up.
+What older kernels lack: [Limitations](limitations.md#kernels).
 
 """
 
