@@ -113,6 +113,8 @@ def _faults(item: Timed, told: Mapping[int, list[Line]], history: History) -> It
         yield f"{exchange.client_port}: {line['backend']}, answered by {exchange.answered_by}"
     pod, said = exchange.answered_by, line["departed_s"]
     away = [history.away_s(pod, item.at_ns + later) for later in (0, int(NEWS_S * S))]
+    if (before := history.away_s(pod, item.at_ns - int(NEWS_S * S))) is not None:
+        away.append(before + NEWS_S)  # the news of its return were on their way
     if all(abs((said or 0.0) - (known or 0.0)) > NEWS_S for known in away):
         yield f"{exchange.client_port}: departed for {said} s, the slices say {away[0]}"
 

@@ -119,6 +119,12 @@ def test_what_may_be_wrong():
     assert run([told(1)], [made(1)], kernel=2).faults == ("2 lost in kernel",)
 
 
+def test_the_news_of_a_return_are_on_their_way_for_a_while():
+    assert run([told(31, "echo-3", departed=21.0)], [made(31, "echo-3")]).faults == ()
+    (fault,) = run([told(37, "echo-3", departed=27.0)], [made(37, "echo-3")]).faults
+    assert fault == "1000: departed for 27.0 s, the slices say None"
+
+
 def test_a_port_that_came_again_is_judged_by_its_own_line():
     lines = [told(1, "echo-1"), told(40, "echo-2")]
     assert run(lines, [made(1, "echo-1"), made(40, "echo-2")]).faults == ()
