@@ -5,11 +5,17 @@ Text and pictures come from replaying the recording; only the story is written b
 
 from __future__ import annotations
 
+import os
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
 
 from lab.objects import CLUSTERS
 from lab.scenarios import BY_NAME
@@ -303,8 +309,15 @@ def _told(item: Incident) -> Iterator[str]:
 
 def _answered(item: Incident) -> Iterator[str]:
     folder = PCAPS / item.scenario
-    files = ("--state", str(folder / "state"), "--cluster", str(folder / "cluster.yaml"))
-    yield from _fitting(_printed(*item.asked, *files), _ANSWER_LINES)
+    with TemporaryDirectory() as copy:
+        state = shutil.copytree(folder / "state", Path(copy) / "state")
+        # A state is as old as its files, which are as old as the checkout.
+        time_ns = int(np.load(folder / "events.npy")["time_ns"].max())
+        for file in state.iterdir():
+            os.utime(file, ns=(time_ns, time_ns))
+        files = ("--state", str(state), "--cluster", str(folder / "cluster.yaml"))
+        lines = _printed(*item.asked, *files)
+    yield from _fitting(lines, _ANSWER_LINES)
 
 
 def _printed(*words: str) -> list[str]:
