@@ -84,6 +84,11 @@ NFTABLES: Mapping[str, Differences] = {
         "fault": both(
             synced(HERE_ONLY), without_nft_rules("worker-1", "endpoint-", "mark-for-masquerade")
         ),
+        "recovery": both(
+            # Chains of endpoints that are there are not written when kube-proxy starts.
+            commands("worker-1", "nft delete table ip kube-proxy"),
+            synced(HERE_ONLY),
+        ),
     },
     "session-affinity-dead-pod": {
         "fault": both(

@@ -16,6 +16,7 @@ import numpy as np
 
 from tracer.address import packed_at, text
 from tracer.diagnosis import places, signs
+from tracer.diagnosis.causes.cause import in_mode
 from tracer.diagnosis.causes.nat import HAIRPIN_NO_MASQUERADE as CAUSE
 from tracer.diagnosis.finding import Evidence, Finding, Subject
 from tracer.diagnosis.rule import Scene
@@ -79,5 +80,5 @@ def _finding(scene: Scene, group: Group) -> Finding:
             "address: nothing is masqueraded"
         ),
         evidence=lines,
-        remedy=CAUSE.steps(pod=text(pod)),
+        remedy=in_mode(CAUSE.steps(pod=text(pod)), scene.node.proxy_mode),
     )

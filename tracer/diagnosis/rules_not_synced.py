@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
 from tracer.diagnosis.causes.audited import RULES_NOT_SYNCED as CAUSE
+from tracer.diagnosis.causes.cause import in_mode
 from tracer.diagnosis.finding import Evidence, Finding, Severity, Subject
 from tracer.diagnosis.rule import Scene
 from tracer.diagnosis.state_findings import state_finding
@@ -96,7 +97,7 @@ def _finding(
         subject,
         summary=told,
         evidence=list(_evidence(found)),
-        remedy=CAUSE.steps(node=word(node) if node else "<node>"),
+        remedy=in_mode(CAUSE.steps(node=word(node) if node else "<node>"), scene.node.proxy_mode),
         confidence=0.9,
         severity=severity,
     )

@@ -1,3 +1,5 @@
+import pytest
+
 from tests.tracer.diagnosis.story import (
     HERE,
     IN_RCV,
@@ -19,6 +21,7 @@ from tests.tracer.diagnosis.story import (
     words,
 )
 from tracer.address import parse
+from tracer.diagnosis.causes.cause import TABLES_ANEW
 
 CAUSE = "hairpin-no-masquerade"
 ASK = f"{POD_HERE}:40000", f"{VIP}:80"
@@ -36,6 +39,16 @@ def test_a_pod_that_is_sent_to_itself_with_its_own_address_is_named():
     story.wait(1)
     assert (story.only.cause, story.only.subject.address) == (CAUSE, parse(POD_HERE))
     assert f"-s {POD_HERE}" in words(story.only)
+
+
+@pytest.mark.parametrize("mode", ["ipvs", "iptables", "nftables"])
+def test_only_nftables_mode_needs_its_tables_anew(mode):
+    """kube-proxy writes no chain of an endpoint that is there when it starts."""
+    story = Story(KNOWN, node_state(mode=mode))
+    story.tell(to_itself(1), *asked_in_vain(1, *ASK))
+    story.wait(1)
+    assert (TABLES_ANEW in story.only.remedy) == (mode == "nftables")
+    assert "rollout restart daemonset kube-proxy" in story.only.remedy[-1]
 
 
 def test_the_drop_inside_the_pod_is_enough_at_once():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tracer.diagnosis.causes.cause import EVERY_MODE, ISSUE, Cause, Sight
+from tracer.diagnosis.causes.cause import EVERY_MODE, ISSUE, TABLES_ANEW, Cause, Sight
 from tracer.diagnosis.finding import Severity
 
 _PROXY_POD = (
@@ -28,6 +28,7 @@ RULES_NOT_SYNCED = Cause(
         "curl -s http://localhost:10249/metrics | grep -E "
         "'sync_proxy_rules_last|restore_failures|sync_failures'"
         "   # on the node: a last sync long before the last change queued is the fault",
+        TABLES_ANEW,
         f"kubectl -n kube-system delete {_PROXY_POD}   # starts again and writes all rules",
     ),
     sight=Sight(state="every Service's addresses and endpoints against rules, sets and servers"),

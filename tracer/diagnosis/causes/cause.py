@@ -15,6 +15,12 @@ RULE_MODES = ("iptables", "nftables")
 SHOW_ENDPOINTS = (
     "kubectl get endpointslices -n {namespace} -l kubernetes.io/service-name={name} -o wide"
 )
+TABLES_ANEW = (
+    "nft delete table ip kube-proxy; nft delete table ip6 kube-proxy"
+    "   # nftables mode: a kube-proxy that starts takes endpoints' chains that are there for right"
+)
+"""A step for nftables mode alone, before kube-proxy's restart; its first sync writes no chain of an
+endpoint that exists (``epChainSkipUpdate`` in pkg/proxy/nftables/proxier.go, seen with 1.34.2)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,3 +67,8 @@ class Cause:
         parts = [part for step in self.remedy for part in Formatter().parse(step)]
         wanted = {name: f"<{name.replace('_', ' ')}>" for _, name, _, _ in parts if name}
         return self.steps(**{name: names.get(name, blank) for name, blank in wanted.items()})
+
+
+def in_mode(steps: tuple[str, ...], mode: str) -> tuple[str, ...]:
+    """Those of a remedy's steps that make sense where kube-proxy runs in this mode."""
+    return tuple(step for step in steps if step != TABLES_ANEW or mode == "nftables")

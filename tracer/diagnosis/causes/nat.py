@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tracer.diagnosis.causes.cause import EVERY_MODE, ISSUE, SOURCE_IP, Cause, Sight
+from tracer.diagnosis.causes.cause import EVERY_MODE, ISSUE, SOURCE_IP, TABLES_ANEW, Cause, Sight
 from tracer.diagnosis.finding import Severity
 
 _RACE = "https://github.com/weaveworks/weave/issues/3287"
@@ -91,9 +91,11 @@ HAIRPIN_NO_MASQUERADE = Cause(
     ),
     remedy=(
         "iptables-save -t nat | grep -- '-s {pod}'"
-        "   # iptables mode: must jump to KUBE-MARK-MASQ; ipvs: ipset list KUBE-LOOP-BACK",
+        "   # iptables mode: must jump to KUBE-MARK-MASQ; ipvs: ipset list KUBE-LOOP-BACK; "
+        "nftables: nft list table ip kube-proxy | grep 'saddr {pod} '",
         "kubectl get pod -A -o wide --field-selector status.podIP={pod}"
         "   # is it on the node that kube-proxy takes itself for? else set hostnameOverride",
+        TABLES_ANEW,
         "kubectl -n kube-system rollout restart daemonset kube-proxy   # writes all rules again",
     ),
     sight=Sight(
