@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from tracer.events import EVENT, EventBatch, EventRows, Origin
+from tracer.events import EVENT, EventBatch, EventRows, Origin, picked
 from tracer.flow import Rows
 from tracer.node.existing import LOOKUPS, ConntrackTable, own_netns
 from tracer.pipeline import Pipeline
@@ -23,8 +23,9 @@ class TableVerifier:
         self._turn = 0
 
     def lookup(self, pipeline: Pipeline, rows: Rows) -> EventBatch | None:
-        """The present conntrack state of these flows, as CT_UPDATE at the pipeline's time.
+        """The present conntrack state of these flows, as CT_UPDATE.
 
+        The time of each is when its flow was last seen: to be asked about is no sign of life.
         At most ``LOOKUPS`` a time, all in turn. Flows that conntrack does not know are left
         out; None if that is all of them.
         """
@@ -33,8 +34,11 @@ class TableVerifier:
         records = self._table.lookup(client_tuples(flows[here]))
         if not records.size:
             return None
-        records["time_ns"] = pipeline.now_ns
-        return EventBatch(records, Origin.CONNTRACK, until_ns=0)
+        known = pipeline.table.find(records)
+        last_ns = pipeline.table.flows["last_ns"][known]
+        records["time_ns"] = np.where(known >= 0, last_ns, pipeline.now_ns)
+        in_time = np.argsort(records["time_ns"], kind="stable")
+        return EventBatch(picked(records, in_time), Origin.CONNTRACK, until_ns=0)
 
     def _in_turn(self, rows: Rows) -> Rows:
         """So that many suspects which stay silent do not keep others from being asked for."""

@@ -40,6 +40,7 @@ def answered_unseen():
     pipeline = Pipeline()
     pipeline.feed(silent(batch))
     suspects = pipeline.suspects(1)
+    last_seen = pipeline.table.flows["last_ns"][suspects].copy()
     asker = TableVerifier()
     answers = [asker.lookup(pipeline, suspects) for _ in range(2)]
     for answer in answers:
@@ -54,6 +55,7 @@ def answered_unseen():
         "known": {spoken(row) for row in records} == {spoken(row) for row in batch.records},
         "replied": all(Flag.REPLIED in flags(row) for row in records),
         "left": len(pipeline.suspects(1)),
+        "last seen": (pipeline.table.flows["last_ns"][suspects] == last_seen).all(),
     }
 
 
@@ -65,4 +67,5 @@ def test_flows_whose_answer_was_not_seen_are_cleared_by_the_kernel_in_turn():
         "known": True,
         "replied": True,
         "left": 0,
+        "last seen": True,
     }
