@@ -16,6 +16,13 @@ SeenColumn = npt.NDArray[np.uint32]
 
 WAIT_NS = 3_000_000_000
 """Silence after which a request counts as unanswered: TCP has asked again at 1 s by then."""
+NEIGHBOUR_WAIT_NS = 3_300_000_000
+"""Silence after which the kernel has spoken if no host answers for the next hop's address.
+
+It asks three times, a second apart (``mcast_solicit`` and ``retrans_time_ms`` in
+Documentation/networking/ip-sysctl.rst), and then refuses what waits; the rest is for its word
+to get here.
+"""
 
 STARTED = Seen.SYN | Seen.SYN_TRANSLATED | Seen.TRANSLATED | Seen.IPVS_NEW | Seen.MAPPED
 REFUSED = Seen.RST_BEFORE_ANSWER | Seen.ICMP_REFUSED | Seen.NO_DESTINATION
@@ -87,8 +94,12 @@ def overdue(flows: Flows, rows: Rows, now_ns: int) -> Mask:
 
 
 def _overdue(flows: Flows, rows: Rows, seen: SeenColumn, now_ns: int) -> Mask:
-    begun = _any(seen, STARTED | HURT | REFUSED)
-    return begun & (now_ns - started(flows, rows) >= WAIT_NS)
+    return _any(seen, STARTED | HURT | REFUSED) & waited(flows, rows, now_ns, WAIT_NS)
+
+
+def waited(flows: Flows, rows: Rows, now_ns: int, wait_ns: int) -> Mask:
+    """Whether these began to ask at least so long ago."""
+    return np.asarray(now_ns - started(flows, rows) >= wait_ns)
 
 
 def witnessed(flows: Flows, rows: Rows) -> Mask:
@@ -144,7 +155,7 @@ def _never_begun(seen: SeenColumn) -> Mask:
 def evidence_state(flows: Flows, rows: Rows, now_ns: int) -> npt.NDArray[np.uint64]:
     """A number that changes whenever a row deserves another judgement; never 0.
 
-    Holds the Seen bits and, while unanswered, whether the wait is over and how
+    Holds the Seen bits and, while unanswered, whether each wait is over and how
     often the client asked (up to 7: a row is judged a handful of times at most).
     """
     seen = flows["seen"][rows]
@@ -153,7 +164,8 @@ def evidence_state(flows: Flows, rows: Rows, now_ns: int) -> npt.NDArray[np.uint
     asking = rows[silent]
     asked = np.minimum(requests(flows, asking), 7).astype(np.uint64)
     late = _overdue(flows, asking, seen[silent], now_ns).astype(np.uint64)
-    state[silent] |= asked << np.uint64(32) | late << np.uint64(36)
+    later = late & waited(flows, asking, now_ns, NEIGHBOUR_WAIT_NS)
+    state[silent] |= asked << np.uint64(32) | late << np.uint64(36) | later << np.uint64(37)
     return state
 
 

@@ -1,6 +1,7 @@
 """A request was sent on, and nothing came back.
 
-Claims: no answer within 3 s, no drop seen, no known cause.
+Claims: no answer within 3 s, no drop seen, no known cause; said a little later, when the
+kernel would have found that the next hop's address has no host.
 Evidence: the request (repeated, the better) and the absence of any answer where
 other flows' answers are seen.
 Cannot know: where it was lost. Nothing is said when no answers at all are visible
@@ -44,6 +45,7 @@ class UnansweredUnexplained:
         """One finding for each destination and transport."""
         flows = scene.table.flows
         rows = rows[signs.silent(scene, rows)]
+        rows = rows[scene.final | signs.waited(flows, rows, scene.now_ns, signs.NEIGHBOUR_WAIT_NS)]
         ours = (flows["service"][rows] >= 0) | signs.has(flows, rows, Seen.TRANSLATED)
         ended = signs.has(flows, rows, signs.REFUSED | Seen.RST_CLIENT | Seen.RST_BACKEND)
         rows = rows[ours & ~ended & signs.answers_visible(scene, rows)]
