@@ -20,6 +20,7 @@ from lab.traffic import Load
 from lab.tutorial_scenarios import TUTORIAL_SCENARIOS
 from tracer.errors import InputError
 
+IPVS = Path("/proc/net/ip_vs")
 MASTERS = ("172.18.0.11", "172.18.0.12", "172.18.0.13")
 EVERYWHERE = {"externalTrafficPolicy": "Cluster"}
 REFUSED = frozenset({"refused"})
@@ -217,9 +218,16 @@ BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
 def chosen(names: tuple[str, ...]) -> list[Scenario]:
     """Scenarios by name; ``all`` leaves those out that this kernel cannot run."""
     if names == ("all",):
-        has_ipvs = Path("/proc/net/ip_vs").exists()
-        return [item for item in SCENARIOS if has_ipvs or not item.kernel_only]
+        rest = left_out(names)
+        return [item for item in SCENARIOS if item not in rest]
     unknown = [name for name in names if name not in BY_NAME]
     if unknown:
         raise InputError(f"no scenario {', '.join(unknown)}", "", "see: python -m lab scenarios")
     return [BY_NAME[name] for name in names]
+
+
+def left_out(names: tuple[str, ...]) -> list[Scenario]:
+    """Those of ``all`` that this kernel cannot run: they need the VM's."""
+    if names != ("all",) or IPVS.exists():
+        return []
+    return [item for item in SCENARIOS if item.kernel_only]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -28,7 +29,8 @@ from lab.real.suite import run_beside, why_skipped
 from lab.rolling import roll
 from lab.rules.apply import MODES, Mode
 from lab.rules.differences import compared, listed_by_kernel
-from lab.scenarios import chosen
+from lab.scenario import Scenario
+from lab.scenarios import chosen, left_out
 from lab.vm import VmSettings
 from lab.watched import watch
 from tracer.errors import UnableError
@@ -114,9 +116,7 @@ def watch_scenarios(
     """Trace scenarios live (all: every one this kernel can run) and judge what is said of them."""
     require_root()
     folder, proxies, good = results_folder(), proxies_of(proxy), True
-    for scenario in chosen(names):
-        if modes and scenario.mode not in modes:
-            continue
+    for scenario in _in_modes(chosen(names), modes):
         only = frozenset({scenario.node} if traced_only else ())
         home = folder / scenario.name
         try:
@@ -126,7 +126,14 @@ def watch_scenarios(
         except UnableError as error:
             good = False
             print(f"FAIL {scenario.name}\n{error}", flush=True)
+    if rest := [scenario.name for scenario in _in_modes(left_out(names), modes)]:
+        print(f"not on this kernel, but in the VM: {', '.join(rest)}")
     sys.exit(0 if good else 1)
+
+
+def _in_modes(scenarios: Sequence[Scenario], modes: Sequence[Mode]) -> list[Scenario]:
+    """Those of these modes; no modes: of any."""
+    return [scenario for scenario in scenarios if not modes or scenario.mode in modes]
 
 
 CLUSTER_COMMANDS = (why_no_cluster, with_api, compare_rules, rollout, watch_scenarios)

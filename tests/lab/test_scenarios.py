@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from lab import scenarios
 from lab.objects import dump, read, to_cluster
-from lab.scenarios import SCENARIOS
+from lab.scenarios import BY_NAME, SCENARIOS, chosen, left_out
 from lab.topology import CLIENT, LAN
 from tracer.diagnosis.causes import CAUSES_BY_ID
 
@@ -37,3 +38,14 @@ def test_a_dumped_cluster_reads_as_it_was():
     objects = read("default")
     assert to_cluster(objects).services == to_cluster(read("default")).services
     assert dump(objects).startswith("apiVersion: v1\nkind: List\n")
+
+
+def test_all_is_what_this_kernel_can_run_and_the_rest_is_named(monkeypatch, tmp_path):
+    monkeypatch.setattr(scenarios, "IPVS", tmp_path / "missing")
+    rest = left_out(("all",))
+    assert [item.name for item in rest] == [s.name for s in SCENARIOS if s.kernel_only]
+    assert not any(item.kernel_only for item in chosen(("all",)))
+    assert {item.name for item in (*chosen(("all",)), *rest)} == set(BY_NAME)
+    assert left_out(("kube-ipvs0",)) == []
+    monkeypatch.setattr(scenarios, "IPVS", tmp_path)
+    assert (chosen(("all",)), left_out(("all",))) == (list(SCENARIOS), [])
