@@ -41,6 +41,8 @@ SHELL, ECHO_1, GONE = "10.244.1.100", "10.244.1.11", "10.244.2.99"
 NOBODY_AT_GONE = commands("worker-2", f"ip route add blackhole {GONE}")
 LEADS_NOWHERE_ANY_MORE = without_nft_rules("worker-1", "nat-prerouting", GONE)
 """By hand: a sync of kube-proxy leaves such a rule, and a start of it forgets mappings."""
+REJECTED_FROM_OUTSIDE = "! -i lo -j REJECT --reject-with icmp-host-prohibited"
+"""As firewalls do: what the node says to itself, and so to the API server, passes."""
 STALE_DATAGRAM = Load(VIP, 53, udp=1, repeats=2, timeout_s=4, source_port=5353)
 
 
@@ -180,12 +182,8 @@ IPVS: Mapping[str, Differences] = {
         ),
     },
     "foreign-firewall-order": {
-        "fault": commands(
-            "worker-1", "iptables -I INPUT -j REJECT --reject-with icmp-host-prohibited"
-        ),
-        "recovery": commands(
-            "worker-1", "iptables -D INPUT -j REJECT --reject-with icmp-host-prohibited"
-        ),
+        "fault": commands("worker-1", f"iptables -I INPUT {REJECTED_FROM_OUTSIDE}"),
+        "recovery": commands("worker-1", f"iptables -D INPUT {REJECTED_FROM_OUTSIDE}"),
     },
     "stale-rules-mode-switch": {
         "title": "ipvs mode, and the rules of iptables mode still come first",
