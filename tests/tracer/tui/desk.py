@@ -17,6 +17,8 @@ class Desk:
     def __init__(self, pipeline: Pipeline, *findings) -> None:
         self.pipeline, self.findings, self.view = pipeline, findings, View()
         self.asked: list[ViewQuery] = []
+        self.told: dict[str, object] = {}
+        """Fields of every answer that the session adds, and not the view."""
         self.app = TracerApp(self.ask, "live")
 
     def ask(self, query: ViewQuery) -> None:
@@ -25,7 +27,11 @@ class Desk:
         critical = sum(finding.severity.label == "critical" for finding in self.findings)
         self.app.show(
             replace(
-                shot, open=self.findings, open_count=len(self.findings), critical_count=critical
+                shot,
+                open=self.findings,
+                open_count=len(self.findings),
+                critical_count=critical,
+                **self.told,
             )
         )
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from scapy.layers.inet import IP, TCP
@@ -225,12 +223,13 @@ async def test_a_tiny_screen_keeps_its_lines_for_rows():
 
 async def test_the_facts_of_a_run_are_in_sight_on_eighty_columns():
     desk = Desk(busy())
-    standing = Standing(names="API 3s", recording="node.pcapng 12.3MB")
+    desk.told = {
+        "standing": Standing(names="API 3s", recording="node.pcapng 12.3MB"),
+        "degraded": ("no packets: why", "another"),
+        "lost": Loss(kernel=7),
+    }
     async with desk.app.run_test(size=(80, 24)) as pilot:
         await settle(pilot)
-        shot = replace(rows(desk, "flows").snapshot, standing=standing)
-        desk.app.show(replace(shot, degraded=("no packets: why", "another"), lost=Loss(kernel=7)))
-        await pilot.pause()
         first, second = screen_text(desk.app).splitlines()[:2]
         for words in ("● node.pcapng 12.3MB", "worker-1", "ipvs", "bpf", "API 3s"):
             assert words in first
