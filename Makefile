@@ -19,9 +19,9 @@ DIFFERENTIAL = -m lab.differential --seed $(or $(SEED),1) --first $(or $(FIRST),
 	$(patsubst %,--engine %,$(filter iptables legacy mixed nft services-% ipvs,$(ENGINE))) \
 	$(FAMILY:%=--family %)
 
-.PHONY: help install demo test lint format test-package test-image plugin site test-native \
+.PHONY: help install demo test lint format test-package test-image plugin site test-native test-remedies test-remedies-kernel \
 	test-differential test-kernel test-probes test-newest test-cluster test-cluster-native test-cluster-watch \
-	test-cluster-kernel kernel-matrix test-captures fuzz playground bench bench-smoke image \
+	test-cluster-kernel test-cluster-ipvs kernel-matrix test-captures fuzz playground bench bench-smoke image \
 	docs causes lock screenshots clean
 
 help: ## this list
@@ -57,6 +57,9 @@ test-native: install ## tests that need root: namespaces and netfilter of this k
 
 test-remedies: install ## every incident's remedy followed as printed, in every mode (root; 15 min)
 	@$(PY) -m pytest -m "root or remedies" tests/lab/test_remedies.py
+
+test-remedies-kernel: install ## the same of what needs the VM, with probes (1 to 2 h): NAMES= OUT=build/remedies
+	@$(PY) -m lab kernel-remedies $(NAMES) -o $(or $(OUT),build/remedies)
 
 test-differential: install ## explain against the kernel (root): SEED= FIRST= COUNT= ENGINE= FAMILY=
 	@$(if $(filter ipvs,$(ENGINE)),folder=$$(mktemp -d); \
@@ -95,6 +98,10 @@ test-cluster-kernel: install ## the same in the VM: ipvs mode and probes (root, 
 		python -m lab rollout --proxy $(KUBE_PROXY) --mode ipvs --backend bpf; \
 		python -m lab watch --proxy $(KUBE_PROXY) --backend bpf --traced-only kube-ipvs0 \
 			ipvs-round-robin svc-no-endpoints etp-local-ipvs-wrong-source six-services-ipvs'
+
+test-cluster-ipvs: install ## every ipvs scenario so, in the VM (hours); NAMES= for some of them
+	@$(PY) -m lab with-api --skip --vm --timeout 28800 -- python -m lab watch \
+		--proxy $(KUBE_PROXY) --backend bpf --traced-only $(or $(NAMES),--mode ipvs all)
 
 fuzz: install ## coverage-guided fuzzing of every reader: TARGET= one of them, SECONDS_EACH=600
 	@$(PY) -m fuzz $(TARGET) --seconds $(or $(SECONDS_EACH),600)

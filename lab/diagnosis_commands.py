@@ -8,10 +8,21 @@ from pathlib import Path
 import click
 
 from lab.causes import page
-from lab.options import MODE, require_root, results_folder, say, unique_prefix
+from lab.kernel_remedies import boots, wanted
+from lab.kernels import ensure_kernel
+from lab.options import (
+    KERNEL,
+    MODE,
+    compile_checkout,
+    require_root,
+    results_folder,
+    say,
+    unique_prefix,
+)
 from lab.rules.apply import Mode
 from lab.soak import soak as run_soak
 from lab.suite import BACKENDS
+from lab.tools import ensure_tools
 from lab.verdicts import collect, write
 from tracer.errors import UnableError
 
@@ -51,4 +62,20 @@ def soak(mode: Mode, backend: str, count: int) -> None:
     sys.exit(0 if outcome.good else 1)
 
 
-DIAGNOSIS_COMMANDS = (causes, soak)
+@click.command("kernel-remedies")
+@KERNEL
+@click.argument("names", nargs=-1)
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="folder")
+def kernel_remedies(kernel: str, names: tuple[str, ...], output: Path) -> None:
+    """Follow the printed remedies of NAMES (default: all that need the VM), some at a boot."""
+    asked = wanted(names)
+    ensure_tools()
+    image = ensure_kernel(kernel, say)
+    compile_checkout()
+    outcomes = boots(asked, image, output, say)
+    bad = sum(bool(outcome.why) for outcome in outcomes)
+    say(f"{len(outcomes) - bad} of {len(outcomes)} remedies mend what they were printed for")
+    sys.exit(1 if bad else 0)
+
+
+DIAGNOSIS_COMMANDS = (causes, soak, kernel_remedies)

@@ -178,6 +178,19 @@ def with_spec(namespace: str, name: str, **fields: object) -> Change:
     return change
 
 
+def without_service(namespace: str, name: str) -> Change:
+    """The Service is deleted, and what it found with it."""
+
+    def change(objects: Objects) -> Objects:
+        return [
+            item
+            for item in copy.deepcopy(objects)
+            if not (_is(item, "Service", namespace, name) or slice_of(item, namespace, name))
+        ]
+
+    return change
+
+
 def without_slices(namespace: str, name: str, family: str) -> Change:
     """The Service has no EndpointSlice of this address type."""
 

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from lab.cause_scenarios import FINE, NODE, REFUSED, VIP
+from lab.cause_scenarios import FINE, FINE_FROM_OUTSIDE, NODE, REFUSED, VIP
 from lab.faults import DEFAULT_ROUTE, commands, later
-from lab.objects import all_of, with_endpoints, with_port, with_readiness, with_target_port
+from lab.objects import (
+    all_of,
+    with_endpoints,
+    with_port,
+    with_readiness,
+    with_target_port,
+    without_service,
+)
 from lab.policy_scenarios import BALANCER
-from lab.remedy import Deed, changed, done
+from lab.remedy import Deed, changed, done, typed_on, typed_on_the_machine
 from lab.scenario import Scenario, Traffic
 from lab.scenarios import BY_NAME, SCENARIOS
-from lab.topology import ROUTER_ADDRESSES
+from lab.topology import CLIENT_ADDRESSES, ROUTER_ADDRESSES
 from lab.traffic import Load
 
 PODS = {"echo-1": "10.244.1.11", "echo-2": "10.244.2.12", "echo-3": "10.244.2.13"}
@@ -73,10 +80,32 @@ BY_HAND: Mapping[str, Mapping[str, Deed]] = {
     "unanswered-unexplained": {
         "check security groups": done(commands("worker-2", "iptables -t raw -F PREROUTING"))
     },
+    "dropped-unexplained": {
+        "tc filter show": done(commands("worker-1", "tc qdisc del dev eth0 clsact"))
+    },
+    "ipvs-external-ip-is-node-ip": {
+        "give the addresses back": typed_on("master-1", "master-2", "master-3"),
+        "kubectl delete service port-forward": changed(
+            without_service("kube-system", "port-forward")
+        ),
+    },
+    "rp-filter-drop": {
+        "or make routes and rules": done(
+            commands("worker-1", f"ip route del {CLIENT_ADDRESSES[0]}/32")
+        )
+    },
+    "conntrack-table-full": {"nf_conntrack_max=": typed_on_the_machine},
+    "snat-port-exhaustion": {
+        "a range that is too narrow": done(
+            commands("worker-1", "iptables -t nat -D KUBE-POSTROUTING 1")
+        )
+    },
+    "local-vip-is-packet-source": {"First aid": typed_on("worker-1")},
 }
 """By cause, then by words of the step."""
 
 HEALED: Mapping[str, tuple[Traffic, ...]] = {
+    "svc-no-endpoints": (Traffic("shell", Load("10.96.0.30", 80, tcp=3)),),
     "svc-no-endpoints-iptables": (Traffic("shell", Load("10.96.0.30", 80, tcp=3)),),
     "svc-no-endpoints-nftables": (Traffic("shell", Load("fd00:10:96::1e", 80, tcp=3)),),
     "endpoint-removal-lag": (Traffic("shell", SOME),),
@@ -91,6 +120,11 @@ HEALED: Mapping[str, tuple[Traffic, ...]] = {
     "ip-family-mismatch": FINE,
     "discovery-not-datapath": (Traffic("shell", Load("10.96.0.53", 53, tcp=3)),),
     "topology-hints-mismatch": FINE,
+    "rp-filter-drop": FINE_FROM_OUTSIDE,
+    "snat-port-exhaustion": FINE_FROM_OUTSIDE,
+    "ipvs-nodest-silent-drop": FINE,
+    "etp-local-ipvs-wrong-source": (Traffic("client", Load("172.18.0.2", 30081, tcp=3)),),
+    "conntrack-invalid-drop": (Traffic("client", Load("10.244.1.11", 8080, tcp=2)),),
     "lb-ip-short-circuit": (Traffic("shell", Load(BALANCER, 80, tcp=3)),),
     "ping-vip": FINE,
     "nodeport-localhost": (Traffic("worker-1", Load(NODE, 30080, tcp=3)),),
@@ -106,9 +140,13 @@ SAYS: Mapping[str, str] = {"foreign-firewall-order": " -D "}
 
 NOT_HERE: Mapping[str, str] = {
     "six-services-iptables": "three causes at once, each of which has an incident of its own",
+    "six-services-ipvs": "three causes at once, each of which has an incident of its own",
     "six-services-nftables": "three causes at once, each of which has an incident of its own",
 }
 """Incidents whose remedies are not followed, and why."""
+
+ALONE = frozenset({"conntrack-table-full"})
+"""Incidents that change what all namespaces of the machine share."""
 
 
 def healed(scenario: Scenario) -> tuple[Traffic, ...]:
@@ -127,7 +165,7 @@ def firsts() -> frozenset[str]:
     return frozenset(first.values())
 
 
-def followed(*, kernel_only: bool) -> list[str]:
+def followed(kernel_only: bool) -> list[str]:
     """Names of incidents whose remedies are followed: in the VM, or everywhere."""
     return [
         item.name

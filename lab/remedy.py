@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from lab.kubectl import VERBS, answered
 from lab.objects import Change, Objects, to_cluster
 from lab.scenario import Fault, Scenario, Traffic, drive_all
+from lab.shell import run
 from lab.topology import Topology
 from tracer.errors import UnableError
 
@@ -45,9 +46,12 @@ class Operator:
     """Tells whoever watches the API server of its new objects."""
     by_hand: Mapping[str, Deed] = field(default_factory=dict)
     """What prose means here, by words of the step that says it."""
+    step: str = ""
+    """The one that is being followed."""
 
     def follow(self, step: str) -> str:
         """Do what the step says: what was typed or meant, empty where it only informs."""
+        self.step = step
         for words, deed in self.by_hand.items():
             if words in step:
                 deed(self)
@@ -57,7 +61,7 @@ class Operator:
             self.objects = answered(command, self.objects, self.topology)
             self._sync()
         elif command:
-            self._type(command)
+            self.type(command, self.scenario.node)
         return command
 
     def change(self, change: Change) -> None:
@@ -69,9 +73,9 @@ class Operator:
         self.topology.resync(self.scenario.mode, to_cluster(self.objects))
         self.publish(self.objects)
 
-    def _type(self, command: str) -> None:
-        """In the node's shell; what it finds, or finds not, is for the operator to read."""
-        namespace = self.topology.namespace(self.scenario.node)
+    def type(self, command: str, node: str) -> None:
+        """In a node's shell; what it finds, or finds not, is for the operator to read."""
+        namespace = self.topology.namespace(node)
         shell = ("ip", "netns", "exec", namespace, "sh", "-c", command)
         done = subprocess.run(shell, capture_output=True, text=True, timeout=120, check=False)
         if done.returncode and _MISTYPED.search(done.stderr):
@@ -92,12 +96,31 @@ def done(fault: Fault) -> Deed:
     return lambda operator: fault(operator.topology)
 
 
+def typed_on(*nodes: str) -> Deed:
+    """Somebody types on these nodes what the step says after its sentence."""
+
+    def work(operator: Operator) -> None:
+        for node in nodes:
+            operator.type(_bare(operator.step).partition(": ")[2], node)
+
+    return work
+
+
+def typed_on_the_machine(operator: Operator) -> None:
+    """Somebody types it outside every namespace: the setting is not a namespace's own."""
+    run(_bare(operator.step).split())
+
+
+def _bare(step: str) -> str:
+    return step.partition(_REMARK)[0]
+
+
 def typed(step: str) -> str:
     """The command of a step that can be typed as it stands, without its remark; else empty.
 
     On the node, or with kubectl; a sentence may lead to the latter.
     """
-    command = step.partition(_REMARK)[0]
+    command = _bare(step)
     at = max(command.find(f"kubectl {verb}") for verb in VERBS)
     command = command[at:] if at >= 0 else command
     known = at >= 0 or command.split(maxsplit=1)[0] in TOOLS
@@ -112,7 +135,8 @@ def commands(remedy: Iterable[str]) -> list[str]:
 def mend(operator: Operator, remedy: Sequence[str], healed: Sequence[Traffic]) -> tuple[str, ...]:
     """Follow step after step until the traffic goes well; what was done.
 
-    Where it goes well already (the fault is a danger, not a loss), every step.
+    And to the last of those that say what is meant here. Where the traffic goes well already
+    (the fault is a danger, not a loss), every step.
     """
     unsaid = [words for words in operator.by_hand if not any(words in step for step in remedy)]
     if unsaid:
@@ -122,7 +146,8 @@ def mend(operator: Operator, remedy: Sequence[str], healed: Sequence[Traffic]) -
     for step in remedy:
         if what := operator.follow(step):
             followed.append(what)
-            if broken and goes_well(operator.topology, map(_one, healed)):
+            meant = operator.by_hand.keys() <= set(followed)
+            if broken and meant and goes_well(operator.topology, map(_one, healed)):
                 break
     try:
         drive_all(operator.topology, map(_patient, healed))

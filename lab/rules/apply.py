@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -75,6 +76,7 @@ def resync(cluster: Cluster, node: str, mode: Mode, namespace: str) -> None:
             there = run_in(namespace, ("ip6tables-save" if ipv6 else "iptables-save",))
             run_in(namespace, (_restore(ipv6),), merged(there, wanted))
         return
+    _rebind(cluster, node, namespace)
     for ipv6 in (False, True):
         plan, plans = node_plan(cluster, node, ipv6), port_plans(cluster, node, ipv6)
         run_in(namespace, ("ipset", "restore"), ipvs.ipset(plan, plans))
@@ -82,6 +84,26 @@ def resync(cluster: Cluster, node: str, mode: Mode, namespace: str) -> None:
     wanted = "".join(step.text for step in steps(cluster, node, mode) if "ipvsadm" in step.command)
     there = run_in(namespace, ("ipvsadm", "-Sn"))
     run_in(namespace, ("ipvsadm", "-R"), server_changes(there, wanted))
+
+
+def _rebind(cluster: Cluster, node: str, namespace: str) -> None:
+    wanted = {
+        f"{ip}/{128 if ipv6 else 32}"
+        for ipv6 in (False, True)
+        for ip in ipvs.bound_addresses(
+            node_plan(cluster, node, ipv6), port_plans(cluster, node, ipv6)
+        )
+    }
+    (device,) = json.loads(run_in(namespace, ("ip", "-j", "addr", "show", "dev", "kube-ipvs0")))
+    there = {f"{entry['local']}/{entry['prefixlen']}" for entry in device["addr_info"]}
+    run_in(namespace, ("ip", "-batch", "-"), address_changes(there, wanted))
+
+
+def address_changes(there: Set[str], wanted: Set[str]) -> str:
+    """``ip -batch`` input that turns one set of addresses of ``kube-ipvs0`` into the other."""
+    lines = [f"addr del {ip} dev kube-ipvs0" for ip in sorted(there - wanted)]
+    lines += [f"addr add {ip} dev kube-ipvs0" for ip in sorted(wanted - there)]
+    return "".join(line + "\n" for line in lines)
 
 
 def server_changes(there: str, wanted: str) -> str:

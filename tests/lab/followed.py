@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import TypeVar
@@ -73,6 +74,25 @@ def follow(name: str, folder: Path, prefix: str, backend: str) -> Followed:
                     _wait_closed(tracing, cause, operator)
                 tracing.stop()
     return Followed(tuple(sorted(found)), steps, time.monotonic() - began)
+
+
+def kept(results: Path, name: str, folder: Path, prefix: str, backend: str) -> Followed:
+    """The same; a line of ``remedies.ndjson`` says how it went as soon as it ends.
+
+    What viptrace printed lies beside it.
+    """
+    outcome: dict[str, object] = {"name": name}
+    try:
+        run = follow(name, folder, prefix, backend)
+        outcome |= asdict(run)
+    except Exception as error:
+        outcome["failed"] = str(error)
+        raise
+    finally:
+        shutil.copytree(folder, results / name, dirs_exist_ok=True)
+        with (results / "remedies.ndjson").open("a") as log:
+            log.write(json.dumps(outcome) + "\n")
+    return run
 
 
 def _followed(scenario: Scenario, operator: Operator, opened: list[dict]) -> tuple[str, ...]:

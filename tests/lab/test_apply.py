@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lab.objects import read, to_cluster
-from lab.rules.apply import server_changes, steps
+from lab.rules.apply import address_changes, server_changes, steps
 
 DEFAULT = to_cluster(read("default"))
 
@@ -38,4 +38,12 @@ def test_a_sync_removes_what_is_gone_and_adds_what_is_new():
         "-d -t 10.0.0.1:80 -r 10.1.0.1:80",
         "-D -t 10.0.0.2:80",
         "-a -t 10.0.0.1:80 -r 10.1.0.2:80 -m -w 1",
+    ]
+
+
+def test_a_sync_takes_addresses_away_that_no_service_has_any_more():
+    there, wanted = {"10.0.0.1/32", "fd00::1/128"}, {"10.0.0.1/32", "10.0.0.2/32"}
+    assert address_changes(there, wanted).splitlines() == [
+        "addr del fd00::1/128 dev kube-ipvs0",
+        "addr add 10.0.0.2/32 dev kube-ipvs0",
     ]

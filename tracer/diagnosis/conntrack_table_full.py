@@ -18,6 +18,8 @@ from tracer.diagnosis.wording import flow_lines
 from tracer.flow import Rows, Seen
 
 QUIET_NS = 10_000_000_000
+LEAST = 131_072
+"""kube-proxy's own least, ``conntrack.min``."""
 COUNT, LIMIT = "net.netfilter.nf_conntrack_count", "net.netfilter.nf_conntrack_max"
 _SUMMARY = "the table of connections is full: new connections through this node are dropped"
 
@@ -39,7 +41,7 @@ class TableFull:
                 subject=Subject(node=this_node(scene)),
                 summary=_SUMMARY,
                 evidence=_settings(count, limit),
-                remedy=CAUSE.steps(larger=str(2 * limit)),
+                remedy=_remedy(limit),
                 count=0,
             )
 
@@ -77,6 +79,10 @@ def _settings(count: int, limit: int) -> tuple[Evidence, ...]:
     return (Evidence("sysctl", f"{COUNT} = {count}, {LIMIT} = {limit}"),) if limit else ()
 
 
+def _remedy(limit: int) -> tuple[str, ...]:
+    return CAUSE.steps(larger=str(max(2 * limit, LEAST)) if limit else "<twice as many>")
+
+
 def _finding(scene: Scene, subject: Subject, rows: Rows) -> Finding:
     count, limit = _numbers(scene)
     lines = flow_lines(scene, rows, "conntrack", "no entry could be allocated")
@@ -88,5 +94,5 @@ def _finding(scene: Scene, subject: Subject, rows: Rows) -> Finding:
         confidence=0.98,
         summary=_SUMMARY,
         evidence=(*lines, *_settings(count, limit)),
-        remedy=CAUSE.steps(larger=str(2 * limit) if limit else "<twice as many>"),
+        remedy=_remedy(limit),
     )

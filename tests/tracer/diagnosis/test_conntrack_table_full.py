@@ -80,3 +80,7 @@ def test_it_closes_when_there_is_room_again():
     assert story.causes == [CAUSE]
     story.wait(12)
     assert story.closed == [CAUSE]
+
+
+def test_no_less_is_proposed_than_kube_proxy_sets():
+    assert "nf_conntrack_max=131072" in words(Story(KNOWN, state(20, 20)).only)

@@ -45,6 +45,8 @@ DROPPED_UNEXPLAINED = Cause(
         "sysctl net.ipv4.conf.all.rp_filter net.ipv4.ip_forward",
         "conntrack: conntrack -S; sysctl net.netfilter.nf_conntrack_count "
         "net.netfilter.nf_conntrack_max",
+        "TC_INGRESS, TC_EGRESS: tc filter show dev <interface> ingress (or egress); "
+        "XDP: ip link show dev <interface>; whose program is it?",
     ),
     fallback=True,
     sight=Sight(
