@@ -26,7 +26,7 @@ DIFFERENTIAL = -m lab.differential --seed $(or $(SEED),1) --first $(or $(FIRST),
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | \
-		while IFS='|' read -r target text; do printf '  make %-12s %s\n' "$$target" "$$text"; done
+		while IFS='|' read -r target text; do printf '  make %-21s %s\n' "$$target" "$$text"; done
 
 install: $(STAMP) ## .venv with the command .venv/bin/viptrace, and the system packages it uses
 
