@@ -17,7 +17,7 @@ Say = Callable[[str], None]
 LOG = "remedies.ndjson"
 AT_A_BOOT = 11
 SETTINGS = VmSettings(memory="3G", timeout_s=1500.0)
-"""Some incidents at once, each with its own compiler of probes."""
+"""Some incidents at once, each with its own probes."""
 TEST = "tests/lab/test_remedies.py"
 
 

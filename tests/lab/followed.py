@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -48,7 +49,10 @@ class Followed:
 
 
 def follow(name: str, folder: Path, prefix: str, backend: str) -> Followed:
-    """Break it, wait for the finding, follow its remedy, wait until the finding closes."""
+    """Break it, wait for the finding, follow its remedy, wait until the finding closes.
+
+    Probes hear drops of every namespace: while something is broken, nothing else may be.
+    """
     began = time.monotonic()
     folder.mkdir(parents=True)
     scenario = BY_NAME[name]
@@ -61,7 +65,10 @@ def follow(name: str, folder: Path, prefix: str, backend: str) -> Followed:
         with api_server(namespace, told) as (state, port), mode_told(namespace, scenario.mode):
             naming = ("--kubeconfig", str(kubeconfig(folder, port)))
             node = scenario.node if known else ""
-            with Tracing(namespace, folder, naming, node, backend) as tracing:
+            tracing = Tracing(namespace, folder, naming, node, backend)
+            with ExitStack() as turn, ExitStack() as traced:
+                turn.enter_context(one_after_the_other(folder.parent, backend))
+                traced.enter_context(tracing)
                 operator = Operator(topology, scenario, told, lambda new: publish(state, new))
                 drive_all(topology, scenario.traffic)
                 opened = [
@@ -70,10 +77,23 @@ def follow(name: str, folder: Path, prefix: str, backend: str) -> Followed:
                 ]
                 found = _settled(tracing)
                 steps = _followed(scenario, operator, opened)
+                turn.close()
                 for cause in scenario.findings:
                     _wait_closed(tracing, cause, operator)
                 tracing.stop()
     return Followed(tuple(sorted(found)), steps, time.monotonic() - began)
+
+
+@contextmanager
+def one_after_the_other(folder: Path, backend: str) -> Iterator[None]:
+    """One process at a time; those whose namespace's own conntrack tells all need not wait."""
+    with (folder / "turn").open("w") as file:
+        if backend == "bpf":
+            fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.flock(file, fcntl.LOCK_UN)  # servers that were started meanwhile have it too
 
 
 def kept(results: Path, name: str, folder: Path, prefix: str, backend: str) -> Followed:
