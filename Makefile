@@ -19,7 +19,7 @@ DIFFERENTIAL = -m lab.differential --seed $(or $(SEED),1) --first $(or $(FIRST),
 	$(patsubst %,--engine %,$(filter iptables legacy mixed nft services-% ipvs,$(ENGINE))) \
 	$(FAMILY:%=--family %)
 
-.PHONY: help install demo test lint format test-package test-image plugin site test-native test-remedies test-remedies-kernel \
+.PHONY: help install demo test lint format wheel test-package test-image plugin site test-native test-remedies test-remedies-kernel \
 	test-differential test-kernel test-probes test-newest test-cluster test-cluster-native test-cluster-watch \
 	test-cluster-kernel test-cluster-ipvs kernel-matrix test-captures fuzz playground bench bench-smoke image \
 	docs causes lock screenshots clean
@@ -129,6 +129,9 @@ image: ## the container image, with an engine of this machine
 		echo "$(ENGINE) is installed but does not answer: start its daemon, or name" \
 			"another one: make image ENGINE=podman" >&2; exit 3; fi
 	@$(ENGINE) build --tag $(IMAGE) .
+
+wheel: install ## dist/viptrace-VERSION-py3-none-any.whl, for pipx and any other machine
+	@$(PY) -m hatchling build -t wheel -d dist
 
 test-package: install ## wheel and sdist, each in a fresh virtual environment
 	@scripts/test-package
