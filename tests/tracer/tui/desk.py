@@ -10,6 +10,8 @@ from tracer.tui.app import TracerApp
 from tracer.tui.widgets.filter_bar import FilterInput
 from tracer.view import View, ViewQuery
 
+PAUSES = 50
+
 
 class Desk:
     """Answers the app at once, as the session's thread would."""
@@ -40,7 +42,7 @@ async def press(pilot, *keys: str) -> None:
     """Press keys and wait once for all of them: ``pilot.press`` waits twice for each."""
     for key in keys:
         pilot.app.simulate_key(key)
-    await pilot.pause()
+    await rest(pilot)
 
 
 async def enter_filter(pilot, text: str) -> None:
@@ -51,9 +53,23 @@ async def enter_filter(pilot, text: str) -> None:
 
 
 async def settle(pilot) -> None:
-    """One question is asked and answered."""
+    """One question is asked and answered, by what is known now."""
+    await rest(pilot)
     pilot.app._tick()
-    await pilot.pause()
+    await rest(pilot)
+
+
+async def rest(pilot) -> None:
+    """Until no message waits: to ``pilot.pause`` a process without a processor looks idle."""
+    for _ in range(PAUSES):
+        await pilot.pause()
+        if not any(map(_busy, (pilot.app, *pilot.app.screen.walk_children(with_self=True)))):
+            return
+    raise AssertionError("the screen does not come to rest")
+
+
+def _busy(node) -> bool:
+    return bool(node.message_queue_size or node._next_callbacks)
 
 
 def drawn(widget) -> str:

@@ -9,7 +9,7 @@ from textual.widgets import Static
 
 from tests.builders import at
 from tests.tracer.shown import HOSTILE, answer, blackhole, cluster, connect, traced
-from tests.tracer.tui.desk import Desk, busy, drawn, enter_filter, press, screen_text, settle
+from tests.tracer.tui.desk import Desk, busy, drawn, enter_filter, press, rest, screen_text, settle
 from tracer.events import Flag
 from tracer.pipeline import Pipeline
 from tracer.tui.app import TracerApp
@@ -49,7 +49,7 @@ async def test_enter_on_a_finding_shows_every_step_and_escape_goes_back():
         assert isinstance(desk.app.screen, DetailScreen)
         assert "1. step number 0" in screen_text(desk.app)
         await press(pilot, "end")
-        await pilot.pause()
+        await rest(pilot)
         assert "40. step number 39" in str(desk.app.screen.query(Static).first().content)
         await press(pilot, "escape")
         assert not isinstance(desk.app.screen, DetailScreen)
@@ -188,7 +188,7 @@ async def test_help_is_made_from_the_real_bindings():
     desk = Desk(busy())
     async with desk.app.run_test(size=(100, 130)) as pilot:
         await press(pilot, "question_mark")
-        await pilot.pause()
+        await rest(pilot)
         assert isinstance(desk.app.screen, HelpScreen)
         seen = screen_text(desk.app)
         for words in (
@@ -209,7 +209,7 @@ async def test_what_is_degraded_is_listed():
     async with desk.app.run_test() as pilot:
         await settle(pilot)
         await press(pilot, "d")
-        await pilot.pause()
+        await rest(pilot)
         assert isinstance(desk.app.screen, DegradedScreen)
         assert "- no packets: no CAP_NET_RAW" in screen_text(desk.app)
 
@@ -235,7 +235,7 @@ async def test_a_failure_of_the_session_ends_the_screen():
     desk, failure = Desk(busy()), RuntimeError("x")
     async with desk.app.run_test() as pilot:
         desk.app.end(failure)
-        await pilot.pause()
+        await rest(pilot)
     assert desk.app.failure is failure
 
 
@@ -245,7 +245,7 @@ async def test_a_quiet_table_of_findings_is_not_drawn_again():
         await settle(pilot)
         findings = desk.app.query_one(Blackholes)
         findings.move_cursor(row=1)
-        await pilot.pause()
+        await rest(pilot)
         desk.findings = (blackhole("shop/new"), *desk.findings)
         await settle(pilot)
         assert findings.row_count == 3

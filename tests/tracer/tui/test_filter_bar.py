@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from textual.widgets import Static
 
-from tests.tracer.tui.desk import Desk, busy, enter_filter, press, settle
+from tests.tracer.tui.desk import Desk, busy, enter_filter, press, rest, settle
 from tracer.tui.widgets.filter_bar import FilterBar, FilterInput
 
 
@@ -60,7 +60,7 @@ async def test_what_is_wrong_is_pointed_at_in_place():
     async with desk.app.run_test(size=(80, 24)) as pilot:
         await press(pilot, "slash")
         desk.app.query_one(FilterInput).value = "tcp foo=1 and"
-        await pilot.pause()
+        await rest(pilot)
         mark, text, *_ = hint(desk).splitlines()
         assert mark.index("▲") == 4
         assert text.startswith("Filter, column 5: 'foo' is no property")

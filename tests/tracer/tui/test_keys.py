@@ -9,7 +9,7 @@ from textual.binding import Binding
 from textual.widgets import Static
 
 from tests.tracer.shown import blackhole, passing
-from tests.tracer.tui.desk import Desk, busy, press, screen_text, settle
+from tests.tracer.tui.desk import Desk, busy, press, rest, screen_text, settle
 from tracer.tui.bindings import BINDINGS
 from tracer.tui.pages import PAGES
 from tracer.tui.screens import DegradedScreen, DetailScreen, HelpScreen
@@ -170,7 +170,7 @@ async def test_the_palette_finds_a_command_and_runs_it():
         await settle(pilot)
         await pilot.press("ctrl+p", *"freeze")
         await desk.app.workers.wait_for_complete()
-        await pilot.pause()
+        await rest(pilot)
         assert "Freeze: hold the list" in screen_text(desk.app)
         await pilot.press("enter")
         await settle(pilot)

@@ -8,7 +8,7 @@ from scapy.layers.inet import IP, TCP
 
 from tests.builders import batch, packet
 from tests.tracer.shown import VIP, blackhole, connect, traced
-from tests.tracer.tui.desk import Desk, busy, enter_filter, press, screen_text, settle
+from tests.tracer.tui.desk import Desk, busy, enter_filter, press, rest, screen_text, settle
 from tracer.events import EventBatch, Loss, Origin, PacketBytes
 from tracer.tui.pages import PAGES
 from tracer.tui.widgets.blackholes import Blackholes
@@ -217,7 +217,7 @@ async def test_a_tiny_screen_keeps_its_lines_for_rows():
         await settle(pilot)
         assert "shop/s3" in screen_text(desk.app)
         await press(pilot, "enter")
-        await pilot.pause()
+        await rest(pilot)
         assert "What to do" in screen_text(desk.app)
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from tests.builders import at
 from tests.tracer.shown import connect, end, traced
-from tests.tracer.tui.desk import Desk, press, screen_text, settle
+from tests.tracer.tui.desk import Desk, press, rest, screen_text, settle
 from tracer.diagnosis.finding import Severity
 from tracer.errors import InputError
 from tracer.tui.app import TracerApp
@@ -97,7 +97,7 @@ async def test_the_keys_of_a_recording():
     app = TracerApp(lambda _: None, "replay x", player=wishes)
     async with app.run_test(size=(100, 24)) as pilot:
         app.show(Snapshot(ViewQuery(), tape=tape))
-        await pilot.pause()
+        await rest(pilot)
         keys = (
             *("p", "full_stop", "comma", "right_square_bracket", "left_square_bracket"),
             *("greater_than_sign", "less_than_sign", "right_curly_bracket", "left_curly_bracket"),
@@ -114,7 +114,7 @@ async def test_the_keys_of_a_recording():
         assert app.query_one(TimeBar).display
         app.query_one(TimeBar).value = "75%"
         await press(pilot, "enter")
-        await pilot.pause()
+        await rest(pilot)
         assert wishes.taken[-1] == ("seek", 75)
         assert not app.query_one(TimeBar).display
         await pilot.click(TapeLine, offset=(99 - len(" 50s of 1m40s") - 1, 0))

@@ -17,7 +17,7 @@ import pytest
 import textual
 
 from scripts.screenshots import ROOT, opened
-from tests.tracer.tui.desk import press, screen_text, settle
+from tests.tracer.tui.desk import press, rest, screen_text, settle
 from tracer.tui.app import TracerApp
 from tracer.tui.pages import PAGES
 from tracer.tui.screens import DetailScreen, HelpScreen
@@ -143,5 +143,5 @@ async def test_a_click_on_the_keys_line_does_what_the_key_does():
         await settle(pilot)
         line = app.query_one(KeyLine)
         await pilot.click(line, offset=(str(line.render()).index("? Help") + 1, 0))
-        await pilot.pause()
+        await rest(pilot)
         assert isinstance(app.screen, HelpScreen)

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.tracer.shown import blackhole
-from tests.tracer.tui.desk import Desk, busy, press, settle
+from tests.tracer.tui.desk import Desk, busy, press, rest, settle
 from tracer.tui.search import WINDOW, Search
 from tracer.tui.widgets.blackholes import Blackholes
 from tracer.tui.widgets.find_bar import FindBar
@@ -83,11 +83,11 @@ async def test_findings_are_looked_through_too():
         await press(pilot, "2", "f")
         await settle(pilot)
         desk.app.query_one(FindBar).value = "SHOP/S2"
-        await pilot.pause()
+        await rest(pilot)
         findings = desk.app.query_one(Blackholes)
         assert findings.cursor_row == 1
         desk.app.query_one(FindBar).value = "-X"
-        await pilot.pause()
+        await rest(pilot)
         await press(pilot, "enter")
         seen = []
         for key in ("n", "n", "N"):
@@ -95,5 +95,5 @@ async def test_findings_are_looked_through_too():
             seen.append(findings.cursor_row)
         assert seen == [2, 1, 2]
         desk.app.query_one(FindBar).value = "nowhere"
-        await pilot.pause()
+        await rest(pilot)
         assert [note.message for note in desk.app._notifications] == ["Not found: nowhere"]
