@@ -3,7 +3,8 @@
 Claims: the node's own request to the load balancer address was dropped by the Service's
 policy.
 Evidence: a client that is this node (or, in ipvs mode, the load balancer address itself,
-which the node holds), in none of the ranges, dropped by netfilter or unanswered.
+which the node holds: it stands for the node), in none of the ranges, dropped by netfilter,
+which in ipvs mode is after the translation, or unanswered.
 Cannot know: which process of the node asked.
 """
 
@@ -34,15 +35,14 @@ class SourceRangesNode:
         if not any(service.source_ranges for service in scene.cluster.services):
             return
         flows = scene.table.flows
-        lost = drops.by_netfilter(scene, rows) | signs.silent(scene, rows)
-        lost &= ~signs.has(flows, rows, Seen.TRANSLATED | signs.REFUSED)
+        lost = _dropped(scene, rows) & ~signs.has(flows, rows, signs.REFUSED)
         lost &= ~signs.answered(flows, rows) & (flows["service"][rows] >= 0)
         lost &= signs.among(flows["client"][rows], places.own(scene))
         for group in by_destination(scene, rows[lost]):
             service = group.service(scene)
             if service is None or group.hit is None:
                 continue
-            client = packed_at(flows["client"], int(group.rows[0]))
+            client = _asking(scene, packed_at(flows["client"], int(group.rows[0])))
             balanced = group.hit.kind == ServiceKind.LOAD_BALANCER
             if balanced and _outside(client, service):
                 yield _finding(scene, group, service, client), group.rows
@@ -51,9 +51,28 @@ class SourceRangesNode:
         """Until the ranges let the node in, or it has not asked for a while."""
         service = scene.cluster.services_by_key.get(finding.subject.service or "")
         flow = finding.subject.flow
-        if service is None or flow is None or not _outside(flow.src, service):
+        if service is None or flow is None or not _outside(_asking(scene, flow.src), service):
             return False
         return scene.now_ns - finding.last_ns < QUIET_NS
+
+
+def _dropped(scene: Scene, rows: Rows) -> signs.Mask:
+    """Before its translation; in ipvs mode the Service's own drop comes after it."""
+    flows = scene.table.flows
+    passed_on = signs.has(flows, rows, Seen.TRANSLATED)
+    held = signs.among(flows["client"][rows], scene.node.ipvs_addresses)
+    told = drops.by_netfilter(scene, rows) & (held | ~passed_on)
+    return told | signs.silent(scene, rows) & ~passed_on
+
+
+def _asking(scene: Scene, client: bytes) -> bytes:
+    """The node's own address, for which one of kube-ipvs0 stands: the ranges go by it."""
+    if client in scene.node.ipvs_addresses:
+        for node in scene.cluster.nodes:
+            for ip in node.addresses if node.name == scene.node.node_name else ():
+                if is_ipv4(ip) == is_ipv4(client):
+                    return ip
+    return client
 
 
 def _outside(client: bytes, service: Service) -> bool:

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from tests.builders import mapping
 from tests.tracer.diagnosis.story import (
     CLIENT,
     CLIENT_POD,
@@ -12,6 +13,7 @@ from tests.tracer.diagnosis.story import (
     MASTER_1,
     NETFILTER,
     NODES,
+    POD_HERE,
     THERE,
     VIP,
     Story,
@@ -24,6 +26,7 @@ from tests.tracer.diagnosis.story import (
 )
 from tracer.address import parse
 from tracer.diagnosis.finding import Severity
+from tracer.events import Hook
 from tracer.node.nft_ruleset import NftRuleset, NftSet, NftTable
 from tracer.node.xtables import XtChain, XtTables
 
@@ -98,6 +101,32 @@ def test_the_node_itself_is_outside_the_ranges(client, cause):
     story.tell(dropped(1, (f"{client}:40000", f"{BALANCER}:80"), NETFILTER, IN_HOOK))
     assert story.causes == [cause]
     assert f"{client}/32" in words(story.only)
+
+
+FROM_ITSELF = f"{BALANCER}:40000", f"{BALANCER}:80"
+
+
+def asked_by_the_node(known):
+    """In ipvs mode: with the Service's address as source, translated, then dropped."""
+    story = Story(known, node_state(BALANCER, mode="ipvs"))
+    story.tell(
+        mapping(1, *FROM_ITSELF, f"{POD_HERE}:8080", hook=Hook.IPVS_NEW),
+        dropped(1, FROM_ITSELF, NETFILTER, IN_HOOK),
+    )
+    story.wait(5)
+    return story
+
+
+def test_in_ipvs_mode_the_services_address_stands_for_the_node():
+    story = asked_by_the_node(cluster(RANGED, endpoints=[HERE]))
+    assert story.causes == ["lb-source-ranges-node"]
+    assert f"{MASTER_1}/32" in words(story.only)
+    assert f"{BALANCER}/32" not in words(story.only)
+
+
+def test_in_ipvs_mode_ranges_that_hold_the_node_are_not_blamed():
+    wide = replace(RANGED, source_ranges=("172.18.0.0/16",))
+    assert "lb-source-ranges-node" not in asked_by_the_node(cluster(wide, endpoints=[HERE])).causes
 
 
 def test_ranges_that_hold_the_node_let_it_in():
