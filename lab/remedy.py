@@ -23,6 +23,8 @@ TOOLS = frozenset(
 )
 """What a node's shell has."""
 _REMARK = "   # "
+_CHANGES = tuple(f"kubectl {verb}" for verb in VERBS)
+_THEN_KUBECTL = re.compile(r"; +(?=kubectl )")
 _MISTYPED = re.compile(
     r"unknown option|unrecognized|bad argument|syntax error|usage:|not found|no such file"
     r"|no chain/target/match|does not exist",
@@ -57,11 +59,12 @@ class Operator:
                 deed(self)
                 return words
         command = typed(step)
-        if command.startswith("kubectl "):
-            self.objects = answered(command, self.objects, self.topology)
-            self._sync()
-        elif command:
-            self.type(command, self.scenario.node)
+        for part in _THEN_KUBECTL.split(command):
+            if part.startswith(_CHANGES):
+                self.objects = answered(part, self.objects, self.topology)
+                self._sync()
+            elif part and not part.startswith("kubectl "):
+                self.type(part, self.scenario.node)
         return command
 
     def change(self, change: Change) -> None:
@@ -121,10 +124,10 @@ def typed(step: str) -> str:
     On the node, or with kubectl; a sentence may lead to the latter.
     """
     command = _bare(step)
-    at = max(command.find(f"kubectl {verb}") for verb in VERBS)
-    command = command[at:] if at >= 0 else command
-    known = at >= 0 or command.split(maxsplit=1)[0] in TOOLS
-    return command if known and not re.search(r"<\w", command) else ""
+    if command.split(maxsplit=1)[0] not in TOOLS:
+        at = max(map(command.find, _CHANGES))
+        command = command[at:] if at >= 0 else ""
+    return "" if re.search(r"<\w", command) else command
 
 
 def commands(remedy: Iterable[str]) -> list[str]:

@@ -27,12 +27,14 @@ def test_only_what_can_be_typed_is_typed():
         "conntrack -D -p udp --orig-dst 10.96.0.10",
         "Keep the address: kubectl patch service echo -n default -p '{}'",
         "kubectl -n kube-system rollout restart daemonset kube-proxy   # writes all rules again",
+        "sysctl -w a.b=1; kubectl -n kube-system rollout restart daemonset kube-proxy   # both",
     )
     assert commands(remedy) == [
         "sysctl -w net.ipv4.ip_forward=1",
         "conntrack -D -p udp --orig-dst 10.96.0.10",
         "kubectl patch service echo -n default -p '{}'",
         "kubectl -n kube-system rollout restart daemonset kube-proxy",
+        "sysctl -w a.b=1; kubectl -n kube-system rollout restart daemonset kube-proxy",
     ]
     assert typed("In iptables mode only: sysctl -w net.ipv4.ip_forward=1") == ""
 
