@@ -107,7 +107,7 @@ def _pyarrow() -> tuple[Any, Any]:
         raise UnableError(
             "Parquet needs pyarrow.",
             "It is not installed: viptrace does without it otherwise.",
-            "Type: pip install 'viptrace[parquet]', or export to a .ndjson file.",
+            "Type: pip install pyarrow (pipx inject viptrace pyarrow), or export to .ndjson.",
         ) from error
     return pyarrow, pyarrow.parquet
 
