@@ -15,7 +15,7 @@ _JSON: tuple[tuple[str, str], ...] = (
     ("route.json", r'"dst"\s*:'),
 )
 _LINES: tuple[tuple[str, str], ...] = (
-    ("nft.txt", r"table (?:ip6?|inet|arp|bridge|netdev) \S+ \{"),
+    ("nft.txt", r"(?:(?:add|create) )?table (?:ip6?|inet|arp|bridge|netdev) \S+(?: \{|;|$)"),
     ("ipvsadm-save.txt", r"-A (?:-[tuf]|--\w+-service) |IP Virtual Server version "),
     ("ipvsadm-conn.txt", r"IPVS connection entries|Pro FromIP "),
     ("ipset-save.txt", r"create \S+ (?:hash|bitmap|list):|Type: (?:hash|bitmap|list):"),
