@@ -66,13 +66,14 @@ def soak(mode: Mode, backend: str, count: int) -> None:
 @KERNEL
 @click.argument("names", nargs=-1)
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="folder")
-def kernel_remedies(kernel: str, names: tuple[str, ...], output: Path) -> None:
+@click.option("--backend", default="bpf", show_default=True, type=click.Choice(BACKENDS))
+def kernel_remedies(kernel: str, names: tuple[str, ...], output: Path, backend: str) -> None:
     """Follow the printed remedies of NAMES (default: all that need the VM), some at a boot."""
     asked = wanted(names)
     ensure_tools()
     image = ensure_kernel(kernel, say)
     compile_checkout()
-    outcomes = boots(asked, image, output, say)
+    outcomes = boots(asked, backend, image, output, say)
     bad = sum(bool(outcome.why) for outcome in outcomes)
     say(f"{len(outcomes) - bad} of {len(outcomes)} remedies mend what they were printed for")
     sys.exit(1 if bad else 0)

@@ -47,7 +47,9 @@ def wanted(names: Sequence[str]) -> list[str]:
     return list(names) or known
 
 
-def boots(names: Sequence[str], image: KernelImage, output: Path, say: Say) -> list[Outcome]:
+def boots(
+    names: Sequence[str], backend: str, image: KernelImage, output: Path, say: Say
+) -> list[Outcome]:
     """Boot by boot; one that ends early loses only what had not ended by then."""
     outcomes = []
     for first in range(0, len(names), AT_A_BOOT):
@@ -55,7 +57,7 @@ def boots(names: Sequence[str], image: KernelImage, output: Path, say: Say) -> l
         folder = output / f"{first // AT_A_BOOT + 1}"
         (folder / LOG).unlink(missing_ok=True)
         try:
-            run_in_vm(image, command(chunk), folder.resolve(), SETTINGS)
+            run_in_vm(image, command(chunk, backend), folder.resolve(), SETTINGS)
         except UnableError as error:
             say(f"{error}")
         for outcome in read(folder / LOG, chunk):
@@ -64,11 +66,11 @@ def boots(names: Sequence[str], image: KernelImage, output: Path, say: Say) -> l
     return outcomes
 
 
-def command(names: Sequence[str]) -> list[str]:
+def command(names: Sequence[str], backend: str) -> list[str]:
     """What the guest runs."""
     which = " or ".join(f"[{name}]" for name in names)
     options = ("-p", "no:cacheprovider", "-m", "kernel_remedies", "-k", which)
-    return ["python", "-m", "pytest", *options, TEST]
+    return ["env", f"LAB_BACKEND={backend}", "python", "-m", "pytest", *options, TEST]
 
 
 def read(log: Path, names: Sequence[str]) -> Iterator[Outcome]:

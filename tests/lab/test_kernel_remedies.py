@@ -41,4 +41,4 @@ def test_only_incidents_that_need_the_vm_are_followed_there():
 
 
 def test_a_name_selects_its_own_incident_only():
-    assert command(["svc-no-endpoints"])[-2] == "[svc-no-endpoints]"
+    assert command(["svc-no-endpoints"], "bpf")[-2] == "[svc-no-endpoints]"

@@ -14,10 +14,8 @@ from lab.remedied import ALONE, BY_HAND, HEALED, NOT_HERE, firsts, followed, hea
 from lab.scenarios import BY_NAME
 from tests.lab.followed import follow, kept
 
-AT_ONCE = 6
-"""They mostly wait, for time-outs and for quiet."""
-AT_ONCE_EMULATED = 3
-"""One is broken, the others are being built or close."""
+AT_ONCE = {"conntrack": 6, "bpf": 3}
+"""They mostly wait, for time-outs and for quiet; with probes, while another one is broken."""
 
 
 @pytest.fixture(scope="module")
@@ -33,15 +31,15 @@ def runs(request, tmp_path_factory):
     ]
     folder = tmp_path_factory.mktemp("remedies")
     results = os.environ.get("LAB_RESULTS")
+    backend = os.environ.get("LAB_BACKEND", "conntrack")
     jobs = {
-        name: (name, folder / name, f"lr{os.getpid()}x{n}", "bpf" if results else "conntrack")
+        name: (name, folder / name, f"lr{os.getpid()}x{n}", backend)
         for n, name in enumerate(asked)
     }
     work = (kept, Path(results)) if results else (follow,)
     done = {name: finished(*work, *jobs[name]) for name in asked if name in ALONE}
     fork = multiprocessing.get_context("fork")
-    at_once = AT_ONCE_EMULATED if results else AT_ONCE
-    with ProcessPoolExecutor(at_once, fork, die_with_parent) as pool:
+    with ProcessPoolExecutor(AT_ONCE[backend], fork, die_with_parent) as pool:
         yield done | {n: pool.submit(*work, *jobs[n]) for n in asked if n not in ALONE}
         pool.shutdown(cancel_futures=True)
 
