@@ -33,8 +33,7 @@ def runs(request, tmp_path_factory):
     results = os.environ.get("LAB_RESULTS")
     backend = os.environ.get("LAB_BACKEND", "conntrack")
     jobs = {
-        name: (name, folder / name, f"lr{os.getpid()}x{n}", backend)
-        for n, name in enumerate(asked)
+        name: (name, folder / name, f"lr{os.getpid()}x{n}", backend) for n, name in enumerate(asked)
     }
     work = (kept, Path(results)) if results else (follow,)
     done = {name: finished(*work, *jobs[name]) for name in asked if name in ALONE}
