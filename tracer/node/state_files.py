@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tracer.errors import InputError
+from tracer.node import sysctl
 from tracer.node.existing import PROC
 from tracer.node.programmed import told_mode
 
 PATIENCE_S = 60.0
-_SYSCTLS = r"^net\."
+_SYSCTLS = "net"
 Condition = Callable[[Path], bool]
 
 
@@ -61,7 +62,6 @@ PARTS = (
     Part("rule.json", ("ip",), ("-j", "rule")),
     Part("rule.json", ("ip",), ("-j", "-6", "rule")),
     Part("neigh.json", ("ip",), ("-j", "neigh")),
-    Part("sysctl.txt", ("sysctl",), ("-a", "-r", _SYSCTLS)),
     Part("conntrack.txt", ("conntrack",), ("-L",)),
     Part("conntrack.txt", ("conntrack",), ("-L", "-f", "ipv6")),
 )
@@ -90,6 +90,10 @@ def write_state(directory: Path, proc: Path = PROC) -> list[str]:
             notes.append(f"{part.file}: {output}")
         else:
             texts.setdefault(part.file, []).append(output)
+    if settings := sysctl.text(proc, _SYSCTLS):
+        texts["sysctl.txt"] = [settings.encode()]
+    else:
+        notes.append(f"sysctl.txt: nothing can be read in {proc / 'sys' / _SYSCTLS}")
     if mode := told_mode():
         texts["proxy-mode.txt"] = [f"{mode}\n".encode()]
     for name, parts in texts.items():

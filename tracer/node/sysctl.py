@@ -1,6 +1,9 @@
-"""``sysctl -a`` as text."""
+"""``sysctl -a`` as text: read, and written where that tool is not there."""
 
 from __future__ import annotations
+
+import os
+from pathlib import Path
 
 from tracer.node.lines import Unread
 
@@ -16,3 +19,19 @@ def parse(text: str, unread: Unread) -> dict[str, str]:
         elif line.strip() and not line.lstrip().startswith("#"):
             unread.add(number, "not a sysctl", line)
     return values
+
+
+def text(proc: Path, group: str) -> str:
+    """A line for each value below ``/proc/sys/GROUP`` that can be read."""
+    root = proc / "sys"
+    lines = []
+    for folder, folders, names in os.walk(root / group):  # passes over devices that vanish
+        folders.sort()
+        for path in (Path(folder, name) for name in sorted(names)):
+            try:
+                value = path.read_text(errors="replace").strip().replace("\n", " ")
+            except OSError:  # gone, or only written to
+                continue
+            name = ".".join(part.replace(".", "/") for part in path.relative_to(root).parts)
+            lines.append(f"{name} = {value}\n")
+    return "".join(lines)

@@ -77,7 +77,6 @@ def tools(tmp_path, monkeypatch):
         "iptables-save": "*filter\\n:INPUT ACCEPT [0:0]\\nCOMMIT\\n",
         "nft": '{"nftables": []}',
         "ip": '[{"ifindex":1,"ifname":"lo","addr_info":[]}]',
-        "sysctl": "net.ipv4.ip_forward = 1\\n",
     }
     for name, text in outputs.items():
         (folder / name).write_text(f"#!/bin/sh\nprintf '{text}'\n")
@@ -91,13 +90,15 @@ def tools(tmp_path, monkeypatch):
 
 def test_what_can_be_collected_is_and_the_rest_is_named(tools):
     proc = tools / "proc"
-    proc.mkdir()
+    (proc / "sys/net/ipv4").mkdir(parents=True)
+    (proc / "sys/net/ipv4/ip_forward").write_text("1\n")
     notes = state_files.write_state(tools / "out", proc)
     assert (tools / "out" / "iptables-save.txt").read_text().startswith("*filter")
     assert (tools / "out" / "proxy-mode.txt").read_text() == "iptables\n"
     assert any(note.startswith("conntrack.txt: conntrack failed: not permitted") for note in notes)
     assert "ipset-save.txt: there is no ipset here" in notes
     state, _ = load(tools / "out")
+    assert state.sysctls == {"net.ipv4.ip_forward": "1"}
     assert {"xtables", "xtables.ip", "nft", "sysctls", "virtual_servers"} <= state.known
     assert "address_sets" not in state.known
     assert ((tools / "out").stat().st_mode & 0o777) == 0o700
@@ -108,7 +109,8 @@ def test_no_tool_is_run_that_would_load_a_module(tools):
     (tools / "bin" / "ipvsadm").chmod(0o755)
     proc = tools / "proc"
     proc.mkdir()
-    state_files.write_state(tools / "out", proc)
+    notes = state_files.write_state(tools / "out", proc)
+    assert any(note.startswith("sysctl.txt: nothing can be read in") for note in notes)
     assert (tools / "out" / "ipvsadm-save.txt").read_text() == ""
     (proc / "net").mkdir()
     (proc / "net" / "ip_vs").write_text("IP Virtual Server version 1.2.1 (size=4096)\n")
