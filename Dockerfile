@@ -61,10 +61,15 @@ RUN mkdir -p /bcc/usr/local/lib /bcc/usr/lib/python3/dist-packages /bcc/usr/shar
 
 # hadolint ignore=DL3006
 FROM ${BASE} AS replay
+SHELL ["/bin/bash", "-euo", "pipefail", "-c"]
+# Python's own library compiled, without its text, as those of viptrace are.
 # hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install -y --no-install-recommends libpcap0.8 python3 \
     && apt-get clean \
+    && python3 -m compileall -q -b /usr/lib/python3.* \
+    && find /usr/lib/python3.* -name __pycache__ -prune -exec rm -rf {} + \
+    && find /usr/lib/python3.* -name '*.py' -delete \
     && rm -rf /var/lib/apt/lists/* /var/cache/apt/*.bin /var/cache/debconf/*-old /var/log/*.log
 COPY --from=build /opt/viptrace /opt/viptrace
 ENV PATH=/opt/viptrace/bin:$PATH \
@@ -80,20 +85,36 @@ WORKDIR /captures
 ENTRYPOINT ["viptrace"]
 CMD ["replay", "--help"]
 
-FROM replay AS node
-# `kubectl debug node` takes the image's user: loading probes and reading rules needs root.
-# viptrace gives up what it no longer needs once the probes are attached.
+FROM replay AS whole
 # hadolint ignore=DL3002
 USER 0
+# The C library's converters of character sets have no use here: everything is UTF-8.
 # hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install -y --no-install-recommends \
         conntrack iproute2 ipset iptables ipvsadm libbpf1 libelf1 libstdc++6 nftables \
     && apt-get clean \
-    && rm -rf /var/lib/apt/lists/* /var/cache/apt/*.bin /var/cache/debconf/*-old /var/log/*.log
+    && rm -rf /var/lib/apt/lists/* /var/cache/apt/*.bin /var/cache/debconf/*-old /var/log/*.log \
+    && rm -rf /usr/lib/*-linux-gnu/gconv
 COPY --from=bcc /bcc /
 RUN ldconfig
+
+# One layer: what was removed from the base takes no room.
+FROM scratch AS node
+# hadolint ignore=DL3067
+COPY --from=whole / /
+ENV PATH=/opt/viptrace/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
+    LANG=C.UTF-8 \
+    PYTHONDONTWRITEBYTECODE=1
 LABEL org.opencontainers.image.title="viptrace" \
-      org.opencontainers.image.description="See live how a Kubernetes node translates Service traffic, which flows are lost, and why"
+      org.opencontainers.image.description="See live how a Kubernetes node translates Service traffic, which flows are lost, and why" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.source="https://github.com/viptrace/viptrace" \
+      org.opencontainers.image.base.name="debian:12-slim"
+# `kubectl debug node` takes the image's user: loading probes and reading rules needs root.
+# viptrace gives up what it no longer needs once the probes are attached.
+# hadolint ignore=DL3002
+USER 0
 WORKDIR /var/lib/viptrace
+ENTRYPOINT ["viptrace"]
 CMD []

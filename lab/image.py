@@ -144,6 +144,9 @@ def size_bytes(root: Path) -> int:
 
 def _begin(stage: Stage, root: Root, made: dict[str, Root], say: Say, machine: str) -> None:
     """The file system and the settings that a stage begins with."""
+    if stage.base == "scratch":
+        root.path.mkdir(parents=True)
+        return
     if (before := made.get(stage.base)) is None:
         _unpack_base(stage.base.partition("@")[0], root, say, machine)
         return
@@ -213,8 +216,11 @@ def _copy(
         into = target.endswith(("/", ".")) and not (begins / name).is_dir()
         place = root.path / root.workdir.strip("/") / target if target[0] != "/" else None
         whole = place or root.path / target.strip("/")
-        skipped = () if stage else ("__pycache__",)
-        _copy_tree(begins / name, whole / Path(name).name if into else whole, skipped)
+        place = whole / Path(name).name if into else whole
+        if stage:
+            _copy_all(begins / name, place)
+        else:
+            _copy_tree(begins / name, place, ("__pycache__",))
 
 
 def _covers(pattern: str, source: str) -> bool:
@@ -228,3 +234,10 @@ def _copy_tree(source: Path, target: Path, skipped: Sequence[str]) -> None:
         shutil.copytree(source, target, symlinks=True, ignore=ignore, dirs_exist_ok=True)
     else:
         shutil.copy2(source, target, follow_symlinks=False)
+
+
+def _copy_all(source: Path, target: Path) -> None:
+    """With owners, modes and hard links; of a folder, what is in it."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    begins = f"{source}/." if source.is_dir() else str(source)
+    run(["cp", "-a", begins, str(target)], timeout_s=300)

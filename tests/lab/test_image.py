@@ -7,8 +7,17 @@ from pathlib import Path
 import pytest
 
 from lab.chroot import mounts
-from lab.dockerfile import allowed, expanded, read
-from lab.image import Root, _copy, _covers, foreign_ready, image_folder, size_bytes, wanted
+from lab.dockerfile import Stage, allowed, expanded, read
+from lab.image import (
+    Root,
+    _begin,
+    _copy,
+    _covers,
+    foreign_ready,
+    image_folder,
+    size_bytes,
+    wanted,
+)
 from lab.image_suite import CAPABILITIES
 from tests.test_deploy import container
 from tracer.errors import InputError, UnableError
@@ -66,7 +75,7 @@ def test_variables_that_are_not_known_stay():
 def test_the_real_one_is_understood_and_copies_only_what_may_pass():
     passing = allowed((ROOT / ".dockerignore").read_text())
     stages = read(ROOT / "Dockerfile")
-    assert [stage.name for stage in stages] == ["build", "bcc", "replay", "node"]
+    assert [stage.name for stage in stages] == ["build", "bcc", "replay", "whole", "node"]
     assert [stage.name for stage in wanted(stages, "replay")] == ["build", "replay"]
     for step in (step for stage in stages for step in stage.steps if step.word == "COPY"):
         if "--from=" not in step.text:
@@ -89,6 +98,19 @@ def test_files_are_copied_as_docker_would(tmp_path):
     assert size_bytes(root.path) == 3
     with pytest.raises(InputError, match="keeps it out"):
         _copy(["secret", "./"], root, {}, context, passing)
+
+
+def test_what_another_stage_made_keeps_modes_and_hard_links(tmp_path):
+    before, root = Root(tmp_path / "before"), Root(tmp_path / "root")
+    (before.path / "bin").mkdir(parents=True)
+    (before.path / "bin/one").write_text("1")
+    (before.path / "bin/one").chmod(0o2750)
+    (before.path / "bin/two").hardlink_to(before.path / "bin/one")
+    _begin(Stage("scratch"), root, {}, print, "")
+    _copy(["--from=whole", "/", "/"], root, {"whole": before}, tmp_path, frozenset())
+    _copy(["--from=whole", "/bin", "/opt/bin"], root, {"whole": before}, tmp_path, frozenset())
+    assert size_bytes(root.path) == 2, "one and two are one, in each place"
+    assert (root.path / "opt/bin/two").stat().st_mode & 0o7777 == 0o2750
 
 
 def test_steps_cannot_write_to_what_they_are_shown(monkeypatch):
