@@ -92,7 +92,7 @@ test-cluster-watch: install ## every scenario under kube-proxy itself, live (roo
 	@$(PY) -m lab with-api --skip -- $(PY) -m lab watch --proxy $(KUBE_PROXY) --backend conntrack all
 
 test-cluster-kernel: install ## the same in the VM: ipvs mode and probes (root, Go)
-	@$(PY) -m lab with-api --skip --vm --timeout 5400 -- sh -ec ' \
+	@$(PY) -m lab with-api --skip --vm --timeout 10800 -- sh -ec ' \
 		python -m lab kernel-suite --proxy $(KUBE_PROXY) --family 4 --backend bpf \
 			--tcp 97 --udp 47; \
 		python -m lab rollout --proxy $(KUBE_PROXY) --mode ipvs --backend bpf; \
