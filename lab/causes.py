@@ -26,6 +26,12 @@ _NOT_HERE = {
     "capture": "not in this recording: the packets that tell it pass elsewhere",
     "state": "not in this recording: its state alone is sound",
 }
+_OTHERWISE = {
+    ("hairpin-no-masquerade", "ipvs", "state"): (
+        "an audit says it as `rules-not-synced`: KUBE-LOOP-BACK lacks the endpoint"
+    ),
+}
+"""What shows under another name."""
 _NOT_MADE = {
     "conntrack-insert-race": "two packets must race on two processors",
     "ipvs-conn-reuse-delay": "needs a kernel before 5.9",
@@ -77,7 +83,7 @@ def _cell(cause: Cause, mode: str, which: str, mine: Sequence[Verdict], audited:
     if not getattr(cause.sight, which):
         return f"not visible there: {_WHY_NOT[which]}"
     if mine:
-        return _NOT_HERE[which]
+        return _OTHERWISE.get((cause.id, mode, which), _NOT_HERE[which])
     return _not_reproduced(cause, mode)
 
 

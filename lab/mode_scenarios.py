@@ -28,6 +28,7 @@ from lab.faults import (
 )
 from lab.host_scenarios import FIXED
 from lab.objects import unchanged
+from lab.policy_scenarios import BALANCER
 from lab.rules.apply import Mode
 from lab.scenario import Scenario, Traffic
 from lab.topology import CLIENT_ADDRESSES, KEEP_ENTRIES, LAN
@@ -160,13 +161,20 @@ IPVS: Mapping[str, Differences] = {
     **dict.fromkeys(
         (
             *("endpoint-removal-lag", "masquerade-missing", "wrong-target-port"),
-            *("lb-source-ranges-node", "endpoint-unreachable-underlay", "vip-port-not-served"),
+            *("endpoint-unreachable-underlay", "vip-port-not-served"),
             *("ping-vip", "nodeport-localhost", "ip-family-mismatch", "mtu-blackhole"),
             *("conntrack-invalid-rst", "lb-ip-short-circuit", "cidr-overlap"),
             "iptables-backend-mix",
         ),
         NONE,
     ),
+    "lb-source-ranges-node": {
+        # The rule that drops comes after IPVS has translated.
+        "traffic": (
+            Traffic("shell", Load(VIP, 80, tcp=3)),
+            Traffic("worker-1", Load(BALANCER, 80, tcp=2, timeout_s=8), TIMEOUT, visible=False),
+        ),
+    },
     "hairpin-no-masquerade": {
         "fault": both(synced(HERE_ONLY), commands("worker-1", "ipset flush KUBE-LOOP-BACK")),
     },
