@@ -15,9 +15,9 @@ from tracer.errors import InputError, UnableError
 
 Say = Callable[[str], None]
 LOG = "remedies.ndjson"
-AT_A_BOOT = 11
-SETTINGS = VmSettings(memory="3G", timeout_s=1500.0)
-"""Some incidents at once, each with its own probes."""
+AT_A_BOOT = 8
+SETTINGS = VmSettings(memory="4G", timeout_s=1800.0)
+"""Some incidents at once, each with its own probes: two to four minutes for each."""
 TEST = "tests/lab/test_remedies.py"
 
 

@@ -14,7 +14,7 @@ from lab.remedied import ALONE, BY_HAND, HEALED, NOT_HERE, firsts, followed, hea
 from lab.scenarios import BY_NAME
 from tests.lab.followed import follow, kept
 
-AT_ONCE = {"conntrack": 6, "bpf": 3}
+AT_ONCE, AT_ONCE_EMULATED = 6, 3
 """They mostly wait, for time-outs and for quiet; with probes, while another one is broken."""
 
 
@@ -38,7 +38,8 @@ def runs(request, tmp_path_factory):
     work = (kept, Path(results)) if results else (follow,)
     done = {name: finished(*work, *jobs[name]) for name in asked if name in ALONE}
     fork = multiprocessing.get_context("fork")
-    with ProcessPoolExecutor(AT_ONCE[backend], fork, die_with_parent) as pool:
+    at_once = AT_ONCE_EMULATED if results else AT_ONCE
+    with ProcessPoolExecutor(at_once, fork, die_with_parent) as pool:
         yield done | {n: pool.submit(*work, *jobs[n]) for n in asked if n not in ALONE}
         pool.shutdown(cancel_futures=True)
 
