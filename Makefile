@@ -21,7 +21,7 @@ DIFFERENTIAL = -m lab.differential --seed $(or $(SEED),1) --first $(or $(FIRST),
 
 .PHONY: help install demo test lint format wheel test-package test-image plugin site test-native test-remedies test-remedies-kernel \
 	test-differential test-kernel test-probes test-newest test-cluster test-cluster-native test-cluster-watch \
-	test-cluster-kernel test-cluster-ipvs kernel-matrix test-captures fuzz playground bench bench-smoke image \
+	test-cluster-kernel test-cluster-watch-kernel kernel-matrix test-captures fuzz playground bench bench-smoke image \
 	docs causes lock screenshots clean
 
 help: ## this list
@@ -99,9 +99,9 @@ test-cluster-kernel: install ## the same in the VM: ipvs mode and probes (root, 
 		python -m lab watch --proxy $(KUBE_PROXY) --backend bpf --traced-only kube-ipvs0 \
 			ipvs-round-robin svc-no-endpoints etp-local-ipvs-wrong-source six-services-ipvs'
 
-test-cluster-ipvs: install ## every ipvs scenario so, in the VM (hours); NAMES= for some of them
+test-cluster-watch-kernel: install ## every scenario that needs the VM, so, with probes (hours); NAMES= for some
 	@$(PY) -m lab with-api --skip --vm --timeout 28800 -- python -m lab watch \
-		--proxy $(KUBE_PROXY) --backend bpf --traced-only $(or $(NAMES),--mode ipvs all)
+		--proxy $(KUBE_PROXY) --backend bpf --traced-only $(or $(NAMES),vm)
 
 fuzz: install ## coverage-guided fuzzing of every reader: TARGET= one of them, SECONDS_EACH=600
 	@$(PY) -m fuzz $(TARGET) --seconds $(or $(SECONDS_EACH),600)

@@ -216,7 +216,9 @@ BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
 
 
 def chosen(names: tuple[str, ...]) -> list[Scenario]:
-    """Scenarios by name; ``all`` leaves those out that this kernel cannot run."""
+    """Scenarios by name; ``all``: what this kernel can run, ``vm``: what needs the VM's."""
+    if names == ("vm",):
+        return [item for item in SCENARIOS if item.kernel_only]
     if names == ("all",):
         rest = left_out(names)
         return [item for item in SCENARIOS if item not in rest]

@@ -113,7 +113,10 @@ def rollout(mode: Mode, proxy: str, backend: str) -> None:
 def watch_scenarios(
     names: tuple[str, ...], modes: tuple[Mode, ...], backend: str, traced_only: bool, proxy: str
 ) -> None:
-    """Trace scenarios live (all: every one this kernel can run) and judge what is said of them."""
+    """Trace scenarios live and judge what is said of them.
+
+    NAMES: "all" is every one this kernel can run, "vm" every one that needs the VM.
+    """
     require_root()
     folder, proxies, good = results_folder(), proxies_of(proxy), True
     for scenario in _in_modes(chosen(names), modes):

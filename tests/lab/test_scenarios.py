@@ -46,6 +46,7 @@ def test_all_is_what_this_kernel_can_run_and_the_rest_is_named(monkeypatch, tmp_
     assert [item.name for item in rest] == [s.name for s in SCENARIOS if s.kernel_only]
     assert not any(item.kernel_only for item in chosen(("all",)))
     assert {item.name for item in (*chosen(("all",)), *rest)} == set(BY_NAME)
+    assert chosen(("vm",)) == rest
     assert left_out(("kube-ipvs0",)) == []
     monkeypatch.setattr(scenarios, "IPVS", tmp_path)
     assert (chosen(("all",)), left_out(("all",))) == (list(SCENARIOS), [])
