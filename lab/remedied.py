@@ -146,7 +146,7 @@ NOT_HERE: Mapping[str, str] = {
 """Incidents whose remedies are not followed, and why."""
 
 ALONE = frozenset({"conntrack-table-full"})
-"""Incidents that change what all namespaces of the machine share."""
+"""Incidents that change what all namespaces of the machine share; nor is an API server reached."""
 
 
 def healed(scenario: Scenario) -> tuple[Traffic, ...]:

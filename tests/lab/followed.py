@@ -17,8 +17,8 @@ from typing import TypeVar
 
 from lab.judge import is_fallback
 from lab.netns import enter
-from lab.objects import Objects, read
-from lab.remedied import BY_HAND, SAYS, healed
+from lab.objects import Objects, dump, read
+from lab.remedied import ALONE, BY_HAND, SAYS, healed
 from lab.remedy import Operator, mend
 from lab.scenario import Scenario, drive_all
 from lab.scenarios import BY_NAME
@@ -57,18 +57,21 @@ def follow(name: str, folder: Path, prefix: str, backend: str) -> Followed:
     folder.mkdir(parents=True)
     scenario = BY_NAME[name]
     told = scenario.change(read(scenario.cluster))
-    with Topology(scenario.programmed(), prefix) as topology:
+    with Topology(scenario.programmed(), prefix) as topology, machine_as_it_was(scenario, topology):
         topology.keep_entries(scenario.node)
         scenario.prepare(topology)
         namespace = topology.namespace(scenario.node)
         known = any(node.name == scenario.node for node in topology.cluster.nodes)
-        with api_server(namespace, told) as (state, port), mode_told(namespace, scenario.mode):
-            naming = ("--kubeconfig", str(kubeconfig(folder, port)))
+        with (
+            ExitStack() as turn,
+            api_server(namespace, told) as (state, port),
+            mode_told(namespace, scenario.mode),
+        ):
+            naming = _naming(scenario, folder, port)
             node = scenario.node if known else ""
             tracing = Tracing(namespace, folder, naming, node, backend)
-            with ExitStack() as turn, ExitStack() as traced:
-                turn.enter_context(one_after_the_other(folder.parent, backend))
-                traced.enter_context(tracing)
+            turn.enter_context(one_after_the_other(folder.parent, backend))
+            with tracing:
                 operator = Operator(topology, scenario, told, lambda new: publish(state, new))
                 drive_all(topology, scenario.traffic)
                 opened = [
@@ -82,6 +85,25 @@ def follow(name: str, folder: Path, prefix: str, backend: str) -> Followed:
                     _wait_closed(tracing, cause, operator)
                 tracing.stop()
     return Followed(tuple(sorted(found)), steps, time.monotonic() - began)
+
+
+def _naming(scenario: Scenario, folder: Path, port: int) -> tuple[str, str]:
+    """From the API server, where the incident leaves a way to it."""
+    if scenario.name not in ALONE:
+        return "--kubeconfig", str(kubeconfig(folder, port))
+    path = folder / "cluster.yaml"
+    path.write_text(dump(scenario.change(read(scenario.cluster))))
+    return "--cluster", str(path)
+
+
+@contextmanager
+def machine_as_it_was(scenario: Scenario, topology: Topology) -> Iterator[None]:
+    """Nothing that all namespaces share stays broken, however it ends."""
+    try:
+        yield
+    finally:
+        if scenario.name in ALONE and scenario.recovery:
+            scenario.recovery(topology)
 
 
 @contextmanager
