@@ -5,7 +5,8 @@ or routed away.
 Evidence: the Service's address and ports, and what became of the request.
 Cannot know: whether the client or the Service has the wrong port. Nothing is claimed
 of addresses that a node or a pod has as well, nor of external ones while kube-proxy's
-mode is not known: ipvs mode takes them from machines that have them.
+mode, or in ipvs mode the node's next hops, are not known: ipvs mode takes them from machines
+that have them.
 """
 
 from __future__ import annotations
@@ -66,7 +67,8 @@ def _maybe_anothers(scene: Scene, service: Service, address: bytes) -> bool:
     mode = scene.node.proxy_mode
     if address not in service.external_ips or mode not in ("ipvs", ""):
         return False
-    return not mode or is_public(address) or address in gateways(scene)
+    known = bool(mode) and "routes" in scene.node.known
+    return not known or is_public(address) or address in gateways(scene)
 
 
 def _fate(scene: Scene, row: int) -> str:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from tests.builders import packet, record
@@ -26,6 +28,11 @@ CAUSE = "vip-port-not-served"
 ASK = f"{CLIENT_POD}:40000", f"{VIP}:8443"
 KNOWN = cluster(service(), endpoints=[THERE])
 VISIBLE = handshake(0, f"{CLIENT_POD}:39000", "10.10.1.3:9000")
+
+
+def routed(mode):
+    state = node_state(mode=mode)
+    return replace(state, known=state.known | {"routes"})
 
 
 def refused(seconds=1, ends=ASK):
@@ -114,7 +121,18 @@ def test_it_closes_when_nobody_asks_any_more():
 )
 def test_an_external_address_may_be_another_machines_in_ipvs_mode(mode, ip, causes):
     known = cluster(service(external_ips=(parse(ip),)), endpoints=[THERE])
-    story = Story(known, node_state(mode=mode))
+    story = Story(known, routed(mode))
     story.tell(refused(ends=(ASK[0], f"{ip}:8443")))
     story.wait(4)
     assert sorted(story.causes) == sorted(causes)
+
+
+def test_it_may_be_the_next_hop_while_routes_are_not_known():
+    """Live they are read a moment after the first packets."""
+    ip = "192.168.9.9"
+    known = cluster(service(external_ips=(parse(ip),)), endpoints=[THERE])
+    story = Story(known, node_state(mode="ipvs"))
+    story.tell(refused(ends=(ASK[0], f"{ip}:8443")))
+    assert CAUSE not in story.causes
+    story.node(routed("ipvs"))
+    assert story.causes == [CAUSE]
