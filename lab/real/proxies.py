@@ -39,7 +39,7 @@ FOLLOWED = frozenset({"Service", "EndpointSlice"})
 OUTSIDE = Path("/proc/self/ns/net")
 _METRIC = re.compile(r"^kubeproxy_sync_proxy_rules_(\w+?)(?:\{[^}]*\})? (\S+)$", re.MULTILINE)
 LAST, QUEUED = "last_timestamp_seconds", "last_queued_timestamp_seconds"
-COUNT = "duration_seconds_count"
+COUNT, SUM = "duration_seconds_count", "duration_seconds_sum"
 FAMILIES = 2
 """Each has its first sync, whatever the node's addresses are; older releases count together."""
 PENDING = ("endpoint_changes_pending", "service_changes_pending")
@@ -209,7 +209,11 @@ def figures(text: str) -> Sync:
 
 
 def settled(sync: Sync, since: float, now: float) -> bool:
-    """Whether it synced after ``since`` (epoch seconds), wants no other, and is quiet."""
+    """Whether it synced after ``since`` (epoch seconds), wants no other, and is quiet.
+
+    A sync that runs now shows nowhere: what it was asked for may be older than the last one's end.
+    So quiet is longer than a sync takes, of which the first is the longest.
+    """
     synced, queued = sync.get(LAST, ()), sync.get(QUEUED, ())
     first = sum(sync.get(COUNT, ())) < FAMILIES
     if first or not synced or min(synced) <= 0 or max(synced) < since:
@@ -218,7 +222,8 @@ def settled(sync: Sync, since: float, now: float) -> bool:
     # Each family by itself: one that is done says nothing of the other, which may have begun.
     ends = synced if len(queued) == len(synced) else (max(synced),) * len(queued)
     done = all(asked <= end for asked, end in zip(queued, ends, strict=True))
-    return done and not waiting and max(synced) < now - QUIET_S
+    mean = sum(sync.get(SUM, ())) / sum(sync[COUNT])
+    return done and not waiting and max(synced) < now - max(QUIET_S, mean)
 
 
 def _metrics() -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lab.objects import read, to_cluster
-from lab.real.proxies import COUNT, LAST, QUEUED, figures, proxy_command, settled
+from lab.real.proxies import COUNT, LAST, QUEUED, SUM, figures, proxy_command, settled
 
 METRICS = """# TYPE kubeproxy_sync_proxy_rules_last_timestamp_seconds gauge
 kubeproxy_sync_proxy_rules_last_timestamp_seconds{ip_family="IPv4"} 1.7e+09
@@ -51,6 +51,12 @@ def test_what_is_still_to_come_is_waited_for(change):
 
 def test_it_must_be_quiet():
     assert not settled(DONE, since=95, now=101)
+
+
+def test_quiet_is_longer_than_a_sync_takes():
+    slow = {**DONE, SUM: (40.0, 20.0)}
+    assert not settled(slow, since=95, now=129)
+    assert settled(slow, since=95, now=131)
 
 
 def test_faults_made_by_hand_are_not_mended_by_the_clock():
