@@ -57,7 +57,10 @@ LAYERS = (
     ("tracer.view",),
     # The edges: sockets, files, threads.
     ("tracer.node.netlink", "tracer.privileges"),
-    ("tracer.node.programmed", "tracer.node.rtnetlink", "tracer.node.existing"),
+    (
+        *("tracer.node.programmed", "tracer.node.rtnetlink", "tracer.node.existing"),
+        "tracer.node.ipvs_netlink",
+    ),
     ("tracer.node.state_files",),
     ("tracer.node.programmed_rules",),
     ("tracer.node.collect", "tracer.node.ipvs_poll", "tracer.node.health_poll"),

@@ -35,9 +35,10 @@ class Block:
     def of(cls, datagrams: Sequence[bytes]) -> Block:
         """Datagrams that hold whole messages, one lane each."""
         padded = [data + bytes(-len(data) % 4) for data in datagrams]
-        ends = np.cumsum([len(data) // 4 for data in padded], dtype=np.int64)
+        lengths = np.array([len(data) // 4 for data in padded], dtype=np.int64)
         words = np.frombuffer(b"".join((*padded, bytes(16))), dtype=np.uint32)
-        return cls(words, np.concatenate(([0], ends[:-1])).astype(np.int64), ends)
+        ends = np.cumsum(lengths)
+        return cls(words, ends - lengths, ends)
 
 
 @dataclass(frozen=True, slots=True)

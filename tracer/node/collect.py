@@ -16,6 +16,7 @@ from tracer.clock import wall_ns
 from tracer.cluster.model import Cluster
 from tracer.node.existing import PROC, own_netns
 from tracer.node.identity import host_names, node_of, told_name
+from tracer.node.ipvs_netlink import NETLINK_GENERIC, missing
 from tracer.node.ipvs_servers import parse as parse_servers
 from tracer.node.lines import Unread
 from tracer.node.model import (
@@ -168,12 +169,13 @@ class Collector:
     ) -> tuple[tuple[VirtualServer, ...], tuple[MarkServer, ...]] | None:
         path = self._proc / "net/ip_vs"
         try:
-            return parse_servers(path.read_text("ascii", "replace"), unread, ticks_per_s())
+            listed = parse_servers(path.read_text("ascii", "replace"), unread, ticks_per_s())
         except FileNotFoundError:
             return (), ()  # no IPVS in this kernel: there are none
         except OSError as error:
             unread.add(0, f"{path} cannot be read: {error.strerror}")
             return None
+        return completed(*listed) if self._proc == PROC else listed
 
     def _sysctls(self) -> dict[str, str]:
         """Those that exist and can be read; many exist only with their module."""
@@ -216,3 +218,20 @@ class Collector:
         return deduce(
             ipvs=bound and bool(servers), nft_table=found.nft_table, nat_chain=found.nat_chain
         )
+
+
+def completed(
+    by_address: tuple[VirtualServer, ...], by_mark: tuple[MarkServer, ...]
+) -> tuple[tuple[VirtualServer, ...], tuple[MarkServer, ...]]:
+    """These virtual servers and those that the listing left out; as they are if none may ask."""
+    known = {(server.protocol, server.ip, server.port, 0) for server in by_address}
+    known |= {(0, b"", 0, server.mark) for server in by_mark}
+    try:
+        requests = Requests(NETLINK_GENERIC)
+        try:
+            more, more_by_mark = missing(requests, known)
+        finally:
+            requests.close()
+    except OSError:
+        return by_address, by_mark
+    return by_address + more, by_mark + more_by_mark
