@@ -67,12 +67,11 @@ def _dropped(scene: Scene, rows: Rows) -> signs.Mask:
 
 def _asking(scene: Scene, client: bytes) -> bytes:
     """The node's own address, for which one of kube-ipvs0 stands: the ranges go by it."""
-    if client in scene.node.ipvs_addresses:
-        for node in scene.cluster.nodes:
-            for ip in node.addresses if node.name == scene.node.node_name else ():
-                if is_ipv4(ip) == is_ipv4(client):
-                    return ip
-    return client
+    if client not in scene.node.ipvs_addresses:
+        return client
+    mine = (node for node in scene.cluster.nodes if node.name == scene.node.node_name)
+    alike = (ip for node in mine for ip in node.addresses if is_ipv4(ip) == is_ipv4(client))
+    return next(alike, client)
 
 
 def _outside(client: bytes, service: Service) -> bool:

@@ -153,8 +153,14 @@ def addresses(words: Words, v4: Positions, v6: Positions) -> npt.NDArray[np.uint
     return result
 
 
+def raw(words: Words, payload: int) -> bytes:
+    """The bytes of one payload, empty where it is absent; for few objects, not for packets."""
+    if not payload:
+        return b""
+    length = int(words[payload - 1]) & 0xFFFF
+    return words[payload : payload + (length + 3 >> 2)].tobytes()[: length - 4]
+
+
 def text(words: Words, payload: int) -> str:
     """A zero-terminated string; for the few objects that have names, not for packets."""
-    length = int(words[payload - 1]) & 0xFFFF
-    raw = words[payload : payload + (length + 3 >> 2)].tobytes()[: length - 4]
-    return raw.split(b"\0", 1)[0].decode("utf-8", "replace")
+    return raw(words, payload).split(b"\0", 1)[0].decode("utf-8", "replace")

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from tracer.clock import wall_ns
 from tracer.cluster.model import Cluster
+from tracer.node import sysctl
 from tracer.node.existing import PROC, own_netns
 from tracer.node.identity import host_names, node_of, told_name
 from tracer.node.ipvs_netlink import NETLINK_GENERIC, missing
@@ -179,14 +180,7 @@ class Collector:
 
     def _sysctls(self) -> dict[str, str]:
         """Those that exist and can be read; many exist only with their module."""
-        root = self._proc / "sys"
-        values: dict[str, str] = {}
-        for name, path in self._sysctl_paths(root):
-            try:
-                values[name] = path.read_text().strip().replace("\n", " ")
-            except OSError:
-                continue
-        return values
+        return dict(sysctl.readable(self._sysctl_paths(self._proc / "sys")))
 
     def _sysctl_paths(self, root: Path) -> Iterator[tuple[str, Path]]:
         yield from ((name, root.joinpath(*name.split("."))) for name in SYSCTLS)

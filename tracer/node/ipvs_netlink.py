@@ -11,11 +11,21 @@ Numbers are those of ``linux/ip_vs.h`` and ``linux/genetlink.h``.
 from __future__ import annotations
 
 import struct
+import sys
 from collections.abc import Iterator, Set
 from typing import NamedTuple
 
 from tracer.address import MAPPED_PREFIX
-from tracer.node.attributes import HEADER_WORDS, Block, Messages, inside, messages, walk
+from tracer.node.attributes import (
+    HEADER_WORDS,
+    Block,
+    Messages,
+    Positions,
+    inside,
+    messages,
+    raw,
+    walk,
+)
 from tracer.node.ctnetlink import attribute
 from tracer.node.model import MarkServer, VirtualServer
 from tracer.node.netlink import Requests
@@ -54,7 +64,7 @@ def missing(
     Without CAP_NET_ADMIN it refuses. Not to be asked where IPVS is not loaded: that loads it.
     """
     family = _family(requests)
-    listed = _dump(requests, family, _head(_GET_SERVICE))
+    listed = requests.listed(family, family, _head(_GET_SERVICE))
     if len(listed) == len(known):
         return (), ()
     by_address: list[VirtualServer] = []
@@ -77,14 +87,9 @@ def _family(requests: Requests) -> int:
     """The number that generic netlink gave IPVS."""
     body = _head(_GET_FAMILY) + attribute(_FAMILY_NAME, b"IPVS\0")
     found = messages(Block.of(requests.ask(_CONTROL, [body])))
-    for values in _attributes(found, _FAMILY_ID):
+    for values in _payloads(found, *_bodies(found), _FAMILY_ID):
         return _number(values[_FAMILY_ID])
     raise FileNotFoundError(2, "generic netlink knows no IPVS")
-
-
-def _dump(requests: Requests, family: int, body: bytes) -> Messages:
-    found = messages(Block.of(list(requests.dump(family, body))))
-    return found.chosen(found.types == family)
 
 
 def _services(listed: Messages) -> Iterator[_Service]:
@@ -107,7 +112,7 @@ def _backends(
 ) -> Iterator[tuple[bytes, int, int, str]]:
     """Address, port, weight and method of each."""
     body = _head(_GET_DEST) + attribute(_OF_SERVICE, service.question, nested=True)
-    for values in _nested(_dump(requests, family, body), _OF_DEST, _DEST_FAMILY):
+    for values in _nested(requests.listed(family, family, body), _OF_DEST, _DEST_FAMILY):
         told = _number(values[_DEST_FAMILY])
         ipv6 = told == _AF_INET6 if told else service.ipv6
         yield (
@@ -123,31 +128,28 @@ def _head(command: int) -> bytes:
     return struct.pack("=BBH", command, _VERSION, 0)
 
 
-def _attributes(found: Messages, highest: int) -> Iterator[list[bytes]]:
-    """Payloads by type, of each message; empty where one is absent."""
-    starts = found.starts + HEADER_WORDS + 1
-    table = walk(found.words, starts, found.ends, highest)
-    yield from ([_payload(found, int(at)) for at in row] for row in table)
+def _bodies(found: Messages) -> tuple[Positions, Positions]:
+    """Bounds of each message's attributes."""
+    return found.starts + HEADER_WORDS + 1, found.ends
 
 
 def _nested(found: Messages, outer: int, highest: int) -> Iterator[list[bytes]]:
-    """The same inside one attribute of each message."""
-    table = walk(found.words, found.starts + HEADER_WORDS + 1, found.ends, outer)
-    starts, ends = inside(found.words, table[:, outer])
-    table = walk(found.words, starts, ends, highest)
-    yield from ([_payload(found, int(at)) for at in row] for row in table)
+    """Payloads inside one attribute of each message."""
+    table = walk(found.words, *_bodies(found), outer)
+    return _payloads(found, *inside(found.words, table[:, outer]), highest)
 
 
-def _payload(found: Messages, at: int) -> bytes:
-    if not at:
-        return b""
-    length = int(found.words[at - 1]) & 0xFFFF
-    return found.words[at : at + (length + 3 >> 2)].tobytes()[: length - 4]
+def _payloads(
+    found: Messages, starts: Positions, ends: Positions, highest: int
+) -> Iterator[list[bytes]]:
+    """Payloads by type, between each pair of bounds; empty where one is absent."""
+    for row in walk(found.words, starts, ends, highest):
+        yield [raw(found.words, int(at)) for at in row]
 
 
 def _number(value: bytes) -> int:
     """Of this machine's byte order; 0 where it is absent."""
-    return int.from_bytes(value, "little")
+    return int.from_bytes(value, sys.byteorder)
 
 
 def _packed(value: bytes, *, ipv6: bool) -> bytes:

@@ -18,7 +18,7 @@ from typing import Protocol
 
 import numpy as np
 
-from tracer.node.attributes import Block
+from tracer.node.attributes import Block, Messages, messages
 
 NETLINK_ROUTE = 0
 NETLINK_NETFILTER = 12
@@ -182,6 +182,11 @@ class Requests:
                 yield data
             if last:
                 return
+
+    def listed(self, question: int, answer: int, body: bytes) -> Messages:
+        """A whole table, only its messages of the type ``answer``; OSError as for ``dump``."""
+        found = messages(Block.of(list(self.dump(question, body))))
+        return found.chosen(found.types == answer)
 
     def ask(self, message_type: int, bodies: Sequence[bytes]) -> list[bytes]:
         """The answers to single requests, without those that met an error.

@@ -13,7 +13,7 @@ import struct
 import numpy as np
 
 from tracer.address import packed_at
-from tracer.node.attributes import HEADER_WORDS, Block, Messages, addresses, messages, text, walk
+from tracer.node.attributes import HEADER_WORDS, addresses, text, walk
 from tracer.node.ctnetlink import attribute
 from tracer.node.model import InterfaceAddress
 from tracer.node.netlink import NETLINK_ROUTE, Mailbox, Requests, subscribe
@@ -37,7 +37,7 @@ def links(requests: Requests) -> tuple[dict[int, str], dict[str, str]]:
     """
     body = bytes(_IFINFO_WORDS * 4)
     body += attribute(_IFLA_EXT_MASK, struct.pack("=I", _SKIP_STATISTICS))
-    found = _dump(requests, _GETLINK, _NEWLINK, body)
+    found = requests.listed(_GETLINK, _NEWLINK, body)
     table = walk(found.words, found.starts + HEADER_WORDS + _IFINFO_WORDS, found.ends, _IFLA_MASTER)
     indexes = found.words[found.starts + HEADER_WORDS + 1]
     names = {
@@ -55,7 +55,7 @@ def links(requests: Requests) -> tuple[dict[int, str], dict[str, str]]:
 
 def interface_addresses(requests: Requests, names: dict[int, str]) -> tuple[InterfaceAddress, ...]:
     """Every address of this namespace; OSError as the kernel says it."""
-    found = _dump(requests, _GETADDR, _NEWADDR, bytes(_IFADDR_WORDS * 4))
+    found = requests.listed(_GETADDR, _NEWADDR, bytes(_IFADDR_WORDS * 4))
     words, bodies = found.words, found.starts + HEADER_WORDS
     table = walk(words, bodies + _IFADDR_WORDS, found.ends, _IFA_LOCAL)
     payloads = np.where(table[:, _IFA_LOCAL] > 0, table[:, _IFA_LOCAL], table[:, _IFA_ADDRESS])
@@ -75,11 +75,6 @@ def interface_addresses(requests: Requests, names: dict[int, str]) -> tuple[Inte
         )
         for row in np.flatnonzero(payloads)
     )
-
-
-def _dump(requests: Requests, question: int, answer: int, body: bytes) -> Messages:
-    found = messages(Block.of(list(requests.dump(question, body))))
-    return found.chosen(found.types == answer)
 
 
 class AddressWatcher:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from tracer.node.lines import Unread
@@ -23,15 +24,20 @@ def parse(text: str, unread: Unread) -> dict[str, str]:
 
 def text(proc: Path, group: str) -> str:
     """A line for each value below ``/proc/sys/GROUP`` that can be read."""
-    root = proc / "sys"
-    lines = []
+    return "".join(f"{name} = {value}\n" for name, value in readable(_below(proc / "sys", group)))
+
+
+def readable(paths: Iterable[tuple[str, Path]]) -> Iterator[tuple[str, str]]:
+    """Names and values of those that exist and can be read: one line each."""
+    for name, path in paths:
+        try:
+            yield name, path.read_text(errors="replace").strip().replace("\n", " ")
+        except OSError:  # gone, or only written to
+            continue
+
+
+def _below(root: Path, group: str) -> Iterator[tuple[str, Path]]:
     for folder, folders, names in os.walk(root / group):  # passes over devices that vanish
         folders.sort()
         for path in (Path(folder, name) for name in sorted(names)):
-            try:
-                value = path.read_text(errors="replace").strip().replace("\n", " ")
-            except OSError:  # gone, or only written to
-                continue
-            name = ".".join(part.replace(".", "/") for part in path.relative_to(root).parts)
-            lines.append(f"{name} = {value}\n")
-    return "".join(lines)
+            yield ".".join(part.replace(".", "/") for part in path.relative_to(root).parts), path

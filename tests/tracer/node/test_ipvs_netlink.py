@@ -13,6 +13,7 @@ from tracer.node import collect
 from tracer.node.ctnetlink import attribute
 from tracer.node.ipvs_netlink import missing
 from tracer.node.model import MarkServer, VirtualServer
+from tracer.node.netlink import Requests
 
 FAMILY = 30
 V4, V6 = "10.96.0.10", "fd00::a"
@@ -72,7 +73,7 @@ SERVICES = (
 )
 
 
-class Kernel:
+class Kernel(Requests):
     """Answers as the kernel does, and notes what it was asked."""
 
     def __init__(self) -> None:
