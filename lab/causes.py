@@ -43,6 +43,7 @@ _NOT_IN_MODE = {
     ("local-vip-is-packet-source", "nftables"): _NOT_BOUND,
     ("etp-local-nodename-mismatch", "ipvs"): "shows as etp-local-ipvs-wrong-source in this mode",
     ("forward-policy-drop", "ipvs"): "kube-proxy's own rule accepts the answers in this mode",
+    ("conntrack-invalid-rst", "ipvs"): "IPVS translates answers, whatever conntrack thinks of them",
 }
 """Where what happens depends on the mode, and no scenario of that mode shows it."""
 _LATE = {

@@ -186,7 +186,7 @@ CONNECTION_SCENARIOS: tuple[Scenario, ...] = (
         traffic=(
             Traffic(
                 "shell",
-                Load(VIP, 80, tcp=1, idle_s=6, timeout_s=8),
+                Load(VIP, 80, tcp=1, idle_s=20, timeout_s=8),
                 TIMEOUT,
                 meanwhile=commands(
                     "worker-1",

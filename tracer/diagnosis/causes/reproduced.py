@@ -355,9 +355,6 @@ REPRODUCED: Mapping[str, tuple[str, ...]] = {
         "The same with kube-proxy's rules of before 1.15, which drop nothing as invalid "
         "(iptables mode): "
         "python -m lab record conntrack-invalid-rst-iptables -o /tmp",
-        "A pod answers outside the window: the client resets a stranger, and its connection "
-        "(ipvs mode): "
-        "python -m lab vm -- python -m lab record conntrack-invalid-rst-ipvs -o /tmp",
     ),
     "lb-ip-short-circuit": (
         "Pods that reset what comes past the load balancer, and a pod that asks its address "
