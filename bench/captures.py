@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from bench.contents import put_contents, put_rows
 from bench.traffic import (
     INTERFACES,
     SECOND,
@@ -35,7 +36,7 @@ from tracer.events import (
     stacked,
 )
 from tracer.packets import LinkType, decode
-from tracer.packets.ragged import starts_of, windows
+from tracer.packets.ragged import starts_of
 
 _BATCH = 32_768
 _TAIL_S = 30
@@ -85,20 +86,6 @@ _ECHO = np.dtype(
 )
 _TIMES = np.dtype([("kind", ">u4"), ("value", ">u4"), ("echo", ">u4")])
 _NOP_NOP_TIMES, _MSS_1460 = 0x0101080A, 0x020405B4
-_CONTENT = np.dtype([("content", "<u8"), ("more", "<u8")])
-_QUESTION = np.dtype(
-    [
-        ("id", ">u2"),
-        ("flags", ">u2"),
-        ("questions", ">u2"),
-        ("others", ">u2", (3,)),
-        ("label", "u1"),
-        ("name", "u1", (8,)),
-        ("end", "u1"),
-        ("type", ">u2"),
-        ("class", ">u2"),
-    ]
-)
 
 
 def batches(made: Traffic, size: int = _BATCH) -> Iterator[EventBatch]:
@@ -152,33 +139,15 @@ def _packets(flows: Flows, messages: Messages, seen: Sightings) -> PacketBytes:
     at = starts[:-1]
     ether = np.zeros(seen.size, dtype=_ETHERNET)
     ether["addresses"], ether["type"] = 2, np.where(flow["family"] == 2, 0x0800, 0x86DD)
-    _put(data, at, ether)
+    put_rows(data, at, ether)
     at = at + _ETHERNET_BYTES
     _put_networks(data, at, flow, message, seen, ends, sizes - _ETHERNET_BYTES)
     at = at + network
     _put_transports(data, at, flow, message, ports, transport)
-    _put_contents(data, at + transport, flow, message)
+    put_contents(data, at + transport, flow, message)
     return PacketBytes(
         data, starts, sizes.astype(np.uint32), np.full(seen.size, LinkType.ETHERNET, np.uint16)
     )
-
-
-def _put_contents(
-    data: npt.NDArray[np.uint8], at: npt.NDArray[np.int64], flow: Flows, message: Messages
-) -> None:
-    """The first bytes of each payload: a DNS question in UDP, else a number."""
-    udp = flow["protocol"] == Protocol.UDP
-    asked = np.zeros(int(udp.sum()), dtype=_QUESTION)
-    content = message["content"][udp]
-    asked["id"], asked["flags"] = content, np.where(message["answer"][udp], 0x8180, 0x0100)
-    asked["questions"], asked["label"], asked["type"], asked["class"] = 1, 8, 1, 1
-    letters = content[:, None] >> np.arange(0, 64, 8, dtype=np.uint64) & np.uint64(15)
-    asked["name"] = letters + ord("a")
-    _put(data, at[udp], asked)
-    other = ~udp & (message["size"] >= _CONTENT.itemsize)
-    told = np.zeros(int(other.sum()), dtype=_CONTENT)
-    told["content"] = message["content"][other]
-    _put(data, at[other], told)
 
 
 def _turned(
@@ -195,14 +164,6 @@ def _transport_bytes(flow: Flows, message: Messages) -> npt.NDArray[np.int64]:
     udp = flow["protocol"] == Protocol.UDP
     other = np.where(udp, _UDP.itemsize, _ECHO.itemsize)
     return np.where(flow["protocol"] == Protocol.TCP, tcp, other).astype(np.int64)
-
-
-def _put(
-    data: npt.NDArray[np.uint8], at: npt.NDArray[np.int64], rows: npt.NDArray[np.void]
-) -> None:
-    width = rows.dtype.itemsize
-    if rows.size:
-        windows(data, width)[at] = np.ascontiguousarray(rows).view(f"V{width}")
 
 
 def _put_networks(
@@ -224,14 +185,14 @@ def _put_networks(
     total = head.view(">u2").reshape(-1, 10).sum(axis=1, dtype=np.uint32)
     total = (total & 0xFFFF) + (total >> 16)
     head["checksum"] = ~(total + (total >> 16)) & 0xFFFF
-    _put(data, at[four], head)
+    put_rows(data, at[four], head)
     six = np.flatnonzero(flow["family"] != 2)
     head = np.zeros(six.size, dtype=_IP6)
     head["version"], head["length"] = 6 << 28, sizes[six] - _IP6.itemsize
     head["next"], head["ttl"] = flow["protocol"][six], seen["ttl"][six]
     for name in ("src", "dst"):
         head[name] = ends[name][six]
-    _put(data, at[six], head)
+    put_rows(data, at[six], head)
 
 
 def _put_transports(
@@ -248,19 +209,19 @@ def _put_transports(
         head[name] = message[name][tcp]
     head["src_port"], head["dst_port"] = ports["src"][tcp], ports["dst"][tcp]
     head["offset"], head["window"] = sizes[tcp] // 4 << 4, 64_240
-    _put(data, at[tcp], head)
+    put_rows(data, at[tcp], head)
     _put_options(data, at[tcp] + _TCP.itemsize, flow[tcp], message[tcp])
     udp = np.flatnonzero(flow["protocol"] == Protocol.UDP)
     head = np.zeros(udp.size, dtype=_UDP)
     head["src_port"], head["dst_port"] = ports["src"][udp], ports["dst"][udp]
     head["length"] = message["size"][udp] + _UDP.itemsize
-    _put(data, at[udp], head)
+    put_rows(data, at[udp], head)
     echo = np.flatnonzero(np.isin(flow["protocol"], (Protocol.ICMP, Protocol.ICMPV6)))
     head = np.zeros(echo.size, dtype=_ECHO)
     asks, answers = np.where(flow["family"][echo, None] == 2, (8, 0), (128, 129)).T
     head["type"] = np.where(message["answer"][echo], answers, asks)
     head["id"], head["sequence"] = ports["src"][echo], 1
-    _put(data, at[echo], head)
+    put_rows(data, at[echo], head)
 
 
 def _put_options(
@@ -269,12 +230,12 @@ def _put_options(
     """Segment size of a SYN, and timestamps."""
     asks = message["flags"] & TcpFlag.SYN != 0
     size = np.full(int(asks.sum()), _MSS_1460, dtype=[("kind", ">u4")])
-    _put(data, at[asks], size)
+    put_rows(data, at[asks], size)
     timed = flow["timestamps"]
     times = np.zeros(int(timed.sum()), dtype=_TIMES)
     times["kind"] = _NOP_NOP_TIMES
     times["value"] = message["content"][timed] & np.uint64(0xFFFFFFFF)
-    _put(data, (at + 4 * asks)[timed], times)
+    put_rows(data, (at + 4 * asks)[timed], times)
 
 
 def main(path: Path, connections: int) -> None:

@@ -262,6 +262,8 @@ def _message(
     return made
 
 
+_LEAST = 80
+"""Bytes of what a connection says: a short HTTP head."""
 _ACK, _DATA = TcpFlag.ACK, TcpFlag.ACK | TcpFlag.PSH
 _FIN = TcpFlag.ACK | TcpFlag.FIN
 
@@ -277,7 +279,7 @@ def _connections(
     following = [flows["sequence"][rows], random.integers(1, 1 << 32, rows.size, dtype=np.uint32)]
     times, parts = flows["first_ns"][rows], []
     for step, (answer, flags, most) in enumerate(script):
-        size = random.integers(16, most, rows.size).astype(np.uint16) if most else np.uint16(0)
+        size = random.integers(_LEAST, most, rows.size).astype(np.uint16) if most else np.uint16(0)
         message = _message(rows, times, random)
         message["answer"], message["flags"], message["size"] = answer, flags, size
         message["seq"] = following[answer]
