@@ -16,7 +16,7 @@ from tracer.errors import InputError, UnableError
 Say = Callable[[str], None]
 LOG = "remedies.ndjson"
 AT_A_BOOT = 8
-SETTINGS = VmSettings(memory="4G", timeout_s=1800.0)
+SETTINGS = VmSettings(memory="4G", timeout_s=3600.0)
 """Some incidents at once, each with its own probes: two to four minutes for each."""
 TEST = "tests/lab/test_remedies.py"
 
