@@ -21,7 +21,6 @@ from tracer.enrich import Enricher
 from tracer.events import EventBatch, Hook, Loss, Origin, Records, no_records
 from tracer.flow import Engine, Rows, Seen
 from tracer.flows import FlowTable
-from tracer.index import ascending
 from tracer.names import Names, Texts
 from tracer.node.model import NodeState
 from tracer.pairing import Pairer
@@ -128,10 +127,8 @@ class Pipeline:
     def feed(self, batch: EventBatch) -> Update:
         """Take one batch: correlate, name, diagnose."""
         self._account(batch)
-        changed = self.table.update(batch.records, batch.origin)
         told = self.prepared(batch).pairs
-        if told is not None:
-            changed = self._paired(changed, told)
+        changed = self.table.update(batch.records, batch.origin, told)
         self.enricher.annotate(self.table.flows, changed)
         changes = self._diagnosis.on_flows(self._scene(), changed)
         return self._update(batch, changed, changes, batch)
@@ -155,17 +152,10 @@ class Pipeline:
         self._advance(max(self._clocks.values(), default=0))
         changed = self.table.alive()[:0]
         if self._pairer is not None:
-            changed = self._paired(changed, self._pairer.finish())
+            changed = self.table.update(self._pairer.finish(), Origin.PACKETS)
             self.enricher.annotate(self.table.flows, changed)
         batch = EventBatch(no_records(), Origin.KERNEL, self.now_ns)
         return self._update(batch, changed, self._diagnosis.on_end(self._scene()))
-
-    def _paired(self, changed: Rows, pairs: Records) -> Rows:
-        """Rows changed so far, and those that these translations complete."""
-        if not len(pairs):
-            return changed
-        told = self.table.update(pairs, Origin.PACKETS)
-        return ascending(np.concatenate([changed, told]))
 
     def suspects(self, silent_ns: int) -> Rows:
         """Translated flows whose request has had no answer for this long.

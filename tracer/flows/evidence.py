@@ -7,7 +7,8 @@ import numpy.typing as npt
 
 from tracer.events import Flag, Hook, Protocol, Records, TcpFlag, picked, stacked
 from tracer.flow import Flows, Leg, Rows, Seen
-from tracer.flows.mappings import after, before
+from tracer.flows.former import after
+from tracer.flows.mappings import before
 from tracer.flows.rows import Scopes, create
 from tracer.flows.sizes import note_too_big, too_big
 from tracer.flows.store import MAPPED, FlowStore, Legs

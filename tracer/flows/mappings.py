@@ -65,18 +65,6 @@ def before(records: Records, scopes: npt.NDArray[np.uint32]) -> Sides:
     )
 
 
-def after(records: Records, scopes: npt.NDArray[np.uint32]) -> Sides:
-    """The tuples after translation; of what is not translated, zeros."""
-    return sides(
-        records["nat_src"],
-        records["nat_src_port"].astype(np.uint16),
-        records["nat_dst"],
-        records["nat_dst_port"].astype(np.uint16),
-        records["protocol"],
-        scopes,
-    )
-
-
 def apply(store: FlowStore, records: Records, scopes: npt.NDArray[np.uint32], source: Seen) -> Rows:
     """Take mapping records in time order; the rows they touched, with repeats."""
     keys = store.client_keys(before(records, scopes))

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
 from tracer.events import Flag, Protocol, Records, TcpFlag, picked
 from tracer.flow import Leg, Rows, Seen
+from tracer.flows import pairs
 from tracer.flows.lives import lives
 from tracer.flows.mappings import before
 from tracer.flows.rows import Scopes, create
@@ -26,27 +30,75 @@ _UNREACHABLE_V6, _EXCEEDED_V6 = 1, 3
 
 def apply(store: FlowStore, records: Records, scopes: Scopes) -> Rows:
     """Take packet records in time order; the rows they touched, with repeats."""
+    usable, errors = _parted(records, scopes)
+    grouped = _grouped(store, *usable)
+    return np.concatenate([*_applied(store, grouped), _refusals(store, *errors)])
+
+
+def apply_told(
+    store: FlowStore, records: Records, scopes: Scopes, told: Records, of_told: Scopes
+) -> Rows:
+    """The same, with PAIRED records that these packets and earlier ones tell.
+
+    Most are of connections that begin in the batch. Their rows are made complete at once:
+    packets would make a provisional row of each leg, to be merged then.
+    """
+    usable, errors = _parted(records, scopes)
+    grouped = _grouped(store, *usable)
+    due = pairs.alone(store, told, of_told, grouped.keys[grouped.begins])
+    touched = [pairs.apply(store, picked(told, due), of_told[due])]
+    told, of_told = picked(told, ~due), of_told[~due]
+    for life in _applied(store, grouped):
+        touched.append(life)
+        if grouped.begins.any():  # before the next connection on the same ports
+            due = pairs.fitting(store, told, of_told)
+            touched.append(pairs.apply(store, picked(told, due), of_told[due]))
+            told, of_told = picked(told, ~due), of_told[~due]
+    touched += (pairs.apply(store, told, of_told), _refusals(store, *errors))
+    return np.concatenate(touched)
+
+
+@dataclass(frozen=True, slots=True)
+class _Grouped:
+    """Packets of flows, grouped by the tuples they carry."""
+
+    seen: Sightings
+    scopes: Scopes
+    keys: Keys
+    begins: Mask
+    """SYNs with which another connection begins on the same ports."""
+
+
+def _parted(
+    records: Records, scopes: Scopes
+) -> tuple[tuple[Records, Scopes], tuple[Records, Scopes]]:
+    """Packets of flows, and ICMP errors that quote one."""
     flags = records["flags"]
     quoting = np.flatnonzero(flags & np.uint16(Flag.QUOTED))
     errors = picked(records, quoting), scopes[quoting]
     usable = (flags & np.uint16(Flag.QUOTED | Flag.FRAGMENT) == 0) & _carries_flows(records)
     if not usable.all():
         records, scopes = picked(records, usable), scopes[usable]
+    return (records, scopes), errors
+
+
+def _grouped(store: FlowStore, records: Records, scopes: Scopes) -> _Grouped:
     keys = _keys(store, records, scopes)
     seen = Sightings.of(records, keys)
-    begins = _begins(store, seen, keys)
-    if not begins.any():
-        touched = [_apply_life(store, seen, scopes, keys)]
-    else:  # what is answered after a new beginning is part of it
-        mirror = store.client_keys(mirrored(before(records, scopes)))
-        both = np.minimum(keys, mirror)
-        touched = [
-            _apply_life(
-                store, Sightings.of(picked(records, life), keys[life]), scopes[life], keys[life]
-            )
-            for life in lives(both, begins)
-        ]
-    return np.concatenate([*touched, _refusals(store, *errors)])
+    return _Grouped(seen, scopes, keys, _begins(store, seen, keys))
+
+
+def _applied(store: FlowStore, grouped: _Grouped) -> Iterator[Rows]:
+    """One look at the table for each life: what is answered after a beginning is part of it."""
+    seen, scopes, keys = grouped.seen, grouped.scopes, grouped.keys
+    if not grouped.begins.any():
+        yield _apply_life(store, seen, scopes, keys)
+        return
+    records = seen.records
+    both = np.minimum(keys, store.client_keys(mirrored(before(records, scopes))))
+    for life in lives(both, grouped.begins):
+        part = Sightings.of(picked(records, life), keys[life])
+        yield _apply_life(store, part, scopes[life], keys[life])
 
 
 def _keys(store: FlowStore, records: Records, scopes: Scopes) -> Keys:

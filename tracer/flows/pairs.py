@@ -11,7 +11,8 @@ from tracer.flows import mappings
 from tracer.flows.former import after
 from tracer.flows.rows import Scopes, create
 from tracer.flows.store import MAPPED, FlowStore
-from tracer.tuples import Sides
+from tracer.index import Groups, Keys
+from tracer.tuples import Sides, mirrored
 
 HOOKS = (Hook.PAIRED,)
 
@@ -19,7 +20,7 @@ Mask = npt.NDArray[np.bool_]
 
 
 def apply(store: FlowStore, records: Records, scopes: Scopes) -> Rows:
-    """Take PAIRED records after the packets they are read from; the rows they touched.
+    """Take PAIRED records after the packets they are read from, or alone; the rows they touched.
 
     The kernel's word stands where there is one. What is told of an earlier connection on
     the same ports comes too late for its row and is left out.
@@ -41,6 +42,31 @@ def apply(store: FlowStore, records: Records, scopes: Scopes) -> Rows:
     mappings.complete(store, records, rows)
     _witness(store, records, rows)
     return rows
+
+
+def alone(store: FlowStore, records: Records, scopes: Scopes, begun: Keys) -> Mask:
+    """Which PAIRED records may come before the packets they are read from.
+
+    Nothing is known of their tuples yet, nothing else is told of them, and no other
+    connection begins on their ports in this batch (``begun``: keys of its SYNs).
+    """
+    ends = []
+    known = np.zeros(len(records), dtype=np.bool_)
+    for tuples in (mappings.before(records, scopes), after(records, scopes)):
+        keys = store.client_keys(tuples)
+        known |= (store.find_keys(keys)[0] >= 0) | np.isin(keys, begun)
+        ends.append(np.minimum(keys, store.client_keys(mirrored(tuples))))
+    which = Groups.of(np.concatenate(ends)).which
+    once = np.bincount(which)[which] == 1
+    return ~known & once.reshape(2, -1).all(axis=0)
+
+
+def fitting(store: FlowStore, records: Records, scopes: Scopes) -> Mask:
+    """Which PAIRED records are of the connection that their ports' row is of now."""
+    rows, legs = store.find(mappings.before(records, scopes))
+    asked = (store.flows["seen"][rows] & np.uint32(Seen.SYN)) != 0
+    own = (rows >= 0) & (legs == Leg.CLIENT_OUT) & asked & (records["seq"] != 0)
+    return own & _same_connection(store, records, rows)
 
 
 def _same_connection(store: FlowStore, records: Records, rows: Rows) -> Mask:

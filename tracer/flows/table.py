@@ -11,6 +11,7 @@ from tracer.fields import Fields
 from tracer.flow import Engine, Rows, Seen
 from tracer.flows import evidence, mappings, packets, pairs
 from tracer.flows.chains import link
+from tracer.flows.rows import Scopes
 from tracer.flows.state import settle
 from tracer.flows.store import FlowStore
 from tracer.index import ascending
@@ -35,7 +36,7 @@ class FlowTable:
     Mappings are applied before evidence and evidence before packets, so that the
     order in which a batch happens to hold them does not matter; across batches a
     provisional row waits until the kernel tells. What packets alone tell of
-    translations comes behind the packets.
+    translations comes behind the packets; with them where no order is needed.
     """
 
     def __init__(self, max_rows: int = 1 << 20, seed: int | None = None) -> None:
@@ -75,20 +76,33 @@ class FlowTable:
         """Row number of a flow id, -1 when it has been evicted."""
         return self._store.row(flow_id)
 
-    def update(self, records: Records, origin: Origin) -> Rows:
-        """Correlate a batch; the distinct rows that are new or changed."""
+    def update(self, records: Records, origin: Origin, told: Records | None = None) -> Rows:
+        """Correlate a batch; the distinct rows that are new or changed.
+
+        ``told``: translations that the packets of this batch and of earlier ones tell.
+        """
+        if told is not None and len(told):
+            if _PACKETS[records["hook"]].any():
+                return self._update(records, origin, told)
+            both = self._update(records, origin), self._update(told, Origin.PACKETS)
+            return ascending(np.concatenate(both))
+        return self._update(records, origin)
+
+    def _update(self, records: Records, origin: Origin, told: Records | None = None) -> Rows:
         if not len(records):
             return np.zeros(0, dtype=np.intp)
-        times = records["time_ns"]
-        if (times[1:] < times[:-1]).any():
-            records = picked(records, np.argsort(times, kind="stable"))
-        scopes = np.where(records["netns"] == self.home_netns, np.uint32(0), records["netns"])
+        records = _in_order(records)
+        scopes = self._scopes(records)
         hooks, touched = records["hook"], []
         alike = bool((hooks == hooks[0]).all())
+        take_packets = packets.apply
+        if told is not None:
+            told = _in_order(told)
+            take_packets = partial(packets.apply_told, told=told, of_told=self._scopes(told))
         for member, apply in (
             (_MAPPINGS, partial(mappings.apply, source=_SOURCE[origin])),
             (_EVIDENCE, evidence.apply),
-            (_PACKETS, packets.apply),
+            (_PACKETS, take_packets),
             (_PAIRS, pairs.apply),
         ):
             if alike and member[hooks[0]]:
@@ -96,13 +110,16 @@ class FlowTable:
             elif not alike and (mine := member[hooks]).any():
                 touched.append(apply(self._store, picked(records, mine), scopes[mine]))
         if len(self._store.early[0]) and origin == Origin.PACKETS:
-            touched.append(evidence.again(self._store, int(times.max())))
+            touched.append(evidence.again(self._store, int(records["time_ns"].max())))
         if not touched:
             return np.zeros(0, dtype=np.intp)
         changed = ascending(np.concatenate(touched))
         changed = changed[self.flows["alive"][changed]]
         self._settle(changed)
         return changed
+
+    def _scopes(self, records: Records) -> Scopes:
+        return np.where(records["netns"] == self.home_netns, np.uint32(0), records["netns"])
 
     def _settle(self, rows: Rows) -> None:
         flows = self.flows
@@ -125,10 +142,17 @@ class FlowTable:
 
     def find(self, records: Records) -> Rows:
         """Row of the flow of each record (an ICMP error's is what it quotes), -1 for none."""
-        scopes = np.where(records["netns"] == self.home_netns, np.uint32(0), records["netns"])
+        scopes = self._scopes(records)
         rows: Rows = self._store.find(mappings.before(records, scopes))[0]
         quoting = (records["flags"] & Flag.QUOTED) != 0
         if quoting.any():
             about = packets.quoted(picked(records, np.flatnonzero(quoting)), scopes[quoting])
             rows[quoting] = self._store.find(about)[0]
         return rows
+
+
+def _in_order(records: Records) -> Records:
+    times = records["time_ns"]
+    if (times[1:] < times[:-1]).any():
+        return picked(records, np.argsort(times, kind="stable"))
+    return records

@@ -1,13 +1,13 @@
 """Translations read from packets complete the rows that packets made."""
 
-from tests.builders import join, mapping, packet, record
+from tests.builders import SECOND, join, mapping, packet, record
 from tracer import address
 from tracer.events import Hook, Origin
 from tracer.flow import Seen, State
 from tracer.flows import FlowTable
 
 CLIENT, VIP, POD, NODE = "10.244.3.8:40000", "10.96.0.10:80", "10.244.1.5:8080", "172.18.0.2:61000"
-OTHER_POD = "10.244.2.7:8080"
+OTHER_POD, OTHER_NODE = "10.244.2.7:8080", "172.18.0.2:62000"
 
 
 def paired(seconds, client=CLIENT, virtual=VIP, backend=POD, source=NODE, seq=1000):
@@ -64,6 +64,33 @@ def test_a_pairing_after_or_with_its_packets_makes_one_row_of_two():
         expected = Seen.PAIRED | Seen.TRANSLATED | Seen.SYN_TRANSLATED | Seen.ANSWER_BACKEND
         assert seen(flow) & expected == expected
         assert not seen(flow) & (Seen.MAPPED | Seen.KERNEL)
+
+
+def test_pairings_told_with_packets_that_use_ports_again_are_each_of_their_own():
+    """In one batch: one connection, another one on the same ports to another pod."""
+    both = join(connection(1), connection(5, source=OTHER_NODE, backend=OTHER_POD, isn=9000))
+    told = join(paired(1), paired(5, backend=OTHER_POD, source=OTHER_NODE, seq=9000))
+    table = FlowTable(seed=1)
+    table.update(both, Origin.PACKETS, told)
+    first, second = sorted(rows_of(table), key=lambda flow: int(flow["first_ns"]))
+    assert [ends(flow) for flow in (first, second)] == [
+        [CLIENT, VIP, NODE, POD],
+        [CLIENT, VIP, OTHER_NODE, OTHER_POD],
+    ]
+    assert second["first_ns"] - first["last_ns"] > 3 * SECOND
+
+
+def test_a_pairing_told_with_its_packets_leaves_no_row_of_its_legs():
+    table = FlowTable(seed=1)
+    changed = table.update(connection(1), Origin.PACKETS, paired(1))
+    assert len(changed) == len(table.alive()) == 1
+    assert ends(only(table)) == [CLIENT, VIP, NODE, POD]
+
+
+def test_what_is_told_without_packets_is_taken_too():
+    table = fed(connection(1))
+    table.update(connection(1)[:0], Origin.PACKETS, paired(1))
+    assert ends(only(table)) == [CLIENT, VIP, NODE, POD]
 
 
 def test_the_kernel_s_word_stands():

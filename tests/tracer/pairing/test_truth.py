@@ -69,17 +69,20 @@ def test_a_capture_written_to_a_file_tells_the_same(tmp_path):
     assert score(made, paired(records, seed=1)) == score(made, paired(records_of(made), seed=1))
 
 
-@pytest.mark.parametrize("changes", [{}, {"reused": 0.8}], ids=["once", "ports used again"])
-def test_the_flow_table_ends_up_with_the_truth(changes):
+@pytest.mark.parametrize(
+    ("changes", "size", "late"),
+    [({}, 500, 0), ({}, 1 << 16, 0), ({"reused": 0.8}, 500, 0), ({"reused": 0.8}, 1 << 16, 5)],
+    ids=["once", "once, in one batch", "ports used again", "in the same batch"],
+)
+def test_the_flow_table_ends_up_with_the_truth(changes, size, late):
     made = traffic(case(SMALL, changes))
     table, pairer = FlowTable(seed=1), Pairer(seed=1)
-    for batch in batches(made, 500):
-        table.update(batch.records, Origin.PACKETS)
-        table.update(pairer.feed(batch.records), Origin.PACKETS)
+    for batch in batches(made, size):
+        table.update(batch.records, Origin.PACKETS, pairer.feed(batch.records))
     table.update(pairer.finish(), Origin.PACKETS)
     rows = table.flows[table.alive()]
     whole = Seen.PAIRED | Seen.SYN | Seen.SYN_TRANSLATED | Seen.ANSWER_BACKEND | Seen.ANSWER_CLIENT
     witnessed = np.count_nonzero(rows["seen"] & whole == whole)
-    assert witnessed == np.count_nonzero(
-        (made.flows["fate"] == ANSWERED) & (made.flows["leg_count"] > 1)
-    )
+    there = np.count_nonzero((made.flows["fate"] == ANSWERED) & (made.flows["leg_count"] > 1))
+    # What is told of an earlier connection when another batch has its ports comes too late.
+    assert there - late <= witnessed <= there
