@@ -25,8 +25,12 @@ from tracer.diagnosis.subjects import Group, by_backend, by_destination, flow_fi
 from tracer.diagnosis.wording import flow_lines
 from tracer.events import Protocol
 from tracer.flow import Flows, Leg, Rows, Seen
+from tracer.index import ascending
 
 QUIET_NS = 120_000_000_000
+_BEGUN = Seen.SYN | Seen.SYN_TRANSLATED | Seen.TRANSLATED | Seen.IPVS_NEW
+_TOGETHER_NS = 5_000_000_000
+"""How far conntrack's word and the packet it is about may be apart."""
 
 
 class IdleTimeoutRst:
@@ -38,14 +42,14 @@ class IdleTimeoutRst:
         """One finding for each Service."""
         flows = scene.table.flows
         rows = rows[flows["protocol"][rows] == Protocol.TCP]
-        reset = signs.has(flows, rows, Seen.IPVS_NEW) & signs.answered(flows, rows)
-        for finding, where in _reset(scene, rows[reset & _by_the_node(flows, rows)]):
+        for finding, where in _reset(scene, rows[_worked_and_reset(flows, rows)]):
             yield since_lost(scene, finding, where), where
-        strange = rows[_strangers(flows, rows)]
+        strange, late = rows[_strangers(flows, rows)], rows[_late_word(flows, rows)]
         former = _former(flows, strange) if strange.size else strange
-        for finding, where in _reset(scene, former[former >= 0]):
-            mine = strange[np.isin(former, where)]
-            yield since_lost(scene, finding, mine), mine
+        for told, old in ((strange, former), (late, signs.formers(flows, late))):
+            for finding, where in _reset(scene, ascending(old[old >= 0])):
+                mine = told[np.isin(old, where)]
+                yield since_lost(scene, finding, mine), mine
 
     def holds(self, scene: Scene, finding: Finding) -> bool:
         """Until no connection was reset so for a while."""
@@ -62,10 +66,27 @@ def _reset(scene: Scene, rows: Rows) -> Iterator[tuple[Finding, Rows]]:
                 yield _finding(scene, part), part.rows
 
 
+def _worked_and_reset(flows: Flows, rows: Rows) -> signs.Mask:
+    ipvs = signs.has(flows, rows, Seen.IPVS_NEW)
+    return ipvs & signs.answered(flows, rows) & _by_the_node(flows, rows)
+
+
+def _late_word(flows: Flows, rows: Rows) -> signs.Mask:
+    """Entries that conntrack made of such a straggler, told after its packet and the reset.
+
+    Those were seen of the connection that was on these ports before.
+    """
+    heard = _BEGUN | signs.REFUSED | Seen.PACKETS | Seen.RST_BACKEND | Seen.RST_LOCAL
+    unheard = signs.has(flows, rows, Seen.MAPPED) & ~signs.has(flows, rows, heard)
+    before = signs.formers(flows, rows)
+    apart_ns = np.abs(flows["first_ns"][rows] - flows["last_ns"][before])
+    worked = (before >= 0) & _worked_and_reset(flows, before)
+    return np.asarray(unheard & worked & (apart_ns < _TOGETHER_NS))
+
+
 def _strangers(flows: Flows, rows: Rows) -> signs.Mask:
     """Reset in the name of the address they asked, untranslated, and never begun."""
-    begun = Seen.SYN | Seen.SYN_TRANSLATED | Seen.TRANSLATED | Seen.IPVS_NEW
-    strange = signs.has(flows, rows, Seen.MAPPED) & ~signs.has(flows, rows, begun)
+    strange = signs.has(flows, rows, Seen.MAPPED) & ~signs.has(flows, rows, _BEGUN)
     strange &= signs.has(flows, rows, Seen.RST_BACKEND | Seen.RST_LOCAL)
     return strange & signs.same(flows["refused_by"][rows], flows["virtual"][rows])
 

@@ -2,9 +2,11 @@
 
 Claims: IPVS chose the server of the last connection on these ports, though it is being
 drained.
-Evidence: conn_reuse_mode 0, a failed IPVS connection, and weight 0 of its real server.
-Cannot know: whether the ports were really reused; a server drained while the connection
-was made looks the same.
+Evidence: conn_reuse_mode 0, a failed IPVS connection, and weight 0 of its real server. Where
+the weight is not read yet: that the endpoint is gone, and that the last connection on these
+ports went there.
+Cannot know: of weight 0, whether the ports were really reused; a server drained while the
+connection was made looks the same.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from collections.abc import Iterable
 from tracer.address import endpoint, packed_at
 from tracer.diagnosis import drops, signs
 from tracer.diagnosis.causes.servers import REUSE_TO_DRAINING as CAUSE
+from tracer.diagnosis.departures import departed
 from tracer.diagnosis.finding import Evidence, Finding, Subject
 from tracer.diagnosis.rule import Scene
 from tracer.diagnosis.subjects import (
@@ -47,9 +50,8 @@ class ReuseToDraining:
         failed &= signs.has(flows, rows, Seen.TRANSLATED) & ~signs.answered(flows, rows)
         for group in by_destination(scene, rows[failed]):
             for part in by_backend(scene, group):
-                server = _drained(scene, part)
-                if server is not None:
-                    yield _finding(scene, part, server), part.rows
+                if drained := _drained(scene, part):
+                    yield _finding(scene, part, *drained), part.rows
 
     def holds(self, scene: Scene, finding: Finding) -> bool:
         """While the setting is 0 and such connections fail."""
@@ -57,33 +59,42 @@ class ReuseToDraining:
         return off and not answered_since(scene, finding, QUIET_NS)
 
 
-def _drained(scene: Scene, group: Group) -> VirtualServer | None:
-    """The virtual server in which the backend has weight 0."""
+def _drained(scene: Scene, group: Group) -> tuple[VirtualServer, int] | None:
+    """The virtual server that gives such a backend no other connections, and its weight there."""
     flow = flow_subject(scene, int(group.rows[0]))
     flows, first = scene.table.flows, int(group.rows[0])
     backend = packed_at(flows["backend"], first), int(flows["backend_port"][first])
     for server in scene.node.virtual_servers:
         mine = (server.protocol, server.ip, server.port) == (flow.protocol, flow.dst, flow.dst_port)
-        if mine and any((ip, port) == backend and not w for ip, port, w in server.backends):
-            return server
+        for ip, port, weight in server.backends:
+            if mine and (ip, port) == backend and (not weight or _kept(scene, group)):
+                return server, weight
     return None
 
 
-def _finding(scene: Scene, group: Group, server: VirtualServer) -> Finding:
+def _kept(scene: Scene, group: Group) -> bool:
+    """Whether it is gone, and the last connections on these ports went there, too."""
+    flows, rows = scene.table.flows, group.rows
+    before = signs.formers(flows, rows)
+    there = (before >= 0) & signs.same(flows["backend"][before], flows["backend"][rows])
+    return bool(there.all() and departed(scene, group))
+
+
+def _finding(scene: Scene, group: Group, server: VirtualServer, weight: int) -> Finding:
     flows, first = scene.table.flows, int(group.rows[0])
     ip, port = packed_at(flows["backend"], first), int(flows["backend_port"][first])
     virtual, at = endpoint(server.ip, server.port), endpoint(ip, port)
-    subject = group.subject(scene)
+    subject, state = group.subject(scene), "which is gone" if weight else "of weight 0"
     return flow_finding(
         scene,
         CAUSE,
         Subject(subject.service, ip, None, subject.flow),
         group.rows,
         confidence=0.8,
-        summary=f"clients of {group.name} that reuse ports are still sent to {at}, of weight 0",
+        summary=f"clients of {group.name} that reuse ports are still sent to {at}, {state}",
         evidence=(
             Evidence("sysctl", f"{SETTING} = 0"),
-            Evidence("ipvs", f"virtual server {virtual}: {at} has weight 0"),
+            Evidence("ipvs", f"virtual server {virtual}: {at} has weight {weight}"),
             *flow_lines(scene, group.rows, "ipvs", "failed"),
         ),
         remedy=CAUSE.steps(option=option(server), virtual=virtual, server=at),

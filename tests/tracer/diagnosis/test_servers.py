@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.builders import at, packet, record
+from tests.builders import at, mapping, packet, record
 from tests.tracer.diagnosis.story import (
     CLIENT_POD,
     HERE,
@@ -120,10 +120,12 @@ def test_a_reset_in_the_services_name_that_the_backend_did_not_send():
     assert "ipvsadm --set 7200 120 300" in words(story.only)
 
 
-def forgotten(story, *closing):
-    """Both of its entries run out, and the next packet is the node's own."""
+UNTOUCHED = {"nat": ENDS, "flags": Flag.AFTER}
+
+
+def run_out(story, *closing):
+    """Both entries of a connection that worked are gone."""
     translation = {"nat": (ENDS[0], BACKEND), "flags": Flag.IPVS | Flag.AFTER}
-    untouched = {"nat": ENDS, "flags": Flag.AFTER}
     story.tell(record(Hook.CT_NEW, 1, *ENDS, **translation))
     connected(story)
     story.tell(
@@ -131,11 +133,16 @@ def forgotten(story, *closing):
         record(Hook.CT_END, 6, *ENDS, **translation),
         record(Hook.IPVS_END, 6, *ENDS, **translation),
     )
+
+
+def forgotten(story, *closing):
+    """The next packet is the node's own."""
+    run_out(story, *closing)
     story.tell(
-        record(Hook.CT_NEW, 12, *ENDS, **untouched),
+        record(Hook.CT_NEW, 12, *ENDS, **UNTOUCHED),
         packet(12, *ENDS, "A", seq=5),
         packet(12, ENDS[1], ENDS[0], "R", seq=7),
-        record(Hook.CT_END, 12, *ENDS, **untouched),
+        record(Hook.CT_END, 12, *ENDS, **UNTOUCHED),
     )
     story.wait(3)
 
@@ -146,6 +153,16 @@ def test_a_reset_after_conntrack_forgot_the_connection_too():
     assert story.causes == ["ipvs-idle-timeout-rst"]
     assert (story.only.count, story.only.since_ns) == (1, at(12))
     assert f"{ENDS[0]}" in words(story.only)
+
+
+def test_conntracks_word_may_come_after_the_reset():
+    story = Story(KNOWN, node(server(1, 1)))
+    run_out(story)
+    story.tell(packet(12, *ENDS, "A", seq=5), packet(12, ENDS[1], ENDS[0], "R", seq=7))
+    story.tell(record(Hook.CT_NEW, 12.1, *ENDS, **UNTOUCHED))
+    story.tell(record(Hook.CT_END, 12.2, *ENDS, **UNTOUCHED))
+    story.wait(4)
+    assert story.causes == ["ipvs-idle-timeout-rst"]
 
 
 def test_a_straggler_of_a_connection_that_was_closed_is_nobodys_loss():
@@ -173,3 +190,18 @@ def test_a_reused_port_leads_to_a_drained_server():
     other = Story(known, node(server(0, 1)))
     other.tell(*refused_by(1, ENDS, BACKEND))
     assert other.causes == ["endpoint-removal-lag"]
+
+
+def test_ports_used_again_lead_to_the_server_of_before_whatever_its_weight_is():
+    """The weight is read once a second; that the same ports led there is known at once."""
+    known = cluster(service(), endpoints=[THERE])
+    off = {"net__ipv4__vs__conn_reuse_mode": "0"}
+    story = Story(known, node(server(1, 1), **off))
+    story.tell(mapping(1, *ENDS, BACKEND), *handshake(1, *ENDS))
+    story.tell(mapping(3, *ENDS, BACKEND, hook=Hook.CT_END))
+    story.tell(*refused_by(5, ENDS, BACKEND))
+    assert story.causes == ["ipvs-reuse-to-draining-server"]
+    assert "which is gone" in words(story.only)
+    story.node(node(server(0, 1), **off))
+    story.tell(*refused_by(6, (f"{CLIENT_POD}:40001", ENDS[1]), BACKEND))
+    assert story.causes == ["ipvs-reuse-to-draining-server"]
