@@ -77,7 +77,7 @@ def guest_script(
     mounts = [f"mount -t tmpfs none {shlex.quote(path)}" for path in hide]
     lines = [
         "export HOME=/tmp PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 LAB_VM=1",
-        f"export LAB_RESULTS={shlex.quote(str(results))}",
+        f"export LAB_RESULTS={shlex.quote(str(results))} PYTHONPATH={shlex.quote(str(CHECKOUT))}",
         f"export XDG_CACHE_HOME={shlex.quote(str(cache_root().parent))}",
         f"export PATH={Path(sys.executable).parent}:/usr/sbin:/usr/bin:/sbin:/bin",
         "mount -t debugfs none /sys/kernel/debug 2>/dev/null",
