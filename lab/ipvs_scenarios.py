@@ -137,7 +137,7 @@ IPVS_SCENARIOS: tuple[Scenario, ...] = (
         node="worker-1",
         traffic=(
             Traffic("shell", FIXED_PORT, meanwhile=drained, after_s=3),
-            Traffic("shell", FIXED_PORT, REFUSED, visible=False),
+            Traffic("shell", FIXED_PORT, REFUSED),
         ),
         findings=("ipvs-reuse-to-draining-server",),
         change=REMOTE_ONLY,
