@@ -78,6 +78,23 @@ class Groups:
         return np.bincount(self.which[items], minlength=len(self))
 
 
+def together(keys: Keys) -> npt.NDArray[np.intp]:
+    """An order that brings equal keys together, in their order; by their upper bits, roughly.
+
+    Numbers in place of the lower bits make it a sort of plain words, a third of a stable
+    ``argsort``.
+    """
+    low = np.uint64((1 << (max(len(keys), 2) - 1).bit_length()) - 1)
+    words = keys & ~low | np.arange(len(keys), dtype=np.uint64)
+    words.sort()
+    order = (words & low).astype(np.intp)
+    ordered = keys[order]
+    alike = (words[1:] ^ words[:-1]) <= low
+    if (alike & (ordered[1:] != ordered[:-1])).any():  # others have the same upper bits
+        return np.argsort(keys, kind="stable")
+    return order
+
+
 def distinct(keys: Keys) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
     """Where each distinct key first stands, in order of appearance, and which of them each is."""
     groups = Groups.of(keys)

@@ -1,11 +1,12 @@
 from functools import reduce
+from itertools import pairwise
 from operator import or_
 
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracer.index import Groups, HashIndex, distinct
+from tracer.index import Groups, HashIndex, distinct, together
 
 keys = st.lists(st.integers(2, 60), min_size=1, max_size=80)
 
@@ -84,3 +85,17 @@ def test_groups_sum_up_what_has_one_key(items):
         assert (first, last, count) == (mine[0], mine[-1], len(marks))
         assert marked == (marks[0] if marks else -1)
         assert every == reduce(or_, bits[mine].tolist())
+
+
+few = st.integers(0, 3).map(lambda number: number << 60 | number)
+"""Of these some differ in their lowest bits alone."""
+
+
+@given(st.lists(st.one_of(few, st.integers(0, 5), st.integers(0, 2**64 - 1)), max_size=200))
+def test_equal_keys_stand_together_in_their_order(numbers):
+    order = together(np.array(numbers, dtype=np.uint64)).tolist()
+    assert sorted(order) == list(range(len(numbers)))
+    brought = [numbers[at] for at in order]
+    runs = [at for at, key in enumerate(brought) if not at or brought[at - 1] != key]
+    assert len(runs) == len(set(numbers))
+    assert all(a < b or numbers[a] != numbers[b] for a, b in pairwise(order))

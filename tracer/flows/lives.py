@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from tracer.index import Keys
+from tracer.index import Keys, together
 
 
 def lives(keys: Keys, cuts: npt.NDArray[np.bool_]) -> Iterator[npt.NDArray[np.intp]]:
@@ -44,7 +44,7 @@ def cuts(
 
 def _grouped(keys: Keys) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.bool_]]:
     """Order that brings equal keys together, in time order, and where each group begins."""
-    order = np.argsort(keys, kind="stable")
+    order = together(keys)
     ordered = keys[order]
     first = np.empty(len(keys), dtype=np.bool_)
     first[:1] = True

@@ -17,7 +17,7 @@ from tracer.flows.rows import Scopes, create
 from tracer.flows.sightings import TUNNELLED, Sightings, is_syn, note
 from tracer.flows.sizes import note_too_big, too_big
 from tracer.flows.store import FlowStore, Legs
-from tracer.index import CHUNK, Groups, Keys, ascending
+from tracer.index import CHUNK, Groups, Keys, ascending, together
 from tracer.tuples import Sides, mirrored, sides
 
 Mask = npt.NDArray[np.bool_]
@@ -125,7 +125,7 @@ def _begins(store: FlowStore, seen: Sightings, keys: Keys) -> Mask:
     rows, legs = store.find_keys(keys[at])
     asked = _asked(store, rows, legs)
     previous = np.where(asked, store.flows["request_seq"][rows].astype(np.int64), -1)
-    order = np.argsort(keys[at], kind="stable")
+    order = together(keys[at])
     sequence = seen.records["seq"][at][order].astype(np.int64)
     same_key = np.r_[False, keys[at][order][1:] == keys[at][order][:-1]]
     last = np.where(same_key, np.r_[-1, sequence[:-1]], previous[order])

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tracer.events import Protocol, Records, TcpFlag
+from tracer.index import together
 from tracer.pairing.sightings import Passages
 from tracer.pairing.traces import Hashes, Mask, Rows, Times, is_icmp, runs
 
@@ -113,7 +114,7 @@ class Ballot:
 
     def count(self, votes: Votes) -> Bits:
         """Bits for the pair of each vote by now, 0 while its votes contradict each other."""
-        order = np.lexsort((votes.keys, votes.pairs))
+        order = _by_pair(votes)
         pairs, keys = votes.pairs[order], votes.keys[order]
         begins, sizes = runs(pairs[1:] != pairs[:-1])
         old_bits, old_ways, old_keys = self._recall(pairs[begins])
@@ -145,6 +146,19 @@ class Ballot:
         slots = pairs[mine] & self._mask
         self._bits[slots], self._ways[slots] = np.minimum(bits[mine], _FULL), ways[mine]
         self._keys[slots] = keys[mine]
+
+
+def _by_pair(votes: Votes) -> Rows:
+    """Votes on one pair together, and of these what has one key; mostly there is one vote."""
+    order = together(votes.pairs)
+    pairs = votes.pairs[order]
+    same = pairs[1:] == pairs[:-1]
+    several = np.zeros(order.size, dtype=np.bool_)
+    several[1:] = same
+    several[:-1] |= same
+    some = order[several]
+    order[several] = some[np.lexsort((votes.keys[some], votes.pairs[some]))]
+    return order
 
 
 def undisputed(legs: Hashes, others: Hashes, hops: npt.NDArray[np.int16], times: Times) -> Rows:

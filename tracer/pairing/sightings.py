@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tracer.events import Flag, Records, picked
+from tracer.index import together
 from tracer.pairing.traces import Ends, Hashes, Mask, Rows, Times, runs
 from tracer.pairing.window import Groups
 
@@ -51,7 +52,7 @@ class Sightings:
         traces, ends = found.traces, found.traces.ends
         tuples = ends.sources + ends.destinations * np.uint64(3)
         coarse = found.numbers.astype(np.uint64) << np.uint64(40) | tuples >> np.uint64(24)
-        order = np.argsort(coarse, kind="stable")
+        order = together(coarse)
         numbers, tuples = found.numbers[order], tuples[order]
         begins, _ = runs((numbers[1:] != numbers[:-1]) | (tuples[1:] != tuples[:-1]))
         ttls = traces.records["ttl"][order].astype(np.int16)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from tracer.index import together
 from tracer.pairing.traces import Mask, Rows, Times, Traces, joined, no_traces, runs
 
 MAX_TRACES = 1 << 18
@@ -42,7 +43,7 @@ class Window:
         """Take out all whose equals, if there are any, are in by ``until_ns``."""
         traces = joined([self._traces, *self._new])
         self._new = []
-        order = np.argsort(traces.keys, kind="stable")
+        order = together(traces.keys)
         numbers = self._numbers(traces, order)
         closed = _latest(traces.times[order], numbers) <= until_ns - self._window_ns
         if np.count_nonzero(~closed) > MAX_TRACES:
