@@ -42,9 +42,9 @@ class IdleTimeoutRst:
         """One finding for each Service."""
         flows = scene.table.flows
         rows = rows[flows["protocol"][rows] == Protocol.TCP]
-        for finding, where in _reset(scene, rows[_worked_and_reset(flows, rows)]):
+        for finding, where in _reset(scene, rows[_worked_and_reset(scene, rows)]):
             yield since_lost(scene, finding, where), where
-        strange, late = rows[_strangers(flows, rows)], rows[_late_word(flows, rows)]
+        strange, late = rows[_strangers(flows, rows)], rows[_late_word(scene, rows)]
         former = _former(flows, strange) if strange.size else strange
         for told, old in ((strange, former), (late, signs.formers(flows, late))):
             for finding, where in _reset(scene, ascending(old[old >= 0])):
@@ -66,21 +66,23 @@ def _reset(scene: Scene, rows: Rows) -> Iterator[tuple[Finding, Rows]]:
                 yield _finding(scene, part), part.rows
 
 
-def _worked_and_reset(flows: Flows, rows: Rows) -> signs.Mask:
+def _worked_and_reset(scene: Scene, rows: Rows) -> signs.Mask:
+    flows = scene.table.flows
     ipvs = signs.has(flows, rows, Seen.IPVS_NEW)
-    return ipvs & signs.answered(flows, rows) & _by_the_node(flows, rows)
+    return ipvs & signs.answered(flows, rows) & _by_the_node(scene, rows)
 
 
-def _late_word(flows: Flows, rows: Rows) -> signs.Mask:
+def _late_word(scene: Scene, rows: Rows) -> signs.Mask:
     """Entries that conntrack made of such a straggler, told after its packet and the reset.
 
     Those were seen of the connection that was on these ports before.
     """
+    flows = scene.table.flows
     heard = _BEGUN | signs.REFUSED | Seen.PACKETS | Seen.RST_BACKEND | Seen.RST_LOCAL
     unheard = signs.has(flows, rows, Seen.MAPPED) & ~signs.has(flows, rows, heard)
     before = signs.formers(flows, rows)
     apart_ns = np.abs(flows["first_ns"][rows] - flows["last_ns"][before])
-    worked = (before >= 0) & _worked_and_reset(flows, before)
+    worked = (before >= 0) & _worked_and_reset(scene, before)
     return np.asarray(unheard & worked & (apart_ns < _TOGETHER_NS))
 
 
@@ -113,8 +115,13 @@ def _former(flows: Flows, rows: Rows) -> Rows:
     return latest[which[len(old) :]]
 
 
-def _by_the_node(flows: Flows, rows: Rows) -> signs.Mask:
-    """Reset in the Service's name, and not by the backend, whose packets were seen."""
+def _by_the_node(scene: Scene, rows: Rows) -> signs.Mask:
+    """Reset in the Service's name, and not by the backend, whose packets were seen.
+
+    Where some were lost, the backend's reset may be among them: the kernel must say that it
+    sent one.
+    """
+    flows = scene.table.flows
     named = signs.same(flows["refused_by"][rows], flows["virtual"][rows])
     named &= ~signs.same(flows["backend"][rows], flows["virtual"][rows])
     watched = (flows["leg_packets"][rows, Leg.BACKEND_IN] > 0) & signs.has(
@@ -122,6 +129,7 @@ def _by_the_node(flows: Flows, rows: Rows) -> signs.Mask:
     )
     sent = signs.has(flows, rows, Seen.RST_LOCAL)
     answered = ~signs.has(flows, rows, Seen.RST_BEFORE_ANSWER)
+    watched &= not scene.recent_lost
     return np.asarray(named & (watched | sent) & answered)
 
 

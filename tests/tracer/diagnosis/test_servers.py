@@ -120,6 +120,13 @@ def test_a_reset_in_the_services_name_that_the_backend_did_not_send():
     assert "ipvsadm --set 7200 120 300" in words(story.only)
 
 
+def test_where_packets_were_lost_the_backends_reset_may_be_among_them():
+    story = Story(KNOWN, node(server(1, 1)))
+    connected(story)
+    story.tell(packet(9, *ENDS, "A", seq=5), packet(9, ENDS[1], ENDS[0], "R", seq=7), lost=3)
+    assert story.causes == []
+
+
 UNTOUCHED = {"nat": ENDS, "flags": Flag.AFTER}
 
 
