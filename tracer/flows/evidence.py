@@ -152,6 +152,7 @@ def _witness(store: FlowStore, records: Records, rows: Rows, legs: Legs) -> None
     for hook, seen in _BITS.items():
         bits |= np.where(hooks == hook, np.uint32(seen), np.uint32(0))
     forward = (legs & 1) == 0
+    _answers_refused(bits, hooks, legs)
     syn = records["tcp_flags"] & (TcpFlag.SYN | TcpFlag.ACK) == TcpFlag.SYN
     quick = (hooks == Hook.RST_SENT) & syn & forward
     bits |= np.where(quick, np.uint32(Seen.RST_BEFORE_ANSWER), np.uint32(0))
@@ -162,6 +163,15 @@ def _witness(store: FlowStore, records: Records, rows: Rows, legs: Legs) -> None
     _note_drops(flows, records, rows)
     existing = records["flags"] & Flag.EXISTING != 0
     np.bitwise_or.at(flows["seen"], rows[existing], np.uint32(Seen.EXISTING))
+
+
+def _answers_refused(
+    bits: npt.NDArray[np.uint32], hooks: npt.NDArray[np.uint16], legs: Legs
+) -> None:
+    """A client that has gone refuses the answer: the request was not, and the answer came."""
+    answers = (hooks == Hook.ICMP_SENT) & ((legs & 1) == 1)
+    bits[answers] &= ~np.uint32(Seen.ICMP_REFUSED)
+    bits[answers & (legs == Leg.CLIENT_IN)] |= np.uint32(Seen.ANSWER_CLIENT)
 
 
 def _note_refusals(flows: Flows, records: Records, rows: Rows, forward: Mask) -> None:

@@ -75,3 +75,19 @@ def test_who_has_the_tuple_that_could_not_be_inserted_is_noted():
 def test_a_tuple_that_is_free_or_was_taken_just_now_is_nobodys():
     assert clash(holder(1), taken="10.0.0.9:50001")[1] == 0
     assert clash(holder(4.95))[1] == 0
+
+
+def test_a_client_that_has_gone_refuses_the_answer_and_not_its_request():
+    """Its kernel knows no socket for a late datagram; what it sends back was never asked for."""
+    port_unreachable = 3 << 8 | 3
+    seen_as = {"protocol": 17, "detail": port_unreachable}
+    late = record(Hook.ICMP_SENT, 2, SERVER, CLIENT, **seen_as)
+    table = told((Origin.KERNEL, [mapping(1, CLIENT, SERVER, BACKEND, protocol=17), late]))
+    (seen,) = marks(table)
+    assert not seen & Seen.ICMP_REFUSED
+    assert seen & Seen.ANSWER_CLIENT
+    request = record(Hook.ICMP_SENT, 2, CLIENT, BACKEND, **seen_as)
+    table = told((Origin.KERNEL, [mapping(1, CLIENT, SERVER, BACKEND, protocol=17), request]))
+    (seen,) = marks(table)
+    assert seen & Seen.ICMP_REFUSED
+    assert table.flows["refusal"][table.alive()[0]] == port_unreachable
