@@ -6,6 +6,8 @@ Evidence: an IPVS connection that had been answered, and a reset in the name of 
 Service's address that the backend did not send, while the backend is still an endpoint.
 Where the connection's entry in conntrack went with it, the reset is that of another one on
 the same ports, which begins without a request and is not translated.
+Where a packet of it was dropped before, its server was removed (expire_nodest_conn), and
+nothing is claimed.
 Cannot know: how long it had been idle; an entry that was removed by hand looks the
 same.
 """
@@ -16,7 +18,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from tracer.diagnosis import signs
+from tracer.diagnosis import drops, signs
 from tracer.diagnosis.causes.servers import IDLE_TIMEOUT_RST as CAUSE
 from tracer.diagnosis.departures import departed
 from tracer.diagnosis.finding import Finding, Subject
@@ -45,7 +47,7 @@ class IdleTimeoutRst:
         for finding, where in _reset(scene, rows[_worked_and_reset(scene, rows)]):
             yield since_lost(scene, finding, where), where
         strange, late = rows[_strangers(flows, rows)], rows[_late_word(scene, rows)]
-        former = _former(flows, strange) if strange.size else strange
+        former = _former(scene, strange) if strange.size else strange
         for told, old in ((strange, former), (late, signs.formers(flows, late))):
             for finding, where in _reset(scene, ascending(old[old >= 0])):
                 mine = told[np.isin(old, where)]
@@ -69,7 +71,8 @@ def _reset(scene: Scene, rows: Rows) -> Iterator[tuple[Finding, Rows]]:
 def _worked_and_reset(scene: Scene, rows: Rows) -> signs.Mask:
     flows = scene.table.flows
     ipvs = signs.has(flows, rows, Seen.IPVS_NEW)
-    return ipvs & signs.answered(flows, rows) & _by_the_node(scene, rows)
+    kept = signs.answered(flows, rows) & ~drops.by_netfilter(scene, rows)
+    return ipvs & kept & _by_the_node(scene, rows)
 
 
 def _late_word(scene: Scene, rows: Rows) -> signs.Mask:
@@ -93,12 +96,13 @@ def _strangers(flows: Flows, rows: Rows) -> signs.Mask:
     return strange & signs.same(flows["refused_by"][rows], flows["virtual"][rows])
 
 
-def _former(flows: Flows, rows: Rows) -> Rows:
+def _former(scene: Scene, rows: Rows) -> Rows:
     """The latest IPVS connection on the same ports that worked and that nobody ended; or -1."""
+    flows = scene.table.flows
     old = np.flatnonzero(flows["alive"] & np.isin(flows["client_port"], flows["client_port"][rows]))
     old = old[signs.has(flows, old, Seen.IPVS_NEW) & signs.has(flows, old, Seen.ENDED)]
     ended = signs.has(flows, old, Seen.FIN | Seen.RST_CLIENT | Seen.RST_BACKEND)
-    old = old[signs.answered(flows, old) & ~ended]
+    old = old[signs.answered(flows, old) & ~ended & ~drops.by_netfilter(scene, old)]
     old = old[np.argsort(flows["id"][old], kind="stable")]
     both = np.concatenate([old, rows])
     ends = np.column_stack(

@@ -8,12 +8,15 @@ from tests.builders import at, mapping, packet, record
 from tests.tracer.diagnosis.story import (
     CLIENT_POD,
     HERE,
+    IN_HOOK,
+    NETFILTER,
     POD_HERE,
     POD_THERE,
     THERE,
     VIP,
     Story,
     cluster,
+    dropped,
     handshake,
     node_state,
     refused_by,
@@ -24,7 +27,7 @@ from tests.tracer.diagnosis.story import (
 from tracer.address import parse
 from tracer.cluster.model import ClusterChange, Turn
 from tracer.diagnosis.finding import Severity
-from tracer.events import Flag, Hook
+from tracer.events import Flag, Hook, TcpFlag
 from tracer.node.model import VirtualServer
 
 KNOWN = cluster(service(), endpoints=[HERE, THERE])
@@ -124,6 +127,14 @@ def test_where_packets_were_lost_the_backends_reset_may_be_among_them():
     story = Story(KNOWN, node(server(1, 1)))
     connected(story)
     story.tell(packet(9, *ENDS, "A", seq=5), packet(9, ENDS[1], ENDS[0], "R", seq=7), lost=3)
+    assert story.causes == []
+
+
+def test_a_packet_that_ipvs_dropped_first_is_that_of_a_server_which_was_removed():
+    story = Story(KNOWN, node(server(1, 1)))
+    connected(story)
+    story.tell(dropped(9, ENDS, NETFILTER, IN_HOOK, tcp_flags=TcpFlag.ACK))
+    story.tell(packet(9.2, *ENDS, "A", seq=5), packet(9.2, ENDS[1], ENDS[0], "R", seq=7))
     assert story.causes == []
 
 
