@@ -27,6 +27,7 @@ from tracer.diagnosis.subjects import Group, by_backend, by_destination, flow_fi
 from tracer.diagnosis.wording import flow_lines
 from tracer.events import Protocol
 from tracer.flow import Flows, Leg, Rows, Seen
+from tracer.flows.former import predecessors
 from tracer.index import ascending
 
 QUIET_NS = 120_000_000_000
@@ -48,7 +49,7 @@ class IdleTimeoutRst:
             yield since_lost(scene, finding, where), where
         strange, late = rows[_strangers(flows, rows)], rows[_late_word(scene, rows)]
         former = _former(scene, strange) if strange.size else strange
-        for told, old in ((strange, former), (late, signs.formers(flows, late))):
+        for told, old in ((strange, former), (late, predecessors(flows, late))):
             for finding, where in _reset(scene, ascending(old[old >= 0])):
                 mine = told[np.isin(old, where)]
                 yield since_lost(scene, finding, mine), mine
@@ -83,7 +84,7 @@ def _late_word(scene: Scene, rows: Rows) -> signs.Mask:
     flows = scene.table.flows
     heard = _BEGUN | signs.REFUSED | Seen.PACKETS | Seen.RST_BACKEND | Seen.RST_LOCAL
     unheard = signs.has(flows, rows, Seen.MAPPED) & ~signs.has(flows, rows, heard)
-    before = signs.formers(flows, rows)
+    before = predecessors(flows, rows)
     apart_ns = np.abs(flows["first_ns"][rows] - flows["last_ns"][before])
     worked = (before >= 0) & _worked_and_reset(scene, before)
     return np.asarray(unheard & worked & (apart_ns < _TOGETHER_NS))

@@ -29,6 +29,7 @@ from tracer.diagnosis.subjects import (
 from tracer.diagnosis.virtual_servers import option
 from tracer.diagnosis.wording import flow_lines, flow_subject
 from tracer.flow import Rows, Seen
+from tracer.flows.former import predecessors
 from tracer.node.model import VirtualServer
 
 SETTING = "net.ipv4.vs.conn_reuse_mode"
@@ -75,7 +76,7 @@ def _drained(scene: Scene, group: Group) -> tuple[VirtualServer, int] | None:
 def _kept(scene: Scene, group: Group) -> bool:
     """Whether it is gone, and the last connections on these ports went there, too."""
     flows, rows = scene.table.flows, group.rows
-    before = signs.formers(flows, rows)
+    before = predecessors(flows, rows)
     there = (before >= 0) & signs.same(flows["backend"][before], flows["backend"][rows])
     return bool(there.all() and departed(scene, group))
 

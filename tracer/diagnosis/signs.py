@@ -208,18 +208,6 @@ def silent(scene: Scene, rows: Rows) -> Mask:
     return waiting & (has(flows, rows, Seen.RETRANSMITTED) | answers_visible(scene, rows))
 
 
-def formers(flows: Flows, rows: Rows) -> Rows:
-    """The connection that was on each row's ports before, as far as a kernel told of it; or -1."""
-    former = flows["former"][rows].astype(np.intp) - 1
-    before = np.maximum(former, 0)  # its row may be another connection's by now
-    alike = (former >= 0) & flows["alive"][before]
-    for name in ("client_port", "virtual_port", "netns", "protocol"):
-        alike &= flows[name][before] == flows[name][rows]
-    for name in ("client", "virtual"):
-        alike &= same(flows[name][before], flows[name][rows])
-    return np.where(alike, former, -1)
-
-
 def port_unreachable(flows: Flows, rows: Rows) -> Mask:
     """Refused by ICMP port-unreachable."""
     return has(flows, rows, Seen.ICMP_REFUSED) & np.isin(flows["refusal"][rows], _PORT_UNREACHABLE)

@@ -34,20 +34,28 @@ def after(records: Records, scopes: Scopes) -> Sides:
     )
 
 
-def formers(store: FlowStore, rows: Rows) -> Rows:
-    """The mapping on each row's ports before it that nobody told the end of; -1 where none."""
-    flows = store.flows
+def predecessors(flows: Flows, rows: Rows) -> Rows:
+    """The connection on each row's ports before it, where a kernel told of one; else -1."""
     former = flows["former"][rows].astype(np.intp) - 1
     at = np.flatnonzero(former >= 0)
     before, now = former[at], rows[at]
     # A row that was given up to make room may be another connection's by now.
-    same = flows["alive"][before] & (before != now) & (flows["ended_ns"][before] == 0)
-    same &= flows["seen"][before] & MAPPED != 0
+    same = flows["alive"][before] & (before != now)
     for name in ("client_port", "virtual_port", "netns", "protocol"):
         same &= flows[name][before] == flows[name][now]
     for name in ("client", "virtual"):
         same &= (flows[name][before] == flows[name][now]).all(axis=1)
     former[at[~same]] = -1
+    return former
+
+
+def formers(store: FlowStore, rows: Rows) -> Rows:
+    """The mapping on each row's ports before it that nobody told the end of; -1 where none."""
+    flows, former = store.flows, predecessors(store.flows, rows)
+    at = np.flatnonzero(former >= 0)
+    before = former[at]
+    untold = (flows["ended_ns"][before] == 0) & (flows["seen"][before] & MAPPED != 0)
+    former[at[~untold]] = -1
     return former
 
 
