@@ -57,7 +57,7 @@ def causes(pcaps: Path, output: Path | None) -> None:
 def soak(mode: Mode, backend: str, count: int) -> None:
     """Healthy connections of many kinds under live tracing; nothing may be said of them."""
     require_root()
-    outcome = run_soak(mode, backend, count, results_folder() / "soak", unique_prefix())
+    outcome = run_soak(mode, backend, count, results_folder() / "soak", unique_prefix(), say)
     print("\n".join(outcome.lines()), flush=True)
     sys.exit(0 if outcome.good else 1)
 

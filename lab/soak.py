@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +14,7 @@ from lab.netns import call
 from lab.objects import CLUSTERS, read, to_cluster
 from lab.rules.apply import Mode
 from lab.topology import Topology
-from lab.tracing import Tracing
+from lab.tracing import Line, Tracing
 
 NODE, CLIENT_POD, VIP = "worker-1", "shell", "10.96.0.10"
 GOING = "default/echo-3"
@@ -38,14 +38,10 @@ class Soaked:
     """Summary by cause."""
     summary: Mapping[str, object]
 
-    killed: bool = False
-    """Whether a pod was killed at the end."""
-
     @property
     def good(self) -> bool:
         """Nothing said of what went well; of the killed pod what is true."""
-        right = {AFTER_KILL} if self.killed else set()
-        return set(self.findings) == right and not self.failed
+        return set(self.findings) == {AFTER_KILL} and not self.failed
 
     def lines(self) -> Iterator[str]:
         """For people."""
@@ -65,12 +61,17 @@ class Soaked:
 
 
 def soak(
-    mode: Mode, backend: str, count: int, folder: Path, prefix: str, *, kill: bool = True
+    mode: Mode,
+    backend: str,
+    count: int,
+    folder: Path,
+    prefix: str,
+    say: Callable[[str], None],
 ) -> Soaked:
     """Rounds of healthy traffic from a pod on the traced node, with rolling updates between them.
 
     A pod leaves the rules before it goes and comes back, as in an orderly roll-out; at the
-    end (``kill``) one dies in mid-flow while its endpoint is still listed.
+    end one dies in mid-flow while its endpoint is still listed.
     """
     made: Counter[str] = Counter()
     failed: Counter[str] = Counter()
@@ -85,20 +86,29 @@ def soak(
                 made.update(outcome.made)
                 failed.update(outcome.failed)
                 seconds += outcome.seconds
+                say(f"{sum(made.values())} of {count} connections in {seconds:.0f} s")
                 _roll_out(topology, mode)
             time.sleep(SETTLE_S)
-            if kill:
-                _kill(topology)
-                time.sleep(SETTLE_S)
+            _kill(topology)
+            time.sleep(SETTLE_S)
             tracing.stop()
-            lines = list(tracing.lines())
-    found = {
-        line["cause"]: line["summary"]
-        for line in lines
-        if line["type"] == "finding" and line["severity"] != "info"
-    }
-    summary = next(line for line in reversed(lines) if line["type"] == "summary")
-    return Soaked(dict(made), dict(+failed), seconds, found, summary, killed=kill)
+    found, summary = _said(tracing.lines())
+    return Soaked(dict(made), dict(+failed), seconds, found, summary)
+
+
+def _said(lines: Iterable[Line]) -> tuple[dict[str, str], Line]:
+    """Summaries of the findings by cause, and the last summary; one line is held at a time.
+
+    A hundred thousand connections print more than a small VM's memory holds parsed.
+    """
+    found: dict[str, str] = {}
+    summary: Line = {}
+    for line in lines:
+        if line["type"] == "finding" and line["severity"] != "info":
+            found[line["cause"]] = line["summary"]
+        elif line["type"] == "summary":
+            summary = line
+    return found, summary
 
 
 def _round(topology: Topology, count: int) -> Outcome:

@@ -117,9 +117,10 @@ class Tracing:
 
     def lines(self) -> Iterator[Line]:
         """What it has printed so far; a half-written last line is left out."""
-        text = self.output.read_text(errors="replace")
-        for line in text[: text.rfind("\n") + 1].splitlines():
-            yield json.loads(line)
+        with self.output.open(errors="replace") as printed:
+            for line in printed:
+                if line.endswith("\n"):
+                    yield json.loads(line)
 
     def stop(self) -> int:
         """Interrupt it as Ctrl-C does; its exit status."""
