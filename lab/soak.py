@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -67,11 +67,12 @@ def soak(
     folder: Path,
     prefix: str,
     say: Callable[[str], None],
+    options: Sequence[str] = (),
 ) -> Soaked:
     """Rounds of healthy traffic from a pod on the traced node, with rolling updates between them.
 
     A pod leaves the rules before it goes and comes back, as in an orderly roll-out; at the
-    end one dies in mid-flow while its endpoint is still listed.
+    end one dies in mid-flow while its endpoint is still listed. ``options``: more of viptrace's.
     """
     made: Counter[str] = Counter()
     failed: Counter[str] = Counter()
@@ -80,7 +81,8 @@ def soak(
         topology.program(mode)
         namespace = topology.namespace(NODE)
         cluster = CLUSTERS / "default.yaml"
-        with Tracing(namespace, folder, ("--cluster", str(cluster)), NODE, backend) as tracing:
+        naming = "--cluster", str(cluster)
+        with Tracing(namespace, folder, naming, NODE, backend, options) as tracing:
             for _ in range(0, count, ROUND):
                 outcome = _round(topology, min(ROUND, count - sum(made.values())))
                 made.update(outcome.made)

@@ -193,12 +193,18 @@ def _note_requests(flows: Flows, seen: Sightings, rows: Rows, legs: Legs) -> Non
 
 
 def _note_resetters(flows: Flows, seen: Sightings, rows: Rows, legs: Legs) -> None:
-    """Whose address sent the reset; the backend's own word beats the translated copy of it."""
+    """Whose address sent the reset; the backend's own word beats the translated copy of it.
+
+    The copy may come in a later batch.
+    """
     at = seen.marked(_RESET)
     at = at[(legs[seen.groups.which[at]] & 1) == 1]
     where, sender = rows[seen.groups.which[at]], seen.records["src"][at]
-    own = (sender == flows["backend"][where]).all(axis=1)
-    flows["refused_by"][where[~own]] = sender[~own]
+    backend = flows["backend"][where]
+    own = (sender == backend).all(axis=1)
+    told = (flows["refused_by"][where] == backend).all(axis=1) & (backend != 0).any(axis=1)
+    copied = ~own & ~told
+    flows["refused_by"][where[copied]] = sender[copied]
     flows["refused_by"][where[own]] = sender[own]
 
 

@@ -169,6 +169,21 @@ def test_a_pods_reset_in_its_own_namespace_reaches_the_row():
     assert flow["seen"] & Seen.RST_LOCAL
 
 
+RESET = [packet(1.6, POD, NODE, "R", ifindex=3), packet(1.7, VIP, CLIENT, "R")]
+
+
+@pytest.mark.parametrize("batches", [[join(*RESET)], RESET, RESET[::-1]])
+def test_the_backends_own_reset_counts_and_not_its_translated_copy(batches):
+    told = [(Origin.PACKETS, records) for records in batches]
+    assert address.text(only(fed(*STORY, *told))["refused_by"].tobytes()) == "10.244.1.5"
+
+
+def test_before_the_backend_is_known_a_reset_is_that_of_the_address_asked():
+    reset = packet(1.7, VIP, CLIENT, "R")
+    flow = only(fed((Origin.PACKETS, join(packet(1, CLIENT, VIP, "S"), reset))))
+    assert address.text(flow["refused_by"].tobytes()) == "10.96.0.10"
+
+
 def test_an_icmp_error_refuses_the_flow_it_quotes():
     error = record(
         Hook.PACKET, 2, "172.18.0.2:0", "10.244.3.8:0", nat=(CLIENT, VIP), flags=Flag.QUOTED,
