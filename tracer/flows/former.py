@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from tracer.events import Hook, Records, membership, picked
+from tracer.events import Flag, Hook, Records, membership, picked
 from tracer.flow import Flows, Rows, Seen
 from tracer.flows.rows import Scopes
 from tracer.flows.store import MAPPED, FlowStore
@@ -141,3 +141,53 @@ def own_ends(store: FlowStore, records: Records, rows: Rows, stale: Mask) -> Mas
     same &= flows["backend_port"][rows] == records["nat_dst_port"]
     same &= flows["ended_ns"][rows] == 0
     return ENDS[records["hook"]] & (rows >= 0) & (earlier | same)
+
+
+def past_ends(store: FlowStore, records: Records, rows: Rows) -> Rows:
+    """The rows, but the former connection's, or nobody's, where IPVS tells of that one's end.
+
+    IPVS gives a closed connection up when a request comes on its ports again, and tells so
+    after it has chosen the next one's backend (``ip_vs_conn_expire_now``).
+    """
+    told = records["flags"] & Flag.AFTER != 0
+    at = np.flatnonzero((records["hook"] == Hook.IPVS_END) & told & (rows >= 0))
+    if not at.size:
+        return rows
+    ends = picked(records, at)
+    at = at[_other_backend(store, records, rows, at) | _too_soon(store, ends, rows[at])]
+    former, rows = formers(store, rows[at]), rows.copy()
+    same = (former >= 0) & ~after_differs(store.flows, former, picked(records, at))
+    rows[at] = np.where(same, former, NOBODYS)
+    return rows
+
+
+def _other_backend(store: FlowStore, records: Records, rows: Rows, at: Rows) -> Mask:
+    """Whether the kernel's word of the beginning, the latest in the batch, named another one."""
+    flows, now = store.flows, rows[at]
+    known = flows["seen"][now] & MAPPED != 0
+    backend, port = flows["backend"][now], flows["backend_port"][now]
+    to, to_port = records["nat_dst"], records["nat_dst_port"]
+    begun = _beginnings(records, rows, at)
+    anew = begun >= 0
+    backend[anew], port[anew] = to[begun[anew]], to_port[begun[anew]]
+    other = (backend != to[at]).any(axis=1) | (port != to_port[at])
+    return np.asarray((known | anew) & other)
+
+
+def _too_soon(store: FlowStore, ends: Records, rows: Rows) -> Mask:
+    """Whether IPVS had one on these ports before, and this one has only just begun."""
+    flows, former = store.flows, predecessors(store.flows, rows)
+    listed = (former >= 0) & (flows["seen"][former] & np.uint32(Seen.IPVS_NEW) != 0)
+    return np.asarray(listed & (ends["time_ns"] < flows["first_ns"][rows] + _TOO_SOON_NS))
+
+
+def _beginnings(records: Records, rows: Rows, at: Rows) -> Rows:
+    """For each record of ``at`` the last beginning of its row before it in the batch; or -1."""
+    told = records["flags"] & Flag.AFTER != 0
+    count, begins = len(rows), np.flatnonzero(BEGINS[records["hook"]] & told)
+    if not begins.size:
+        return np.full(len(at), -1, dtype=np.intp)
+    begins = begins[np.argsort(rows[begins], kind="stable")]
+    before = np.searchsorted(rows[begins] * count + begins, rows[at] * count + at) - 1
+    found = begins[before]
+    return np.where((before >= 0) & (rows[found] == rows[at]), found, -1)

@@ -16,6 +16,7 @@ from tracer.flows.former import (
     formers,
     own_ends,
     owners,
+    past_ends,
 )
 from tracer.flows.lives import cuts, lives
 from tracer.flows.store import MAPPED, FlowStore
@@ -107,6 +108,7 @@ def _apply_life(
         rows[missing] = _create(store, picked(records, missing), scopes[missing])
         born, legs = store.find(before(records, scopes))
         rows = np.where((rows < 0) & (legs == Leg.CLIENT_OUT), born, rows)
+    rows = past_ends(store, records, rows)
     known = rows >= 0
     if not known.all():
         rows, records = rows[known], picked(records, known)

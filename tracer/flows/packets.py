@@ -24,6 +24,8 @@ Mask = npt.NDArray[np.bool_]
 
 _ICMP = np.zeros(256, dtype=np.bool_)
 _ICMP[[Protocol.ICMP, Protocol.ICMPV6]] = True
+_REQUESTED = Seen.SYN | Seen.SYN_TRANSLATED
+_CLOSED = Seen.ENDED | Seen.FIN | Seen.RST_CLIENT | Seen.RST_BACKEND
 _UNREACHABLE_V4, _EXCEEDED_V4, _NEEDS_FRAGMENTATION = 3, 11, 4
 _UNREACHABLE_V6, _EXCEEDED_V6 = 1, 3
 
@@ -171,12 +173,16 @@ def _starts_over(store: FlowStore, seen: Sightings, rows: Rows, legs: Legs) -> R
 
 
 def _asked(store: FlowStore, rows: Rows, legs: Legs) -> Mask:
-    """Whose request is known on this leg; where no kernel tells, also behind translation."""
+    """Whose request is known on this leg; behind translation where no kernel tells, or once closed.
+
+    A request to the backend of a closed connection may be seen before the kernel tells of it.
+    """
     seen = store.flows["seen"][rows]
-    asked = (legs == Leg.CLIENT_OUT) & (seen & np.uint32(Seen.SYN) != 0)
-    behind = (legs == Leg.BACKEND_OUT) & (seen & np.uint32(Seen.PAIRED) != 0)
-    behind &= seen & np.uint32(Seen.SYN | Seen.SYN_TRANSLATED) != 0
-    return (rows >= 0) & (asked | behind)
+    asked = seen & np.uint32(Seen.SYN) != 0
+    paired = (seen & np.uint32(Seen.PAIRED) != 0) & (seen & np.uint32(_REQUESTED) != 0)
+    behind = paired | (asked & (seen & np.uint32(_CLOSED) != 0))
+    known = ((legs == Leg.CLIENT_OUT) & asked) | ((legs == Leg.BACKEND_OUT) & behind)
+    return np.asarray((rows >= 0) & known)
 
 
 def _create_missing(store: FlowStore, records: Records, scopes: Scopes) -> None:
