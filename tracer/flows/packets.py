@@ -11,6 +11,7 @@ import numpy.typing as npt
 from tracer.events import Flag, Protocol, Records, TcpFlag, picked
 from tracer.flow import Leg, Rows, Seen
 from tracer.flows import pairs
+from tracer.flows.former import predecessors
 from tracer.flows.lives import lives
 from tracer.flows.mappings import before
 from tracer.flows.rows import Scopes, create
@@ -26,6 +27,8 @@ _ICMP = np.zeros(256, dtype=np.bool_)
 _ICMP[[Protocol.ICMP, Protocol.ICMPV6]] = True
 _REQUESTED = Seen.SYN | Seen.SYN_TRANSLATED
 _CLOSED = Seen.ENDED | Seen.FIN | Seen.RST_CLIENT | Seen.RST_BACKEND
+_TAKEN_WITHIN_NS = 20_000_000
+"""From a packet's arrival on an interface to the kernel's word of what becomes of it."""
 _UNREACHABLE_V4, _EXCEEDED_V4, _NEEDS_FRAGMENTATION = 3, 11, 4
 _UNREACHABLE_V6, _EXCEEDED_V6 = 1, 3
 
@@ -126,7 +129,11 @@ def _begins(store: FlowStore, seen: Sightings, keys: Keys) -> Mask:
         return begins
     rows, legs = store.find_keys(keys[at])
     asked = _asked(store, rows, legs)
-    previous = np.where(asked, store.flows["request_seq"][rows].astype(np.int64), -1)
+    former = predecessors(store.flows, rows)
+    known = ~asked & (rows >= 0) & (legs & 1 == 0) & (former >= 0)
+    known &= store.flows["seen"][former] & np.uint32(Seen.SYN) != 0
+    of = np.where(known, former, rows)
+    previous = np.where(asked | known, store.flows["request_seq"][of].astype(np.int64), -1)
     order = together(keys[at])
     sequence = seen.records["seq"][at][order].astype(np.int64)
     same_key = np.r_[False, keys[at][order][1:] == keys[at][order][:-1]]
@@ -140,11 +147,11 @@ def _apply_life(store: FlowStore, seen: Sightings, scopes: Scopes, keys: Keys) -
     if not len(keys):
         return np.zeros(0, dtype=np.intp)
     records, keys = seen.records, keys[seen.first]
-    rows, legs = store.find_keys(keys)
+    rows, legs = _found(store, seen, keys)
     anew = _starts_over(store, seen, rows, legs)
     if anew.size:
         _create_missing(store, picked(records, anew), scopes[anew])
-        rows, legs = store.find_keys(keys)
+        rows, legs = _found(store, seen, keys)
     # Who asked is certain of a few packets: made from them, most rows are found by the rest.
     for told in (seen.groups.first_of(_tells_direction(records)), seen.first):
         missing = np.flatnonzero((rows < 0) & (told >= 0))
@@ -160,16 +167,45 @@ def _apply_life(store: FlowStore, seen: Sightings, scopes: Scopes, keys: Keys) -
     return ascending(rows)
 
 
+def _found(store: FlowStore, seen: Sightings, keys: Keys) -> tuple[Rows, Legs]:
+    """Rows and legs of groups; the former connection's where the kernel told of the next one first.
+
+    A SYN that is not the former's own is the next one's, however late the kernel took it.
+    """
+    rows, legs = store.find_keys(keys)
+    flows, records = store.flows, seen.records
+    early = (rows >= 0) & (flows["former"][rows] != 0)
+    early &= records["time_ns"][seen.first] + _TAKEN_WITHIN_NS < flows["first_ns"][rows]
+    at = np.flatnonzero(early)
+    former, asks = predecessors(flows, rows[at]), seen.first[at]
+    own = records["seq"][asks] == flows["request_seq"][former]
+    unasked = flows["seen"][former] & np.uint32(Seen.SYN) == 0
+    mine = (former >= 0) & (own | unasked | ~is_syn(records)[asks])
+    rows[at[mine]] = former[mine]
+    return rows, legs
+
+
 def _tells_direction(records: Records) -> Rows:
     syn = records["tcp_flags"] & np.uint8(TcpFlag.SYN) != 0
     return np.flatnonzero(syn & (records["protocol"] == np.uint8(Protocol.TCP)))
 
 
 def _starts_over(store: FlowStore, seen: Sightings, rows: Rows, legs: Legs) -> Rows:
-    """SYNs with a new sequence number on a row that already had its own."""
+    """Packets that begin another flow on ports whose row is a former one's.
+
+    SYNs with a new sequence number where the row already had its own; datagrams sent after
+    the kernel told of the end.
+    """
+    flows, first = store.flows, seen.first
     which = seen.groups.which[seen.syn]
-    other = store.flows["request_seq"][rows[which]] != seen.records["seq"][seen.syn]
-    return seen.syn[_asked(store, rows[which], legs[which]) & other]
+    other = flows["request_seq"][rows[which]] != seen.records["seq"][seen.syn]
+    syn = seen.syn[_asked(store, rows[which], legs[which]) & other]
+    over = (rows >= 0) & (legs == Leg.CLIENT_OUT) & (flows["ended_ns"][rows] != 0)
+    if not over.any():
+        return syn
+    over &= flows["ended_ns"][rows] < seen.records["time_ns"][first]
+    over &= seen.records["protocol"][first] != np.uint8(Protocol.TCP)
+    return np.sort(np.concatenate([syn, first[over]]))
 
 
 def _asked(store: FlowStore, rows: Rows, legs: Legs) -> Mask:

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from tests.builders import at, join, mapping, packet, record
 from tests.tracer.flows.test_table import ends
-from tracer.events import Flag, Hook, Origin
+from tracer.address import text
+from tracer.events import Flag, Hook, Origin, Protocol
 from tracer.flow import Seen, State
 from tracer.flows import FlowTable
 
@@ -119,11 +120,19 @@ GIVEN_UP = [*OPENING, "1.killed.A 2.chosen.B 2.new.B 1.dropped.A"]
 """IPVS gives the former connection up 20 ms after it has chosen the next one's backend."""
 UNHEARD = [*OPENING, "1.killed.A 1.gone.A"]
 """The next connection leads to the same backend, and its packets are read before it is told."""
+LATE = ["1.chosen.A 1.new.A", "1.ask.A 1.asked.A", "1.killed.A 2.chosen.{0} 2.new.{0} 1.dropped.A"]
+"""The kernel tells of the next connection before the former one's last packets are read."""
+LAST = "1.answer.A 1.answered.A 1.close.A "
+UNREAD = ["1.chosen.A 1.new.A", "1.killed.A 2.chosen.B 2.new.B 1.dropped.A"]
+"""Or before any packet of either is."""
 NEXT = "2.ask.{0} 2.asked.{0} 2.answer.{0} 2.answered.{0} 2.close.{0}"
 
 
 @given(st.booleans().flatmap(stories))
 @example(("AB", [*GIVEN_UP, NEXT.format("B")], True))
+@example(("AB", [*(told.format("B") for told in LATE), LAST + NEXT.format("B")], True))
+@example(("AA", [*(told.format("A") for told in LATE), LAST + NEXT.format("A")], True))
+@example(("AB", [*UNREAD, "1.ask.A 1.asked.A " + LAST + NEXT.format("B")], True))
 @example(("AA", [*UNHEARD, NEXT.format("A"), "2.chosen.A 2.new.A"], True))
 @settings(max_examples=200, deadline=None)
 def test_each_connection_is_one_translation(story):
@@ -194,3 +203,30 @@ def test_an_end_tells_of_a_translation_whose_beginning_was_lost():
     (row,) = table.flows[table.alive()]
     assert ends(row)[3] == BACKENDS["A"]
     assert row["ended_ns"]
+
+
+def refusal(second, sender, quoted_from, quoted_to):
+    """ICMP's "port unreachable" about a datagram."""
+    return packet(
+        second, f"{sender}:0", f"{quoted_from.rpartition(':')[0]}:0", protocol=Protocol.ICMP,
+        nat=(quoted_from, quoted_to), flags=Flag.QUOTED, detail=3 << 8 | 3, reason=Protocol.UDP,
+    )  # fmt: skip
+
+
+def test_a_datagram_after_the_end_is_another_flows_and_so_is_its_refusal():
+    """The refusal is read before the kernel tells which backend was chosen anew."""
+    table, udp = FlowTable(seed=1), {"protocol": Protocol.UDP}
+    first, second = BACKENDS.values()
+    table.update(mapping(1, CLIENT, VIP, first, **udp), Origin.KERNEL)
+    table.update(packet(1.1, CLIENT, VIP, **udp), Origin.PACKETS)
+    table.update(mapping(40, CLIENT, VIP, first, hook=Hook.CT_END, **udp), Origin.KERNEL)
+    asks = packet(90, CLIENT, VIP, **udp), packet(90.1, CLIENT, second, **udp)
+    pod, vip = second.rpartition(":")[0], VIP.rpartition(":")[0]
+    refused = refusal(90.2, pod, CLIENT, second), refusal(90.3, vip, CLIENT, VIP)
+    table.update(join(*asks, *refused), Origin.PACKETS)
+    table.update(mapping(90.05, CLIENT, VIP, second, **udp), Origin.KERNEL)
+    former, anew = table.flows[table.alive()]
+    assert [ends(row)[3] for row in (former, anew)] == [first, second]
+    told = [Seen(int(row["seen"])) & Seen.ICMP_REFUSED for row in (former, anew)]
+    assert told == [Seen(0), Seen.ICMP_REFUSED]
+    assert text(anew["refused_by"].tobytes()) == pod
