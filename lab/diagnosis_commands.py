@@ -54,13 +54,16 @@ def causes(pcaps: Path, output: Path | None) -> None:
 @MODE
 @click.option("--backend", default="conntrack", show_default=True, type=click.Choice(BACKENDS))
 @click.option("--count", default=100_000, show_default=True, help="connections")
-@click.option("--record", is_flag=True, help="leave a recording beside what was printed")
+@click.option(
+    "--record",
+    is_flag=True,
+    help="leave a recording, and look for each of its mappings in what was printed",
+)
 def soak(mode: Mode, backend: str, count: int, record: bool) -> None:
     """Healthy connections of many kinds under live tracing; nothing may be said of them."""
     require_root()
     folder = results_folder() / "soak"
-    options = ("--record", str(folder / "soak.pcapng")) if record else ()
-    outcome = run_soak(mode, backend, count, folder, unique_prefix(), say, options)
+    outcome = run_soak(mode, backend, count, folder, unique_prefix(), say, record)
     print("\n".join(outcome.lines()), flush=True)
     sys.exit(0 if outcome.good else 1)
 

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from lab.accounted import without_translation
 from lab.healthy import Crowd, Outcome, drive
 from lab.netns import call
 from lab.objects import CLUSTERS, read, to_cluster
@@ -23,6 +24,7 @@ AFTER_KILL = "refused-by-backend"
 ROUND = 10_000
 """Connections between two rolling updates."""
 AT_ONCE = 250
+SHOWN = 10
 SETTLE_S = 12.0
 """Until every wait for an answer is over."""
 
@@ -37,11 +39,15 @@ class Soaked:
     findings: Mapping[str, str]
     """Summary by cause."""
     summary: Mapping[str, object]
+    mappings: int = 0
+    """How many the kernel told of, where a recording was left."""
+    missing: Sequence[str] = ()
+    """Those without a translation of their own."""
 
     @property
     def good(self) -> bool:
-        """Nothing said of what went well; of the killed pod what is true."""
-        return set(self.findings) == {AFTER_KILL} and not self.failed
+        """Nothing said of what went well; of the killed pod what is true; no mapping missed."""
+        return set(self.findings) == {AFTER_KILL} and not self.failed and not self.missing
 
     def lines(self) -> Iterator[str]:
         """For people."""
@@ -56,6 +62,10 @@ class Soaked:
             f"viptrace: {self.summary.get('translations')} translations, "
             f"{self.summary.get('packets')} packets, lost {lost}"
         )
+        if self.mappings:
+            lacking = f"{len(self.missing)} without a translation of their own"
+            yield f"mappings that the kernel told of: {self.mappings}, {lacking}"
+            yield from (f"  {mapping}" for mapping in self.missing[:SHOWN])
         yield f"findings: {len(self.findings)}"
         yield from (f"  {cause}: {told}" for cause, told in self.findings.items())
 
@@ -67,12 +77,13 @@ def soak(
     folder: Path,
     prefix: str,
     say: Callable[[str], None],
-    options: Sequence[str] = (),
+    record: bool = False,
 ) -> Soaked:
     """Rounds of healthy traffic from a pod on the traced node, with rolling updates between them.
 
     A pod leaves the rules before it goes and comes back, as in an orderly roll-out; at the
-    end one dies in mid-flow while its endpoint is still listed. ``options``: more of viptrace's.
+    end one dies in mid-flow while its endpoint is still listed. ``record``: leave a recording,
+    and hold every mapping in it against what was printed.
     """
     made: Counter[str] = Counter()
     failed: Counter[str] = Counter()
@@ -81,7 +92,8 @@ def soak(
         topology.program(mode)
         namespace = topology.namespace(NODE)
         cluster = CLUSTERS / "default.yaml"
-        naming = "--cluster", str(cluster)
+        naming, recording = ("--cluster", str(cluster)), folder / "soak.pcapng"
+        options = ("--record", str(recording)) if record else ()
         with Tracing(namespace, folder, naming, NODE, backend, options) as tracing:
             for _ in range(0, count, ROUND):
                 outcome = _round(topology, min(ROUND, count - sum(made.values())))
@@ -95,7 +107,8 @@ def soak(
             time.sleep(SETTLE_S)
             tracing.stop()
     found, summary = _said(tracing.lines())
-    return Soaked(dict(made), dict(+failed), seconds, found, summary)
+    told, missing = without_translation(recording, tracing.lines()) if record else (0, [])
+    return Soaked(dict(made), dict(+failed), seconds, found, summary, told, missing)
 
 
 def _said(lines: Iterable[Line]) -> tuple[dict[str, str], Line]:
