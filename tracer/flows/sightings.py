@@ -202,8 +202,7 @@ def _note_resetters(flows: Flows, seen: Sightings, rows: Rows, legs: Legs) -> No
     where, sender = rows[seen.groups.which[at]], seen.records["src"][at]
     backend = flows["backend"][where]
     own = (sender == backend).all(axis=1)
-    told = (flows["refused_by"][where] == backend).all(axis=1) & (backend != 0).any(axis=1)
-    copied = ~own & ~told
+    copied = ~own & (flows["refused_by"][where] != backend).any(axis=1)
     flows["refused_by"][where[copied]] = sender[copied]
     flows["refused_by"][where[own]] = sender[own]
 
