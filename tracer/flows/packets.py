@@ -174,13 +174,15 @@ def _found(store: FlowStore, seen: Sightings, keys: Keys) -> tuple[Rows, Legs]:
     """
     rows, legs = store.find_keys(keys)
     flows, records = store.flows, seen.records
-    early = (rows >= 0) & (flows["former"][rows] != 0)
-    early &= records["time_ns"][seen.first] + _TAKEN_WITHIN_NS < flows["first_ns"][rows]
-    at = np.flatnonzero(early)
+    at = np.flatnonzero((rows >= 0) & (flows["former"][rows] != 0))
+    begun_ns = flows["first_ns"][rows[at]]
+    at = at[records["time_ns"][seen.first[at]] + _TAKEN_WITHIN_NS < begun_ns]
+    if not at.size:
+        return rows, legs
     former, asks = predecessors(flows, rows[at]), seen.first[at]
     own = records["seq"][asks] == flows["request_seq"][former]
     unasked = flows["seen"][former] & np.uint32(Seen.SYN) == 0
-    mine = (former >= 0) & (own | unasked | ~is_syn(records)[asks])
+    mine = (former >= 0) & (own | unasked | ~is_syn(picked(records, asks)))
     rows[at[mine]] = former[mine]
     return rows, legs
 

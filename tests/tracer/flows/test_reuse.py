@@ -134,7 +134,7 @@ NEXT = "2.ask.{0} 2.asked.{0} 2.answer.{0} 2.answered.{0} 2.close.{0}"
 @example(("AA", [*(told.format("A") for told in LATE), LAST + NEXT.format("A")], True))
 @example(("AB", [*UNREAD, "1.ask.A 1.asked.A " + LAST + NEXT.format("B")], True))
 @example(("AA", [*UNHEARD, NEXT.format("A"), "2.chosen.A 2.new.A"], True))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_each_connection_is_one_translation(story):
     letters, batches, ipvs = story
     table = told(batches)
